@@ -1,0 +1,100 @@
+"""params.yaml: what is shipped is right, and what is wrong is named by its place before anything is touched."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from restorekit.config import Params, check_params, load_params
+from restorekit.errors import RestorekitError
+
+SHIPPED = Path(__file__).parent.parent / "params.yaml"
+Change = Callable[[dict[str, Any]], Any]
+
+
+def shipped() -> dict[str, Any]:
+    return yaml.safe_load(SHIPPED.read_text())
+
+
+def test_the_shipped_parameters_are_right() -> None:
+    params = load_params(SHIPPED)
+    assert {"dmgn-reflection", "dmgn-rain", "dmgn-haze"} <= set(params.runs)
+    assert {"reflection", "rain", "haze", "inpainting"} <= set(params.datasets)
+
+
+def test_a_run_overrides_what_all_runs_share() -> None:
+    values = shipped()
+    values["runs"]["dmgn-rain"]["train"] = {"lr": 0.5}
+    params = check_params(values)
+    assert params.training("dmgn-rain").lr == 0.5
+    assert params.training("dmgn-haze").lr == values["train"]["lr"]
+    assert params.training("dmgn-rain").steps == values["train"]["steps"]
+
+
+WRONG: list[tuple[Change, str]] = [
+    (lambda v: v.update(fotos={}), r"fotos: unknown key 'fotos': did you mean 'photos'"),
+    (lambda v: v["train"].update(stepz=3), r"train\.stepz: unknown key 'stepz': did you mean 'steps'"),
+    (lambda v: v["train"].update(lr="fast"), r"train\.lr: .*found 'fast'"),
+    (lambda v: v["train"].update(lr=float("nan")), r"train\.lr"),
+    (lambda v: v["train"].update(precision="fp16"), r"fp16 needs use_gpu"),
+    (lambda v: v["train"].update(schedule="milestones"), r"milestones"),
+    (lambda v: v["train"].pop("lr"), r"train\.lr: Field required"),
+    (lambda v: v["runs"]["dmgn-rain"]["train"].update(lr=-1), r"runs\.dmgn-rain\.train\.lr: .*found -1"),
+    (lambda v: v["runs"]["dmgn-rain"]["train"].update(crop=999), r"runs\.dmgn-rain: crop 999 is larger than the tiles"),
+    (lambda v: v["runs"]["dmgn-rain"].update(dataset="rian"), r"did you mean 'rain'"),
+    (lambda v: v["runs"].update(mine=v["runs"]["dmgn-rain"]), r"named <model>-<data set>, here 'dmgn-rain'"),
+    (lambda v: v["runs"]["dmgn-rain"]["options"].update(width="x"), r"options\.width: .*found 'x'"),
+    (lambda v: v["datasets"]["rain"].update(severty=1), r"datasets\.rain\.severty: .*did you mean 'severity'"),
+    (lambda v: v["datasets"]["rain"].update(severity=[0.9, 0.1]), r"datasets\.rain: severity .* must be \[low, high\]"),
+    (lambda v: v["datasets"]["rain"].update(task="hail"), r"datasets\.rain.*'hail'"),
+    (lambda v: v["datasets"].update(mist=v["datasets"]["haze"]), r"starts with its task, 'haze'"),
+    (lambda v: v["datasets"]["rain"]["train"].update(tile=9000), r"tile 9000 does not fit"),
+    (lambda v: v["photos"].update(split={"train": 0.5, "val": 0.1, "test": 0.1}), r"photos\.split: .*is 0\.7"),
+    (lambda v: v["photos"].update(packages="maybe"), r"photos\.packages: .*'maybe'"),
+    (lambda v: v.pop("seed"), r"seed: Field required"),
+]
+
+
+@pytest.mark.parametrize("change, message", WRONG)
+def test_what_is_wrong_is_named_by_its_place(change: Change, message: str) -> None:
+    values = shipped()
+    change(values)
+    with pytest.raises(RestorekitError, match=message):
+        check_params(values)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    values = shipped()
+    values["seed"], values["photos"]["min_side"] = -1, 0
+    with pytest.raises(RestorekitError, match=r"(?s)seed.*photos\.min_side"):
+        check_params(values)
+
+
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "\x00"])
+def test_a_file_that_is_no_parameters_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(RestorekitError, match=r"params\.yaml"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_no_file_says_where_to_be(tmp_path: Path) -> None:
+    with pytest.raises(RestorekitError, match="project's root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_names_that_are_not_there() -> None:
+    params: Params = load_params(SHIPPED)
+    with pytest.raises(RestorekitError, match="did you mean 'dmgn-rain'"):
+        params.run("dmgn-rian")
+    with pytest.raises(RestorekitError, match="did you mean 'haze'"):
+        params.dataset("hase")
+
+
+def test_checking_changes_nothing() -> None:
+    values = shipped()
+    before = copy.deepcopy(values)
+    check_params(values)
+    assert values == before

@@ -1,0 +1,63 @@
+"""Generators by name, and files that are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from restorekit.errors import RestorekitError
+from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
+from restorekit.rng import rng_for, seed_for
+
+
+def test_a_generator_belongs_to_its_names() -> None:
+    draws = [rng_for(seed, *names).random() for seed in (1, 2) for names in (("a",), ("a", "b"), ("ab",), (1,), ("1",))]
+    assert len(set(draws)) == len(draws)
+    assert rng_for(1, "a", 2).random() == rng_for(1, "a", 2).random()
+
+
+def test_seeds_are_the_same_on_every_machine() -> None:
+    assert seed_for(17, "rain", 3) == 17370303274642655673
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail_halfway() -> None:
+        with write_beside(target) as beside:
+            beside.write_text("new")
+            raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        fail_halfway()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_text() == "old"
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch()
+    with write_beside(target) as beside:
+        beside.mkdir()
+        (beside / "new").touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_is_the_same_for_equal_values(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"x": 1, "y": [2.5]})
+    write_json(tmp_path / "b", {"y": [2.5], "x": 1})
+    assert sha256_file(tmp_path / "a") == sha256_file(tmp_path / "b")
+    assert digest_of({"x": 1}) != digest_of({"x": 2})
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "c", {"x": float("nan")})
+    assert not (tmp_path / "c").exists()
+
+
+def test_json_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RestorekitError, match=r"no recipe at .*: run x"):
+        read_json(tmp_path / "none", "recipe", "run x")
+    (tmp_path / "bad").write_text("{")
+    with pytest.raises(RestorekitError, match=r"recipe at .* cannot be read .*: run x"):
+        read_json(tmp_path / "bad", "recipe", "run x")
