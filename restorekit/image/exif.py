@@ -1,0 +1,72 @@
+"""EXIF blocks kept byte for byte, but for what no longer holds of an upright, converted photo."""
+
+import struct
+
+from PIL import Image
+
+_HEADER = b"Exif\x00\x00"
+_ORIENTATION, _EXIF_FOLDER = 0x0112, 0x8769
+_COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
+_SHORT, _LONG = 3, 4
+
+# What describes the photograph in a TIFF's own directory: the rest there describes how its pixels are stored.
+# Description, maker, model, resolution and its unit, software, date, artist, copyright; the EXIF and GPS directories.
+_DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
+_DIRECTORIES = (_EXIF_FOLDER, 0x8825)
+
+
+def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
+    """The EXIF block with orientation 1, colour space sRGB, these pixel dimensions and no thumbnail.
+
+    Values are patched in place, so that a maker's private notes, which hold offsets, stay readable. None where the
+    block is damaged.
+    """
+    body = bytearray(block.removeprefix(_HEADER))
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(body[:4]))
+    if order is None:
+        return None
+    try:
+        (first,) = struct.unpack_from(order + "I", body, 4)
+        entries, end = _entries(body, order, first)
+        struct.pack_into(order + "I", body, end, 0)  # the next directory would be the thumbnail of the old picture
+        _set(body, order, entries, _ORIENTATION, 1)
+        if _EXIF_FOLDER in entries:
+            (folder,) = struct.unpack_from(order + "I", body, entries[_EXIF_FOLDER] + 8)
+            nested, _ = _entries(body, order, folder)
+            for tag, value in ((_COLOUR_SPACE, 1), (_WIDTH, width), (_HEIGHT, height)):
+                _set(body, order, nested, tag, value)
+    except struct.error:
+        return None
+    return _HEADER + bytes(body)
+
+
+def exif_of_tiff(picture: Image.Image) -> bytes | None:
+    """The EXIF block of an opened TIFF, whose tags lie among those of its pixels; None where nothing is to be kept."""
+    found, kept = picture.getexif(), Image.Exif()
+    for tag in _DESCRIPTIVE:
+        if tag in found:
+            kept[tag] = found[tag]
+    for tag in _DIRECTORIES:
+        directory = found.get_ifd(tag)
+        if directory:
+            kept.get_ifd(tag).update(directory)
+            kept[tag] = directory
+    return kept.tobytes() if len(kept) else None
+
+
+def _entries(body: bytearray, order: str, start: int) -> tuple[dict[int, int], int]:
+    """Where each tag's 12 bytes begin in the directory at `start`, and where the directory's link to the next lies."""
+    (count,) = struct.unpack_from(order + "H", body, start)
+    places = [start + 2 + 12 * index for index in range(count)]
+    return {struct.unpack_from(order + "H", body, place)[0]: place for place in places}, start + 2 + 12 * count
+
+
+def _set(body: bytearray, order: str, entries: dict[int, int], tag: int, value: int) -> None:
+    """Overwrites a tag's number where it is there and is one short or long."""
+    if tag not in entries:
+        return
+    kind, count = struct.unpack_from(order + "HI", body, entries[tag] + 2)
+    if count == 1 and kind == _SHORT and value < 1 << 16:
+        struct.pack_into(order + "HH", body, entries[tag] + 8, value, 0)
+    elif count == 1 and kind == _LONG:
+        struct.pack_into(order + "I", body, entries[tag] + 8, value)

@@ -1,0 +1,60 @@
+"""A person's photo in memory: upright sRGB pixels, and everything that goes back into its file."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from restorekit.errors import RestorekitError
+
+Format = Literal["jpeg", "png", "webp", "tiff"]
+
+FORMATS: dict[str, Format] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo. Both arrays are uint8 in files of 8 bits and float32 in [0, 1] in files of 16 bits."""
+
+    pixels: np.ndarray  # (H, W, 3) sRGB, upright; float32 too once restored
+    alpha: np.ndarray | None  # (H, W), 1 (or 255) = opaque
+    grey: bool  # the file has one channel of colour, and is written so again
+    bits: Literal[8, 16]  # per channel, of the file
+    format: Format
+    lossless: bool  # of the file's compression
+    exif: bytes | None  # as in a JPEG's marker, its orientation already 1
+    icc: bytes | None  # the colour profile found in the file; `pixels` are sRGB whatever it is
+    notes: tuple[str, ...] = ()  # sentences for the user on what the file holds and the photo does not
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    def with_pixels(self, pixels: np.ndarray) -> "Photo":
+        """This photo with other pixels, uint8 or float32 in [0, 1], of the same shape."""
+        if pixels.shape != self.pixels.shape or pixels.dtype not in (np.uint8, np.float32):
+            raise ValueError(
+                f"uint8 or float32 pixels of shape {self.pixels.shape} are expected, not {pixels.dtype} {pixels.shape}"
+            )
+        return replace(self, pixels=pixels)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's suffix stands for; a RestorekitError names the suffixes that are known."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        found = f"'{path.suffix}'" if path.suffix else "none"
+        raise RestorekitError(f"{path}: its suffix must be one of {', '.join(FORMATS)}, and is {found}")
+    return FORMATS[suffix]

@@ -1,0 +1,162 @@
+"""Any photo of a person's becomes upright sRGB pixels, or an error with the file's name."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from restorekit.errors import RestorekitError
+from restorekit.image.arrays import to_float
+from restorekit.image.colour import UnreadableProfileError, is_srgb, picture_to_srgb, pixels_to_srgb
+from restorekit.image.exif import exif_of_tiff, upright_exif
+from restorekit.image.photo import Format, Photo
+
+MAX_PIXELS = 178_000_000  # above it a small file can fill the memory; Pillow's own limit is just above
+
+_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
+_GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
+_COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+
+def read_image(path: Path | str) -> Photo:
+    """Reads a JPEG, PNG, WebP or TIFF file of up to 16 bits per channel: grey, palette, RGB or CMYK, alpha or not.
+
+    EXIF orientation is applied and the colour profile converted to sRGB. Of several pages or frames the first is
+    taken, with a note. Raises a RestorekitError with the path where the file is missing, damaged, cut short, of
+    another kind, or larger than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    data = _bytes_of(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on damaged metadata, and on sizes that MAX_PIXELS lets through
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "TIFF")) as picture:
+                return _photo(picture, data, path)
+        except RestorekitError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise RestorekitError(f"{path} is too large: at most {MAX_PIXELS / 1e6:.0f} million pixels") from error
+        except UnidentifiedImageError as error:
+            raise RestorekitError(f"{path} is damaged, or no JPEG, PNG, WebP or TIFF file") from error
+        except Exception as error:  # decoders meet damaged bytes with errors of every class
+            raise RestorekitError(f"{path} is damaged or cut short ({error})") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise RestorekitError(f"no photo at {path}") from None
+    except OSError as error:
+        raise RestorekitError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise RestorekitError(f"{path} is an empty file")
+    return data
+
+
+def _photo(picture: Image.Image, data: bytes, path: Path) -> Photo:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise RestorekitError(
+            f"{path} is too large: {picture.width} x {picture.height}, at most {MAX_PIXELS / 1e6:.0f} million pixels"
+        )
+    if picture.mode not in _GREY_MODES + _COLOUR_MODES:
+        raise RestorekitError(
+            f"{path} has pixels of kind '{picture.mode}': save it as RGB with 8 or 16 bits per channel"
+        )
+    pages = getattr(picture, "n_frames", 1)
+    picture.load()  # raises where the file is cut short; a TIFF is upright from here on
+    bits: Literal[8, 16] = 16 if _has_sixteen_bits(picture, data) else 8
+    if bits == 16 and picture.mode == "CMYK":
+        raise RestorekitError(f"{path} is CMYK with 16 bits per channel: save it as RGB, or with 8 bits")
+    notes = [f"{path} holds {pages} pictures; the first is taken"] if pages > 1 else []
+    icc = picture.info.get("icc_profile") or None
+    grey = picture.mode in _GREY_MODES or (bits == 16 and _is_grey_png(data))
+    decode = _decode_sixteen if bits == 16 else _decode_eight
+    pixels, alpha = decode(picture, data, icc, notes)
+    orientation = picture.getexif().get(0x0112, 1)
+    pixels, alpha = _upright(pixels, orientation), None if alpha is None else _upright(alpha, orientation)
+    exif = exif_of_tiff(picture) if picture.format == "TIFF" else picture.info.get("exif")
+    kept = upright_exif(exif, pixels.shape[1], pixels.shape[0]) if exif else None
+    if exif and not kept:
+        notes.append(f"the EXIF data of {path} are damaged and left out")
+    if picture.mode == "CMYK":
+        notes.append(f"{path} is CMYK; it becomes RGB")
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        grey=grey,
+        bits=bits,
+        format=_FORMATS[picture.format or ""],
+        lossless=picture.format in ("PNG", "TIFF") or data[12:16] == b"VP8L",
+        exif=kept,
+        icc=icc,
+        notes=tuple(notes),
+    )
+
+
+def _has_sixteen_bits(picture: Image.Image, data: bytes) -> bool:
+    if picture.format == "PNG":
+        return data[24] == 16  # the header's bit depth
+    if picture.format == "TIFF":
+        return 16 in picture.tag_v2.get(0x0102, ())  # type: ignore[attr-defined]
+    return False
+
+
+def _is_grey_png(data: bytes) -> bool:
+    return data.startswith(b"\x89PNG") and data[25] in (0, 4)  # the header's colour type
+
+
+def _decode_eight(
+    picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    alpha = None
+    if picture.has_transparency_data:
+        if picture.mode not in ("LA", "RGBA"):
+            picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
+        alpha = np.array(picture.getchannel("A"))
+        picture = picture.convert("L" if picture.mode == "LA" else "RGB")
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode not in ("L", "RGB", "CMYK"):
+        picture = picture.convert("RGB")
+    if icc:
+        try:
+            if picture.mode == "CMYK" or not is_srgb(icc):
+                picture = picture_to_srgb(picture, icc)
+        except UnreadableProfileError as error:
+            notes.append(f"{error}; its colours are taken as sRGB")
+    return np.array(picture.convert("RGB")), alpha
+
+
+def _decode_sixteen(
+    picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pillow reads colour with 16 bits as 8, so OpenCV decodes; like Pillow, it gives a TIFF upright."""
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16 or array.shape[:2] != (picture.height, picture.width):
+        raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG or TIFF")
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    alpha = to_float(array[..., 3]) if array.shape[2] == 4 else None
+    pixels = to_float(np.ascontiguousarray(array[..., 2::-1]))
+    if icc:
+        try:
+            pixels = pixels if is_srgb(icc) else pixels_to_srgb(pixels, icc)
+        except UnreadableProfileError as error:
+            notes.append(f"{error}; its colours are taken as sRGB")
+    return pixels, alpha
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Undoes an EXIF orientation of 1 to 8 (EXIF 2.32, table 8); others count as 1."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)

@@ -1,0 +1,168 @@
+"""A photo back in a file, whole or not at all: its metadata, depth and channels, as far as the format holds them."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from restorekit.errors import RestorekitError
+from restorekit.files import write_beside
+from restorekit.image.arrays import quantise, to_uint8
+from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile
+from restorekit.image.photo import Format, Photo, format_of
+
+JPEG_QUALITY = 95  # with 4:4:4 chroma; the same number for lossy WebP
+_LONGEST: dict[Format, int] = {"jpeg": 65500, "webp": 16383}  # pixels
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601: grey of three nearly equal channels
+
+
+def write_image(path: Path | str, photo: Photo) -> None:
+    """Writes a photo as the format that the path's suffix names, replacing a file there in one step.
+
+    EXIF is kept with orientation 1; photos that came with a profile carry sRGB's; alpha and one-channel grey are
+    put back; PNG and TIFF keep 16 bits. WebP stays lossless where the photo came from a lossless file. A
+    RestorekitError where the suffix is unknown, the format cannot hold the photo, or the file cannot be written.
+    """
+    path = Path(path)
+    form = check_format(path, photo)
+    try:
+        data = _ENCODERS[form](photo)
+    except (OSError, ValueError) as error:
+        raise RestorekitError(
+            f"{path}: {photo.width} x {photo.height} pixels cannot be written as {form} ({error})"
+        ) from error
+    try:
+        with write_beside(path) as beside:
+            beside.write_bytes(data)
+    except OSError as error:
+        raise RestorekitError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def check_format(path: Path, photo: Photo) -> Format:
+    """The format that the path's suffix names; a RestorekitError where it is unknown or cannot hold the photo."""
+    form = format_of(path)
+    if photo.alpha is not None and form == "jpeg":
+        raise RestorekitError(f"{path}: a JPEG holds no transparency, which this photo has; take .png, .webp or .tiff")
+    limit = _LONGEST.get(form)
+    if limit and max(photo.width, photo.height) > limit:
+        raise RestorekitError(
+            f"{path}: a {form} file holds at most {limit} pixels a side; this photo has {photo.width} x {photo.height}"
+        )
+    return form
+
+
+def _jpeg(photo: Photo) -> bytes:
+    return _encoded(photo, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+
+
+def _png(photo: Photo) -> bytes:
+    return _png_sixteen(photo) if photo.bits == 16 else _encoded(photo, "PNG")
+
+
+def _webp(photo: Photo) -> bytes:
+    return _encoded(photo, "WEBP", quality=JPEG_QUALITY, lossless=photo.lossless, exact=True)
+
+
+def _encoded(photo: Photo, form: str, **options: object) -> bytes:
+    """The file's bytes by Pillow, 8 bits per channel."""
+    channels = _channels(photo, np.dtype(np.uint8))
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels.shape[2]]
+    picture = Image.fromarray(channels[..., 0] if mode == "L" else channels)
+    profile = _profile(photo)
+    if profile:
+        options["icc_profile"] = profile
+    if photo.exif:
+        options["exif"] = photo.exif
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def _channels(photo: Photo, dtype: np.dtype) -> np.ndarray:
+    """(H, W, 1 to 4) of `dtype`: grey or RGB, then alpha."""
+    colour = photo.pixels
+    if photo.grey:
+        same = (colour[..., 0] == colour[..., 1]).all() and (colour[..., 0] == colour[..., 2]).all()
+        if same:
+            colour = colour[..., :1]
+        else:
+            scale = 1.0 if colour.dtype == np.float32 else 255.0
+            colour = (colour.astype(np.float32) / np.float32(scale) @ _LUMA)[..., None]
+    planes = [_depth(colour, dtype)]
+    if photo.alpha is not None:
+        planes.append(_depth(photo.alpha, dtype)[..., None])
+    if len(planes) == 2 and planes[0].shape[2] == 1 and dtype != np.uint8:
+        planes[0] = np.repeat(planes[0], 3, axis=2)  # grey of 16 bits with alpha is a kind that few programs read
+    return np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
+
+
+def _depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype == np.uint8:
+        return to_uint8(values)
+    return values.astype(np.uint16) * np.uint16(257) if values.dtype == np.uint8 else quantise(values, dtype)
+
+
+def _profile(photo: Photo) -> bytes | None:
+    """The profile to write: none where none was found or where grey stays grey, the photo's own if it is sRGB."""
+    if photo.icc is None or photo.grey:
+        return None
+    try:
+        return photo.icc if is_srgb(photo.icc) else srgb_profile()
+    except UnreadableProfileError:
+        return srgb_profile()
+
+
+def _png_sixteen(photo: Photo) -> bytes:
+    channels = _channels(photo, np.dtype(np.uint16))
+    ordered = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.shape[2] > 1 else channels
+    done, buffer = cv2.imencode(".png", np.ascontiguousarray(ordered))
+    if not done:
+        raise ValueError("OpenCV refused")
+    data = buffer.tobytes()
+    header_end = 33  # signature and header
+    extra = b""
+    profile = _profile(photo)
+    if profile:
+        extra += _png_chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(profile))
+    if photo.exif:
+        extra += _png_chunk(b"eXIf", photo.exif.removeprefix(b"Exif\x00\x00"))
+    return data[:header_end] + extra + data[header_end:]
+
+
+def _png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def _tiff(photo: Photo) -> bytes:
+    """One strip of deflated samples after one directory (TIFF 6.0).
+
+    Pillow writes no colour of 16 bits, and its compressed TIFFs take no EXIF directory.
+    """
+    channels = _channels(photo, np.dtype("<u2" if photo.bits == 16 else "u1"))
+    height, width, count = channels.shape
+    strip = zlib.compress(channels.tobytes())
+    tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\x00\x08\x00\x00\x00")
+    tags[0x0100], tags[0x0101], tags[0x0102] = width, height, (photo.bits,) * count
+    tags[0x0103] = 8  # deflate
+    tags[0x0106] = 1 if count < 3 else 2  # black is zero, or RGB
+    tags[0x0111], tags[0x0115], tags[0x0116], tags[0x0117] = 0, count, height, len(strip)
+    tags[0x011C] = 1  # samples of a pixel lie together
+    if photo.alpha is not None:
+        tags[0x0152] = 2  # unassociated alpha
+    profile = _profile(photo)
+    if profile:
+        tags[0x8773] = profile
+    if photo.exif:
+        exif = Image.Exif()
+        exif.load(photo.exif)
+        for tag, value in exif.items():
+            tags[tag] = exif.get_ifd(tag) if tag in (0x8769, 0x8825) else value
+    return b"II*\x00\x08\x00\x00\x00" + tags.tobytes(8) + strip
+
+
+_ENCODERS: dict[Format, Callable[[Photo], bytes]] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}

@@ -1,0 +1,112 @@
+"""data/photos/ is written whole: all photographs of the configuration, their manifest, and none of the splits empty."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit.config import PhotosConfig
+from restorekit.errors import RestorekitError
+from restorekit.files import write_beside
+from restorekit.sources.folders import FoundFile, describe, find_files
+from restorekit.sources.manifest import SPLITS, Photograph, PhotoManifest
+from restorekit.sources.packages import EMBEDDED, copy_embedded
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was found, and a sentence for each file that was left out."""
+
+    manifest: PhotoManifest
+    left_out: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for the user."""
+        photographs = self.manifest.photographs
+        splits = ", ".join(f"{len(self.manifest.split(split))} {split}" for split in SPLITS)
+        scenes = len({photograph.scene for photograph in photographs})
+        left_out = f"; {len(self.left_out)} left out" if self.left_out else ""
+        return f"{len(photographs)} photographs of {scenes} scenes: {splits}{left_out}"
+
+
+def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Collection:
+    """Copies the embedded photographs and those of the user's folders into `folder`, which is replaced whole.
+
+    Folders are taken relative to `root`. Of files with equal bytes the first is taken. Raises a RestorekitError, and
+    leaves `folder` as it was, where a folder is missing, none of the user's photographs can be used, or a split would
+    be empty.
+    """
+    left_out: list[str] = []
+    with write_beside(folder) as beside:
+        beside.mkdir()
+        taken = {photograph.sha256: photograph for photograph in _embedded(config, beside, left_out)}
+        found = [
+            file for name in config.folders for file in find_files(root / Path(name).expanduser(), folder.resolve())
+        ]
+        num_unusable = sum(not _take(file, config, beside, taken, left_out) for file in found)
+        if config.folders and num_unusable == len(found):
+            raise _nothing_usable(config, left_out[len(left_out) - num_unusable :])
+        manifest = PhotoManifest(tuple(sorted(taken.values(), key=lambda photograph: photograph.name)))
+        _check_splits(manifest, config)
+        manifest.save(beside)
+    return Collection(manifest, tuple(left_out))
+
+
+def _embedded(config: PhotosConfig, beside: Path, left_out: list[str]) -> Iterator[Photograph]:
+    for embedded in EMBEDDED if config.packages else ():
+        photograph = copy_embedded(embedded, beside)
+        if min(photograph.width, photograph.height) >= config.min_side:
+            yield photograph
+            continue
+        left_out.append(_too_small(f"the embedded photograph '{photograph.name}'", photograph, config))
+        for file in (photograph.file, photograph.disparity):
+            if file:
+                (beside / file).unlink()
+
+
+def _take(
+    file: FoundFile, config: PhotosConfig, beside: Path, taken: dict[str, Photograph], left_out: list[str]
+) -> bool:
+    """Copies one of the user's files unless its bytes are there already; False, and a sentence, if it is unusable."""
+    try:
+        photograph = describe(file, config.license, config.split)
+    except RestorekitError as error:
+        left_out.append(str(error))
+        return False
+    if min(photograph.width, photograph.height) < config.min_side:
+        left_out.append(_too_small(str(file.path), photograph, config))
+        return False
+    if photograph.sha256 not in taken:
+        shutil.copyfile(file.path, beside / photograph.file)
+        taken[photograph.sha256] = photograph
+    return True
+
+
+def _too_small(what: str, photograph: Photograph, config: PhotosConfig) -> str:
+    return f"{what} is too small: {photograph.width} x {photograph.height}, photos.min_side is {config.min_side}"
+
+
+def _nothing_usable(config: PhotosConfig, reasons: list[str]) -> RestorekitError:
+    if not reasons:
+        return RestorekitError(f"no JPEG, PNG, WebP or TIFF file in photos.folders: {', '.join(config.folders)}")
+    shown = "".join(f"\n  {reason}" for reason in reasons[:5])
+    return RestorekitError(f"none of the {len(reasons)} files in photos.folders can be used:{shown}")
+
+
+def _check_splits(manifest: PhotoManifest, config: PhotosConfig) -> None:
+    empty = [split for split in SPLITS if not manifest.split(split)]
+    if not empty:
+        return
+    total = len(manifest.photographs)
+    remedies = ["add photographs to photos.folders (thirty and more are rarely short of one)"]
+    if not config.packages:
+        remedies.append("set photos.packages: true, which has photographs for every split")
+    elif total:
+        remedies.append(f"lower photos.min_side (now {config.min_side})")
+    if config.folders:
+        shares = ", ".join(f"{split} {getattr(config.split, split):g}" for split in SPLITS)
+        remedies.append(f"change the shares in photos.split (now {shares})")
+    raise RestorekitError(
+        f"of {total} photographs none is for {' and '.join(empty)}: {'; or '.join(remedies)}. "
+        f"Each photograph's split follows from its content, and stays when others are added"
+    )
