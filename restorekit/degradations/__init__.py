@@ -1,0 +1,24 @@
+"""Degradations of clean photographs: numpy and OpenCV alone, every draw on record, every operator a pure function."""
+
+from restorekit.degradations.haze import Haze
+from restorekit.degradations.holes import Holes
+from restorekit.degradations.rain import Rain
+from restorekit.degradations.reflection import Reflection
+from restorekit.degradations.scene import Degradation, Degraded, Scene
+from restorekit.errors import unknown_name
+
+__all__ = ["DEGRADATIONS", "Degradation", "Degraded", "Scene", "get_degradation"]
+
+DEGRADATIONS: dict[str, Degradation] = {
+    "reflection": Reflection(),
+    "rain": Rain(),
+    "haze": Haze(),
+    "inpainting": Holes(),
+}
+
+
+def get_degradation(task: str) -> Degradation:
+    """The degradation behind a task; RestorekitError with the closest names for an unknown one."""
+    if task not in DEGRADATIONS:
+        raise unknown_name("task", task, DEGRADATIONS)
+    return DEGRADATIONS[task]

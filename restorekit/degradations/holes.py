@@ -1,0 +1,174 @@
+"""Holes for inpainting whose share of the frame lies in the published bucket that the severity names.
+
+Buckets and look follow the irregular masks of Liu et al. (ECCV 2018): strokes with and without a free border, shares
+0.01-0.1, 0.1-0.2, ..., 0.5-0.6. Every pixel has a place in one order, fixed by the record's draws; a greater severity
+takes more of the same order, so that a hole only ever grows.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.record import between, new_record, uniform
+from restorekit.degradations.relief import smooth_field
+from restorekit.degradations.scene import Degraded, Scene, check_scene
+from restorekit.rng import rng_for
+
+KINDS = ("strokes", "blobs", "boxes", "borders")
+BUCKETS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
+FILL = 0.5  # sRGB, what a hole is filled with
+_NEVER = 2**31 - 1  # the place of a pixel that never becomes a hole
+_LEVELS = 2**16  # places that a continuous field is cut into
+_STEPS = 24  # segments of the longest stroke
+
+
+def bucket_of(severity: float) -> tuple[float, float]:
+    """The bucket of hole shares that a severity in [0, 1] falls into; the six buckets are equally wide in severity."""
+    return BUCKETS[min(int(severity * len(BUCKETS)), len(BUCKETS) - 1)]
+
+
+def target_share(severity: float) -> float:
+    """The hole share aimed at: inside the severity's bucket, a tenth of its width away from both ends."""
+    low, high = bucket_of(severity)
+    inside = severity * len(BUCKETS) - BUCKETS.index((low, high))
+    return between((low, high), 0.1 + 0.8 * inside)
+
+
+class Holes:
+    """kind "strokes", "blobs", "boxes", "borders"; "mixed": one of them, or two joined. Severity sets the share."""
+
+    name = "inpainting"
+    needs_other = False
+
+    def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
+        params = new_record(rng, self.name, KINDS, size, severity, kind)
+        second = KINDS[int(rng.integers(len(KINDS)))]
+        joined = kind == "mixed" and rng.random() < 0.4 and second != params["kind"]
+        sides = [uniform(rng, (0.2, 1.0)) for _ in range(4)]
+        keep = [bool(rng.random() < 0.5) for _ in range(4)]
+        first = int(rng.integers(4))
+        free = rng.random() < 0.5
+        num_boxes = int(rng.integers(1, 7))
+        return {
+            **params,
+            "share": target_share(severity),
+            "bucket": list(bucket_of(severity)),
+            "shapes": [params["kind"], second] if joined else [params["kind"]],
+            "free_border": 0.08 if free else 0.0,  # of the short side, which strokes, blobs and boxes stay off
+            "num_boxes": num_boxes,
+            # How fast the hole grows from the top, bottom, left and right; at least one side does.
+            "sides": [
+                rate if kept or i == first else 0.0 for i, (rate, kept) in enumerate(zip(sides, keep, strict=True))
+            ],
+            "thickness": uniform(rng, (0.025, 0.08)),  # mean width of strokes, of the short side
+            "cell": uniform(rng, (0.2, 0.5)),  # size of blobs, of the short side
+        }
+
+    def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
+        size = check_scene(scene, params)
+        hole = hole_mask(size, params)
+        degraded = scene.image.copy()
+        degraded[hole] = FILL
+        return Degraded(degraded, scene.image, None, hole.astype(np.float32), None)
+
+
+def hole_mask(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
+    """The holes of a record, bool (H, W): the first pixels of its order, up to the place nearest to its share."""
+    orders = [_SHAPES[shape](size, params) for shape in params["shapes"]]
+    order = orders[0]
+    if len(orders) > 1:  # two shapes are joined by the share at which each of them takes a pixel
+        order = _places(np.minimum(_share_at(orders[0]), _share_at(orders[1])))
+    shares = _shares(order)
+    low, high = params["bucket"]
+    missed = np.abs(shares - params["share"]) + ((shares < low) | (shares > high))
+    return order <= missed.argmin()
+
+
+def _shares(order: np.ndarray) -> np.ndarray:
+    """The share of the frame that the first places of an order take, for each of them."""
+    return np.cumsum(np.bincount(order[order < _NEVER])) / order.size
+
+
+def _share_at(order: np.ndarray) -> np.ndarray:
+    """For every pixel the hole share once it is taken; 1 where it never is."""
+    shares = np.append(_shares(order), 1.0).astype(np.float32)
+    return shares[np.minimum(order, shares.size - 1)]
+
+
+def _places(field: np.ndarray) -> np.ndarray:
+    """A field's order, int32 (H, W), its smallest value first; all of it may become a hole."""
+    low, high = float(field.min()), float(field.max())
+    return ((field - np.float32(low)) * np.float32((_LEVELS - 1) / max(high - low, 1e-6))).astype(np.int32)
+
+
+def _free(order: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """Takes the free border out of an order."""
+    margin = int(params["free_border"] * min(order.shape))
+    if margin:
+        order[:margin], order[-margin:], order[:, :margin], order[:, -margin:] = (_NEVER,) * 4
+    return order
+
+
+def _blobs(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
+    """Lowlands of a smooth random relief, filled from the lowest point on."""
+    field = smooth_field(rng_for(params["seed"], "blobs"), size, (params["cell"], params["cell"]), 3)
+    return _free(_places(field), params)
+
+
+def _boxes(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
+    """Rectangles that grow around their centres, each at its own pace and proportion."""
+    draws = rng_for(params["seed"], "boxes").random((params["num_boxes"], 4))
+    field = np.full(size, np.inf, np.float32)
+    for row, col, pace, shape in draws:
+        aspect = np.exp((shape - 0.5) * 1.6)
+        down = np.abs((np.arange(size[0]) + 0.5) / size[0] - row) * (size[0] / min(size) * aspect / (0.3 + pace))
+        across = np.abs((np.arange(size[1]) + 0.5) / size[1] - col) * (size[1] / min(size) / aspect / (0.3 + pace))
+        box = np.maximum(down.astype(np.float32)[:, None], across.astype(np.float32)[None])
+        np.minimum(field, box, out=field)
+    return _free(_places(field), params)
+
+
+def _borders(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
+    """What lies outside of a window that closes from some of the sides."""
+    top, bottom, left, right = (1 / max(rate, 1e-9) for rate in params["sides"])
+    down, across = ((np.arange(side, dtype=np.float32) + 0.5) / side for side in size)
+    rows = np.minimum(down * np.float32(top), (1 - down) * np.float32(bottom))
+    cols = np.minimum(across * np.float32(left), (1 - across) * np.float32(right))
+    return _places(np.minimum(np.minimum.outer(rows, cols), np.float32(10.0)))
+
+
+def _strokes(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
+    """Wandering brush strokes, drawn until they cover the share; a pixel's place is its first segment's number."""
+    height, width = size
+    short = min(size)
+    # Strokes of about 0.03 * thickness * 14 segments, half of which fall on others.
+    number = 4 + int(3.0 * params["share"] * height * width / short**2 / (0.4 * params["thickness"]))
+    while True:
+        order = _draw_strokes(size, short, number, params)
+        if (order < _NEVER).mean() >= params["share"] + 0.01 or number > 1e5:
+            return order
+        number *= 2
+
+
+def _draw_strokes(size: tuple[int, int], short: int, number: int, params: dict[str, Any]) -> np.ndarray:
+    draws = rng_for(params["seed"], "strokes").random((number, 5 + _STEPS))
+    turns = (draws[:, 5:] - 0.5) * 1.2
+    heading = 2 * np.pi * draws[:, :1] + np.cumsum(turns, axis=1)
+    steps = 0.035 * np.stack([np.sin(heading), np.cos(heading)], axis=2)
+    extent = np.array(size) / short
+    points = draws[:, None, 1:3] * extent + np.cumsum(steps, axis=1) - 0.5 * steps.sum(axis=1, keepdims=True)
+    pixels = np.round(points[..., ::-1] * short * 16 - 8).astype(int)  # x, y in sixteenths, pixel centres at whole ones
+    lengths = 2 + (draws[:, 3] ** 2 * (_STEPS - 1)).astype(int)
+    thick = np.maximum(1, np.round(short * params["thickness"] * (0.5 + draws[:, 4]))).astype(int)
+    order = np.full(size, _NEVER, np.int32)
+    place = int(lengths.sum())
+    for stroke in range(number - 1, -1, -1):  # backwards, so that the first to reach a pixel is written last
+        path = pixels[stroke].tolist()
+        for step in range(lengths[stroke] - 1, 0, -1):
+            place -= 1
+            cv2.line(order, path[step - 1], path[step], place, int(thick[stroke]), shift=4)
+    return _free(order, params)
+
+
+_SHAPES = {"strokes": _strokes, "blobs": _blobs, "boxes": _boxes, "borders": _borders}

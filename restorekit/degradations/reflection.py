@@ -1,0 +1,275 @@
+"""The two published reflection syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, at any frame size.
+
+S1 follows CEILNet and ERRNet, S2 follows Zhang et al. (CVPR 2018), both as DMGN modified them. The functions `s1` and
+`s2` are the published forms. `Reflection` places the reflected photograph, scales the published lengths (given for
+256 x 256) with the short side, and dims the finished reflection to a strength that grows with the severity.
+"""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from scipy.special import ndtr
+
+from restorekit.degradations.record import new_record, uniform
+from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
+from restorekit.errors import RestorekitError
+
+KINDS = ("s1", "s2")
+GAMMA = 2.2
+FRAME = 256  # pixels of the published crops, for which blur and vignette are given
+VIGNETTE = 549  # pixels that the published vignette can cover
+_REDUCED = 512  # frames of twice this short side or more get a blurred reflection by way of a smaller one
+
+# Root mean square of what the reflection changes, sRGB, over severity 0 to 1 (geometric in between). A reflection is
+# dimmed to it and never raised above its published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
+STRENGTH = (0.05, 0.16)
+_GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light, between which S2's is interpolated
+
+
+class Synthesis(NamedTuple):
+    """background, reflection and their mixture, float32 (H, W, 3)."""
+
+    background: np.ndarray
+    reflection: np.ndarray
+    mixture: np.ndarray
+
+
+def s1(background: np.ndarray, reflected: np.ndarray, blur: bool, sigma: float = 2.0) -> Synthesis:
+    """S1 as published, for sRGB images in [0, 1] of one size; `sigma` in [2, 5] pixels is used by the blur branch.
+
+    With `blur` the mixture is at most 1; without, it is background + reflected, unclipped, up to 2.
+    """
+    if not blur:
+        return Synthesis(background, reflected, background + reflected)
+    reflection = _s1_blurred(background, reflected, 5, sigma)
+    return Synthesis(background, reflection, np.clip(background + reflection, 0.0, 1.0))
+
+
+def s2(
+    background: np.ndarray,
+    reflected: np.ndarray,
+    sigma: float,
+    attenuation: float,
+    alpha: float,
+    window: tuple[int, int],
+    clip: bool,
+) -> Synthesis:
+    """S2 as published, for sRGB images in [0, 1] of one size, at most 549 x 549 pixels (RestorekitError above).
+
+    sigma: one of linspace(1, 5, 80), pixels. attenuation: 1.08 to 1.18. alpha: (0.8, 1], transmission of the glass in
+    linear light. window: (top, left) of the vignette's window, 0 to 549 - side. The background is returned as it came,
+    the reflection lies in [0, 1], the mixture only with `clip`.
+    """
+    height, width = background.shape[:2]
+    if max(height, width) > VIGNETTE:
+        raise RestorekitError(
+            f"the published S2 covers frames of up to {VIGNETTE} x {VIGNETTE} pixels, found {height} x {width}: "
+            "crop the frame, or use the degradation 'reflection', which scales the vignette"
+        )
+    for start, side in zip(window, (height, width), strict=True):
+        if not 0 <= start <= VIGNETTE - side:
+            raise RestorekitError(f"the vignette's window starts between 0 and {VIGNETTE - side}, found {start}")
+    light = _power(background, GAMMA)
+    reflection = _s2_light(light, reflected, 2 * int(np.ceil(2 * sigma)) + 1, sigma, attenuation)
+    reflection *= vignette((height, width), (float(window[0]), float(window[1])), 1.0)[..., None]
+    mixture = _power(reflection + np.float32(alpha) * light, 1 / GAMMA)
+    return Synthesis(background, _power(reflection, 1 / GAMMA), np.clip(mixture, 0.0, 1.0) if clip else mixture)
+
+
+def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> np.ndarray:
+    """The published vignette, float32 (H, W) in [0, 1], sampled from `start` (top, left) on in steps of `step`.
+
+    At whole starts and step 1 it is the published one: sqrt(k k^T) / max, with k the differences of the normal
+    distribution at 561 points over +-(3 + 7/1120); other values interpolate it.
+    """
+    reach = 3 + 7 / 1120
+    spacing = 2 * reach / 560
+    edges = (spacing * (first + step * np.arange(side)) - reach for side, first in zip(size, start, strict=True))
+    down, across = (np.sqrt((ndtr(edge + spacing) - ndtr(edge)) / (ndtr(spacing) - 0.5)) for edge in edges)
+    return np.outer(down, across).astype(np.float32)
+
+
+class Reflection:
+    """kind "s1" or "s2": the published syntheses; severity dims the finished reflection to `STRENGTH`.
+
+    The background's own crop, flip and resize belong to the loader; of the published pair geometry the record keeps
+    what concerns the reflected photograph.
+    """
+
+    name = "reflection"
+    needs_other = True
+
+    def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
+        params = new_record(rng, self.name, KINDS, size, severity, kind)
+        s1_branch = {"blur": bool(rng.random() < 0.5), "sigma": uniform(rng, (2.0, 5.0))}
+        s2_draws = {
+            "sigma": float(np.linspace(1, 5, 80)[rng.integers(80)]),
+            "attenuation": 1.08 + uniform(rng, (0.0, 0.1)),
+            "alpha": 1.0 - 0.2 * float(rng.random()),
+            "window": [float(rng.random()), float(rng.random())],  # of the room that the vignette leaves
+            "clip": bool(rng.random() < 0.5),
+        }
+        place = {"short_side": 2 * int(rng.integers(160, 241)), "offset": [float(rng.random()), float(rng.random())]}
+        much = uniform(rng, (0.85, 1.15))
+        return {
+            **params,
+            "place": place,
+            "strength": float(much * STRENGTH[0] * (STRENGTH[1] / STRENGTH[0]) ** severity),
+            **(s2_draws if params["kind"] == "s2" else s1_branch),
+        }
+
+    def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
+        size = check_scene(scene, params)
+        if scene.other is None:
+            raise RestorekitError("a reflection needs a second photograph, the scene that is reflected: give `other`")
+        if params["kind"] == "s1":
+            reflection, mixture = _apply_s1(scene.image, scene.other, size, params)
+        else:
+            reflection, mixture = _apply_s2(scene.image, scene.other, size, params)
+        return Degraded(mixture, scene.image, reflection, visible_mask(mixture - scene.image), None)
+
+
+def _apply_s1(
+    image: np.ndarray, other: np.ndarray, size: tuple[int, int], params: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    if not params["blur"]:
+        reflection = place_reflected(other, size, params["place"])
+        reflection *= np.float32(_s1_gain(reflection, params["strength"]))
+        return reflection, image + reflection
+    small, scale = _reduced(size)
+    half = max(1, round(5 * scale))
+    reflected = place_reflected(other, small, params["place"])
+    reflection = _s1_blurred(_resized(image, small), reflected, half, params["sigma"] * scale)
+    reflection *= np.float32(_s1_gain(reflection, params["strength"]))
+    reflection = _resized(reflection, size)
+    mixture = image + reflection
+    return reflection, np.clip(mixture, 0.0, 1.0, out=mixture)
+
+
+def _apply_s2(
+    image: np.ndarray, other: np.ndarray, size: tuple[int, int], params: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    small, scale = _reduced(size)
+    light = _power(image, GAMMA)
+    sigma = params["sigma"] * scale
+    reflected = place_reflected(other, small, params["place"])
+    kernel = 2 * int(np.ceil(2 * sigma)) + 1
+    small_light = _resized(light, small)
+    reflection = _s2_light(small_light, reflected, kernel, sigma, params["attenuation"])
+    # The published crop is 256 of the vignette's 549; a frame so wide that it would stick out gets a finer step.
+    step = min(1 / scale, VIGNETTE / max(small))
+    start = [share * (VIGNETTE - side * step) for share, side in zip(params["window"], small, strict=True)]
+    reflection *= vignette(small, (start[0], start[1]), step)[..., None]
+    reflection *= np.float32(_s2_gain(small_light, reflection, params["alpha"], params["strength"]))
+    shown = _resized(_power(reflection, 1 / GAMMA), size)
+    mixture = _power(cv2.addWeighted(light, params["alpha"], _resized(reflection, size), 1.0, 0.0), 1 / GAMMA)
+    if params["clip"]:
+        np.clip(mixture, 0.0, 1.0, out=mixture)
+    return shown, mixture
+
+
+def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
+    """The published rule of S2's data set: such a pair takes the next photograph as the reflected one, once."""
+    return bool(background.mean(dtype=np.float64) / 2 > reflected.mean(dtype=np.float64))
+
+
+def place_reflected(other: np.ndarray, size: tuple[int, int], place: dict[str, Any]) -> np.ndarray:
+    """Resizes and crops the reflected photograph to a frame of `size` (H, W), as published for a frame of 256 x 256.
+
+    The side of `other` that is the frame's short one becomes `short_side` / 256 of it, the other keeps the proportion,
+    rounded up to even; the crop's offset is drawn from the room that the background, scaled alike, has around the
+    frame. It is held inside the photograph where that is large enough; where not, the rest is black.
+    """
+    short = int(size[0] > size[1])
+    ratio = place["short_side"] / FRAME
+    sides = [0, 0]
+    sides[short] = round(size[short] * ratio)
+    sides[1 - short] = 2 * int(np.ceil(other.shape[1 - short] * sides[short] / other.shape[short] / 2))
+    shrinks = sides[short] < other.shape[short]
+    resized = cv2.resize(other, sides[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    top, left = (
+        min(round(share * side * (ratio - 1)), max(0, reached - side))
+        for share, side, reached in zip(place["offset"], size, sides, strict=True)
+    )
+    crop = resized[top : top + size[0], left : left + size[1]]
+    frame = np.zeros((*size, 3), np.float32)
+    np.clip(crop, 0.0, 1.0, out=frame[: crop.shape[0], : crop.shape[1]])
+    return frame
+
+
+def _s1_blurred(background: np.ndarray, reflected: np.ndarray, half: int, sigma: float) -> np.ndarray:
+    """S1's reflection: blurred with darkened borders, and lowered by what exceeds 1 on average."""
+    kernel = cv2.getGaussianKernel(2 * half + 1, sigma, cv2.CV_32F)
+    reflection = cv2.sepFilter2D(reflected, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    mixture = background + reflection
+    over = mixture[mixture > 1]
+    if over.size:
+        excess = float(over.mean(dtype=np.float64)) - 1
+        np.subtract(reflection, np.float32(1.3 * excess), out=reflection)
+    return np.clip(reflection, 0.0, 1.0, out=reflection)
+
+
+def _s2_light(
+    background: np.ndarray, reflected: np.ndarray, kernel: int, sigma: float, attenuation: float
+) -> np.ndarray:
+    """S2's reflection in linear light before the vignette; `background` in linear light, `reflected` in sRGB."""
+    reflection = cv2.GaussianBlur(_power(reflected, GAMMA), (kernel, kernel), sigma, borderType=cv2.BORDER_REFLECT_101)
+    for channel in range(3):
+        mixture = background[..., channel] + reflection[..., channel]
+        over = mixture[mixture > 1]
+        if over.size:
+            excess = float(over.mean(dtype=np.float64)) - 1
+            np.subtract(reflection[..., channel], np.float32(excess * attenuation), out=reflection[..., channel])
+    return np.clip(reflection, 0.0, 1.0, out=reflection)
+
+
+def _s1_gain(reflection: np.ndarray, strength: float) -> float:
+    """The factor, at most 1, that dims a reflection to `strength`: in S1 it is itself what changes."""
+    return min(1.0, strength / max(1e-6, float(cv2.norm(reflection)) / reflection.size**0.5))
+
+
+def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, strength: float) -> float:
+    """The largest factor in linear light, at most 1, with which S2's mixture changes the photograph by `strength`.
+
+    Measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for what alpha takes
+    from the background; where the change nowhere falls to `strength`, the factor is the one that changes least.
+    """
+    step = max(1, min(background.shape[:2]) // 48)
+    under, over = (np.ascontiguousarray(part[::step, ::step]) for part in (background, reflection))
+    photograph = _power(under, 1 / GAMMA)
+    if not over.any():
+        return 1.0
+    changes = [
+        float(cv2.norm(_power(cv2.addWeighted(under, alpha, over, gain, 0.0), 1 / GAMMA), photograph)) / under.size**0.5
+        for gain in _GAINS
+    ]
+    above = len(changes) - 1
+    while above > 0 and changes[above] > strength and changes[above - 1] > strength:
+        above -= 1
+    if changes[-1] <= strength:
+        return 1.0
+    if above == 0:
+        return float(_GAINS[int(np.argmin(changes))])
+    return float(np.exp(np.interp(strength, changes[above - 1 : above + 1], np.log(_GAINS[above - 1 : above + 1]))))
+
+
+def _reduced(size: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """The size at which a blurred reflection is made, and its pixels for one of the published 256 x 256 frame."""
+    factor = max(1, min(size) // _REDUCED)
+    small = (-(-size[0] // factor), -(-size[1] // factor))
+    return small, min(small) / FRAME
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    shrinks = size[0] < image.shape[0]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _power(image: np.ndarray, exponent: float) -> np.ndarray:
+    """image ** exponent; zeros count as 1e-14, for which the result is below 1e-6 (pow itself is slow at zero)."""
+    logarithm = cv2.log(np.maximum(image, np.float32(1e-14)))
+    logarithm *= np.float32(exponent)
+    return cv2.exp(logarithm, logarithm)

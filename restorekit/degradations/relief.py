@@ -1,0 +1,43 @@
+"""Smooth random fields whose features are fractions of the short side, so that every resolution shows the same ones."""
+
+import cv2
+import numpy as np
+
+_SAMPLES = 8  # samples a cell of the finest octave gets before the last interpolation
+_VARIANCE = (151 / 315) ** 2 / 3  # of a cubic B-spline in two dimensions over independent uniform values in [-1, 1]
+
+
+def smooth_field(
+    rng: np.random.Generator, size: tuple[int, int], cell: tuple[float, float], octaves: int = 1
+) -> np.ndarray:
+    """A random field, float32 (H, W), of mean 0 and standard deviation 1 over all draws.
+
+    cell: (height, width) of a feature in fractions of the short side. Every further octave halves the cell and the
+    amplitude. Random numbers are spent on the frame's aspect ratio alone: a frame and its enlargement show one field.
+    """
+    height, width = size
+    short = min(size)
+    extent = (height / short / cell[0], width / short / cell[1])  # cells of the first octave
+    finest = 2 ** (octaves - 1) * _SAMPLES
+    fine = tuple(min(side, int(np.ceil(cells * finest))) for side, cells in zip(size, extent, strict=True))
+    field = np.zeros(fine, np.float32)
+    power = 0.0
+    for octave in range(octaves):
+        cells = tuple(axis * 2**octave for axis in extent)
+        lattice = rng.uniform(-1.0, 1.0, (int(np.ceil(cells[0])) + 3, int(np.ceil(cells[1])) + 3))
+        field += np.float32(0.5**octave) * _spline(_spline(lattice, cells[0], fine[0]).T, cells[1], fine[1]).T
+        power += 0.25**octave
+    field *= np.float32(1.0 / np.sqrt(power * _VARIANCE))
+    return field if fine == size else cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
+    """Uniform cubic B-spline along the first axis, at `samples` centres over `cells` cells.
+
+    By gathering and not as a matrix product: the bits of a product depend on the number of BLAS threads.
+    """
+    at = (np.arange(samples) + 0.5) * (cells / samples)
+    first = np.minimum(at.astype(np.intp), lattice.shape[0] - 4)
+    t = (at - first)[:, None]
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    return sum(weight / 6.0 * lattice[first + k] for k, weight in enumerate(weights)).astype(np.float32)

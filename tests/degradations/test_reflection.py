@@ -1,0 +1,150 @@
+"""The published syntheses S1 and S2 (dmgn.md, sections 9 and 15.11) and what `Reflection` adds to them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from restorekit.degradations import Scene
+from restorekit.degradations.reflection import Reflection, is_too_dark, place_reflected, s1, s2, vignette
+from restorekit.errors import RestorekitError
+from restorekit.rng import rng_for
+
+MakeScene = Callable[..., Scene]
+S2 = {"sigma": 2.3, "attenuation": 1.1, "alpha": 0.87, "window": (40, 71)}
+
+
+@pytest.fixture
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    rng = rng_for(3, "pair")
+    return rng.random((64, 48, 3), np.float32), rng.random((64, 48, 3), np.float32)
+
+
+def test_s1_without_blur_is_the_plain_sum(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    made = s1(*pair, blur=False)
+    np.testing.assert_array_equal(made.mixture, pair[0] + pair[1])
+    np.testing.assert_array_equal(made.reflection, pair[1])
+    assert made.mixture.max() > 1
+
+
+def test_s1_with_blur_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    sigma = 3.3
+    made = s1(*pair, blur=True, sigma=sigma)
+    weights = np.exp(-0.5 * (np.arange(-5, 6) / sigma) ** 2)
+    weights /= weights.sum()
+    blurred = pair[1].astype(np.float64)
+    for axis in (0, 1):
+        blurred = np.apply_along_axis(lambda line: np.convolve(line, weights, mode="same"), axis, blurred)
+    mixture = pair[0] + blurred
+    blurred = np.clip(blurred - 1.3 * (mixture[mixture > 1].mean() - 1), 0, 1)
+    np.testing.assert_allclose(made.reflection, blurred, atol=1e-5)
+    np.testing.assert_allclose(made.mixture, np.clip(pair[0] + blurred, 0, 1), atol=1e-5)
+    assert made.mixture.max() <= 1
+
+
+def test_s1_with_blur_leaves_a_dark_pair_as_it_is() -> None:
+    grey = np.full((40, 40, 3), 0.3, np.float32)
+    made = s1(grey, grey, blur=True)
+    assert made.reflection[20, 20, 0] == pytest.approx(0.3, abs=1e-6)
+    assert made.reflection[0, 0, 0] < 0.15  # the zero padding darkens borders
+
+
+def test_s2_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    made = s2(*pair, **S2, clip=False)
+    background, reflected = (image.astype(np.float64) ** 2.2 for image in pair)
+    radius = int(np.ceil(2 * S2["sigma"]))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / S2["sigma"]) ** 2)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        mirrored = np.pad(reflected, [(radius, radius) if axis == i else (0, 0) for i in range(3)], mode="reflect")
+        reflected = np.apply_along_axis(lambda line: np.convolve(line, weights, mode="valid"), axis, mirrored)
+    for channel in range(3):
+        mixture = (background + reflected)[..., channel]
+        excess = max(1.0, mixture[mixture > 1].mean()) - 1
+        reflected[..., channel] -= excess * S2["attenuation"]
+    points = np.linspace(-3 - 7 / 1120, 3 + 7 / 1120, 561)
+    window = np.sqrt(np.outer(np.diff(norm.cdf(points)), np.diff(norm.cdf(points))))
+    window = (window / window.max())[40:104, 71:119]
+    reflected = np.clip(reflected, 0, 1) * window[..., None]
+    np.testing.assert_allclose(made.reflection, reflected ** (1 / 2.2), atol=1e-4)
+    np.testing.assert_allclose(made.mixture, (reflected + S2["alpha"] * background) ** (1 / 2.2), atol=1e-4)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_s2_ranges_and_determinism(clip: bool, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    made, again = (s2(*pair, **S2, clip=clip) for _ in range(2))
+    assert made.background is pair[0]
+    assert made.reflection.min() >= 0
+    assert made.reflection.max() <= 1
+    assert (made.mixture.max() <= 1) or not clip
+    np.testing.assert_array_equal(made.mixture, again.mixture)
+
+
+@pytest.mark.parametrize("size", [(550, 20), (20, 550)])
+def test_s2_says_what_is_too_large(size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), np.float32)
+    with pytest.raises(RestorekitError, match="549"):
+        s2(image, image, **{**S2, "window": (0, 0)}, clip=False)
+
+
+def test_s2_refuses_a_window_outside_of_the_vignette(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(RestorekitError, match="starts between 0 and 485"):
+        s2(*pair, **{**S2, "window": (486, 0)}, clip=False)
+
+
+def test_vignette_shrinks_with_its_step() -> None:
+    np.testing.assert_allclose(
+        vignette((100, 100), (30, 50), 1.0)[::4, ::4], vignette((25, 25), (30, 50), 4.0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind, seed", [("s1", 0), ("s1", 1), ("s1", 2), ("s2", 0), ("s2", 1)])
+def test_a_256_frame_at_full_strength_is_the_published_synthesis(kind: str, seed: int, make_scene: MakeScene) -> None:
+    scene = make_scene((256, 256), "astronaut")
+    params = Reflection().sample(rng_for(seed, kind), (256, 256), 1.0, kind)
+    reflected = place_reflected(scene.other, (256, 256), params["place"])
+    params["strength"] = 9.0
+    if kind == "s1":
+        published = s1(scene.image, reflected, params["blur"], params["sigma"])
+    else:
+        params["window"] = [100 / 293, 200 / 293]
+        settings = {name: params[name] for name in ("sigma", "attenuation", "alpha", "clip")}
+        published = s2(scene.image, reflected, window=(100, 200), **settings)
+    made = Reflection().apply(scene, params)
+    np.testing.assert_allclose(made.degraded, published.mixture, atol=2e-6)
+    np.testing.assert_allclose(made.noise_layer, published.reflection, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (96, 200), (200, 96)])
+@pytest.mark.parametrize("other", [(300, 400), (400, 300), (50, 900)])
+def test_the_reflected_photograph_covers_what_it_can(size: tuple[int, int], other: tuple[int, int]) -> None:
+    photograph = np.ones((*other, 3), np.float32)
+    for offset in ([0.0, 0.0], [1.0, 1.0]):
+        placed = place_reflected(photograph, size, {"short_side": 400, "offset": offset})
+        assert placed.shape == (*size, 3)
+        ratio = 400 / 256 * min(size) / other[int(size[0] > size[1])]
+        covered = [min(1.0, reached * ratio / side) for reached, side in zip(other, size, strict=True)]
+        assert placed.mean() == pytest.approx(covered[0] * covered[1], abs=0.03)
+
+
+def test_a_reflected_photograph_of_less_than_half_the_brightness_is_too_dark() -> None:
+    bright, dark = np.full((9, 9, 3), 0.8, np.float32), np.full((5, 5, 3), 0.39, np.float32)
+    assert is_too_dark(bright, dark)
+    assert not is_too_dark(dark, bright)
+    assert not is_too_dark(bright, dark + np.float32(0.02))
+
+
+def test_the_reflected_photograph_is_needed(make_scene: MakeScene) -> None:
+    scene = Scene(make_scene((64, 64)).image)
+    with pytest.raises(RestorekitError, match="second photograph"):
+        Reflection().apply(scene, Reflection().sample(rng_for(0), (64, 64), 0.5, "s2"))
+
+
+def test_the_background_stays_the_target_and_the_mask_is_where_it_changes(make_scene: MakeScene) -> None:
+    scene = make_scene((128, 160), "rocket")
+    made = Reflection().apply(scene, Reflection().sample(rng_for(4), (128, 160), 0.8, "s2"))
+    change = np.abs(made.degraded - scene.image).max(axis=2)
+    assert change[made.mask == 1].min() > 0.039
+    assert change[made.mask == 0].max() < 0.041
+    assert 0.05 < made.mask.mean() < 1
