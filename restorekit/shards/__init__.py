@@ -1,0 +1,1 @@
+"""Samples in WebDataset tars: how they are made, written, planned and read."""

@@ -1,0 +1,84 @@
+"""A folder of shards is what its manifest says: name, samples, bytes and SHA-256 of each, and one digest of it all."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from restorekit.errors import RestorekitError
+from restorekit.files import digest_of, read_json, sha256_file, write_json
+
+FORMAT = 1
+REMEDY = "run `dvc repro synthesize`"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar: `samples` groups of members, `bytes` long."""
+
+    name: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardManifest:
+    """The shards of one split of one data set, in order."""
+
+    dataset: str
+    task: str
+    split: str
+    photos_digest: str
+    shards: tuple[Shard, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the whole manifest: equal digests mean equal samples."""
+        return digest_of(asdict(self))
+
+    @property
+    def num_samples(self) -> int:
+        return sum(shard.samples for shard in self.shards)
+
+    def save(self, folder: Path) -> None:
+        """Writes `manifest.json` into `folder`."""
+        write_json(folder / "manifest.json", {"format": FORMAT, "digest": self.digest, **asdict(self)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "ShardManifest":
+        """Reads and checks `manifest.json` of `folder`; the shards themselves are checked when they are opened."""
+        path = folder / "manifest.json"
+        manifest = _parse(read_json(path, "shard manifest", REMEDY), path)
+        if not manifest.shards:
+            raise RestorekitError(f"the shard manifest at {path} names no shards: {REMEDY}")
+        return manifest
+
+    def verify(self, folder: Path, shard: Shard) -> Path:
+        """The path of `shard` in `folder`, once its size and SHA-256 agree with the manifest."""
+        path = folder / shard.name
+        if not path.is_file():
+            raise RestorekitError(f"shard {path} is missing: {REMEDY}")
+        size = path.stat().st_size
+        if size != shard.bytes:
+            raise RestorekitError(f"shard {path} has {size} bytes, its manifest says {shard.bytes}: {REMEDY}")
+        if sha256_file(path) != shard.sha256:
+            raise RestorekitError(f"shard {path} is not the one its manifest names (its SHA-256 differs): {REMEDY}")
+        return path
+
+
+def _parse(value: Any, path: Path) -> ShardManifest:
+    try:
+        if value["format"] != FORMAT:
+            raise RestorekitError(f"{path} is of format {value['format']}, this version reads {FORMAT}: {REMEDY}")
+        shards = tuple(Shard(**shard) for shard in value["shards"])
+        fields = {name: str(value[name]) for name in ("dataset", "task", "split", "photos_digest")}
+        manifest = ShardManifest(shards=shards, **fields)
+        stated = value["digest"]
+    except (KeyError, TypeError) as error:
+        raise RestorekitError(f"{path} is no shard manifest ({error}): {REMEDY}") from error
+    if manifest.digest != stated:
+        raise RestorekitError(f"{path} was altered: its digest does not fit what it lists: {REMEDY}")
+    if any(Path(shard.name).name != shard.name for shard in shards):
+        raise RestorekitError(f"{path} names a shard outside its folder: {REMEDY}")
+    return manifest

@@ -1,0 +1,90 @@
+"""Shards are made by Ray Data, one task each, into a staging folder that a killed run is taken up from.
+
+The folder moves to its place when all of it is there. It is named by a digest of everything that the samples depend
+on, so that what another recipe left behind is never used.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from restorekit.config import AnyDataset, SynthesizeConfig
+from restorekit.files import digest_of, read_json, sha256_file, write_json
+from restorekit.paths import Paths
+from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
+from restorekit.shards.synthesis import Recipe, recipe_digest_values, recipe_for, shard_samples
+from restorekit.shards.writer import write_shard
+from restorekit.sources.manifest import SPLITS, PhotoManifest, SplitName
+
+
+def synthesize_dataset(
+    name: str, dataset: AnyDataset, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
+) -> dict[SplitName, ShardManifest]:
+    """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
+    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos) for split in SPLITS]
+    staging = paths.state(f"shards-{name}-{digest_of([recipe_digest_values(recipe) for recipe in recipes])[:16]}")
+    tasks = [(recipe, number) for recipe in recipes for number in range(recipe.num_shards)]
+    missing = [task for task in tasks if _finished(staging, *task) is None]
+    if len(missing) < len(tasks):
+        print(f"{name}: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, {len(missing)} to make")
+    _write_all(missing, staging, paths.photos, config.num_workers)
+    manifests = {recipe.split: finish(recipe, staging, photos.digest) for recipe in recipes}
+    target = paths.shards(name)
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging.replace(target)
+    return manifests
+
+
+def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, photos: Path, num_workers: int) -> None:
+    """One Ray Data row for each shard to make; rows are numbers, so that the driver holds no samples."""
+    import ray.data
+
+    if not tasks:
+        return
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and timings are in Ray's own log files
+
+    def write(row: dict[str, Any]) -> dict[str, Any]:
+        recipe, number = tasks[int(row["id"])]
+        stage_shard(recipe, number, staging, photos)
+        return row
+
+    rows = ray.data.range(len(tasks), override_num_blocks=len(tasks))
+    pool = ray.data.TaskPoolStrategy(size=min(num_workers, len(tasks)))
+    rows.map(write, num_cpus=1, compute=pool).materialize()
+
+
+def stage_shard(recipe: Recipe, number: int, staging: Path, photos: Path) -> Shard:
+    """Makes one shard and, once it is whole, the note beside it that says so."""
+    path = _shard_path(staging, recipe, number)
+    shard = write_shard(path, shard_samples(recipe, number, photos))
+    write_json(path.with_suffix(".json"), {"samples": shard.samples, "bytes": shard.bytes, "sha256": shard.sha256})
+    return shard
+
+
+def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
+    """The shard, if an earlier run finished it and its bytes are still those."""
+    path = _shard_path(staging, recipe, number)
+    note = path.with_suffix(".json")
+    if not (path.is_file() and note.is_file()):
+        return None
+    shard = Shard(path.name, **read_json(note, "shard note", REMEDY))
+    return shard if path.stat().st_size == shard.bytes and sha256_file(path) == shard.sha256 else None
+
+
+def finish(recipe: Recipe, staging: Path, photos_digest: str) -> ShardManifest:
+    """Writes the manifest of a split whose shards are all staged, and drops their notes."""
+    shards = []
+    for number in range(recipe.num_shards):
+        note = _shard_path(staging, recipe, number).with_suffix(".json")
+        shards.append(Shard(_shard_path(staging, recipe, number).name, **read_json(note, "shard note", REMEDY)))
+        note.unlink()
+    manifest = ShardManifest(recipe.name, recipe.dataset.task, recipe.split, photos_digest, tuple(shards))
+    manifest.save(staging / recipe.split)
+    return manifest
+
+
+def _shard_path(staging: Path, recipe: Recipe, number: int) -> Path:
+    return staging / recipe.split / f"{recipe.name}-{recipe.split}-{number:05d}.tar"

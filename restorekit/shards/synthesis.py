@@ -1,0 +1,187 @@
+"""A sample is a function of its place in the plan: seed, data set, split, photograph, variant, tile; not of its maker.
+
+The plan is arithmetic: no list of samples is ever held. A frame is one degraded photograph; training frames are cut
+into tiles, validation and test frames are kept whole.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from restorekit.config import AnyDataset, TrainShards
+from restorekit.degradations import get_degradation
+from restorekit.degradations.scene import Degraded, Scene
+from restorekit.errors import RestorekitError
+from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
+from restorekit.image.encoding import Encoding
+from restorekit.rng import rng_for
+from restorekit.sources.manifest import Photograph, PhotoManifest, SplitName, load_photograph
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the samples of one split of a data set depend on."""
+
+    name: str
+    dataset: AnyDataset
+    split: SplitName
+    seed: int
+    encoding: Encoding
+    photographs: tuple[Photograph, ...]
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.photographs) * self._split.variants
+
+    @property
+    def num_shards(self) -> int:
+        return self._split.shards
+
+    @property
+    def _split(self) -> Any:
+        return getattr(self.dataset, self.split)
+
+    def frames_of(self, shard: int) -> range:
+        """The frames that lie in one shard; shards differ by one frame at most."""
+        return range(self.num_frames * shard // self.num_shards, self.num_frames * (shard + 1) // self.num_shards)
+
+
+def recipe_for(
+    name: str, dataset: AnyDataset, split: SplitName, seed: int, encoding: Encoding, photos: PhotoManifest
+) -> Recipe:
+    """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
+    photographs = tuple(photos.split(split))
+    if not photographs:
+        raise RestorekitError(
+            f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
+        )
+    recipe = Recipe(name, dataset, split, seed, encoding, photographs)
+    if recipe.num_frames < recipe.num_shards:
+        raise RestorekitError(
+            f"datasets.{name}.{split}: {recipe.num_frames} frames ({len(photographs)} photographs x "
+            f"{recipe.num_frames // len(photographs)} variants) for {recipe.num_shards} shards: lower shards"
+        )
+    return recipe
+
+
+def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """The (key, members) pairs of one shard, ready to be written."""
+    for frame in recipe.frames_of(shard):
+        photograph = recipe.photographs[frame % len(recipe.photographs)]
+        variant = frame // len(recipe.photographs)
+        record = frame_record(recipe, photograph, variant)
+        degraded = rebuild(record, photos, recipe.photographs)
+        for key, window in _windows(recipe, photograph, variant, degraded.clean.shape):
+            yield key, _members(degraded, {**record, "tile": list(window)}, recipe.encoding)
+
+
+def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any]:
+    """All that was drawn for a frame, as JSON values; `rebuild` makes the frame from it."""
+    dataset = recipe.dataset
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, photograph.name, variant)
+    low, high = dataset.severity
+    # Stratified over the variants, so that a handful of test images still covers the whole range.
+    num_variants = recipe.num_frames // len(recipe.photographs)
+    severity = low + (high - low) * (variant + float(rng.random())) / num_variants
+    height, width = frame_size(photograph, dataset.short_side)
+    degradation = get_degradation(dataset.task)
+    other = _other(recipe, photograph, rng) if degradation.needs_other else None
+    params = degradation.sample(rng, (height, width), severity, dataset.kind)
+    return {
+        "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
+        "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
+        "short_side": dataset.short_side, "other": other, "params": json.loads(json.dumps(params)),
+    }  # fmt: skip
+
+
+def rebuild(record: Mapping[str, Any], photos: Path, photographs: tuple[Photograph, ...]) -> Degraded:
+    """The frame of a record, before encoding, bit for bit."""
+    by_name = {photograph.name: photograph for photograph in photographs}
+    scene = _frame(photos, by_name[record["photograph"]], record["short_side"])
+    other = record["other"]
+    if other is not None:
+        pixels = _frame(photos, by_name[other["photograph"]], record["short_side"]).image
+        scene = Scene(
+            scene.image, scene.disparity, np.ascontiguousarray(pixels[:, ::-1]) if other["flipped"] else pixels
+        )
+    return get_degradation(record["task"]).apply(scene, record["params"])
+
+
+def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
+    """(height, width) of a photograph resized to `short_side` pixels on its shorter side."""
+    scale = short_side / min(photograph.height, photograph.width)
+    return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
+
+
+def _other(recipe: Recipe, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
+    """The photograph that is reflected: another scene of the same split, or the same one mirrored if there is none."""
+    others = [other for other in recipe.photographs if other.scene != photograph.scene]
+    if not others:
+        return {"photograph": photograph.name, "flipped": True}
+    return {"photograph": others[int(rng.integers(len(others)))].name, "flipped": bool(rng.random() < 0.5)}
+
+
+@lru_cache(maxsize=16)
+def _frame(photos: Path, photograph: Photograph, short_side: int) -> Scene:
+    loaded = load_photograph(photos, photograph)
+    image = to_float(resize_short_side(loaded.pixels, short_side))
+    if loaded.disparity is None:
+        return Scene(image)
+    # Nearest, for NaN stands where disparity is unknown and would spread.
+    height, width = image.shape[:2]
+    return Scene(image, cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def _windows(
+    recipe: Recipe, photograph: Photograph, variant: int, shape: tuple[int, ...]
+) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Keys and (top, left, height, width) of what is cut from a frame."""
+    height, width = shape[:2]
+    if recipe.split != "train":
+        yield f"{photograph.name}-{variant:05d}", (0, 0, height, width)
+        return
+    tiles: TrainShards = recipe.dataset.train
+    rng = rng_for(recipe.seed, recipe.name, "tiles", photograph.name, variant)
+    for number in range(tiles.tiles):
+        top = int(rng.integers(height - tiles.tile + 1))
+        left = int(rng.integers(width - tiles.tile + 1))
+        yield f"{photograph.name}-{variant:05d}-{number:02d}", (top, left, tiles.tile, tiles.tile)
+
+
+# What training reads beside the pair: other layers can be rebuilt from the record.
+_MEMBERS = {"reflection": ("layer",), "haze": ("transmission",), "inpainting": ("mask",)}
+
+
+def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) -> dict[str, bytes]:
+    top, left, height, width = record["tile"]
+    window = np.s_[top : top + height, left : left + width]
+    pixels = degraded.degraded[window]
+    clipped = float(np.mean((pixels < 0.0) | (pixels > 1.0)))
+    members = {
+        f"degraded.{encoding}": encode_rgb(to_uint8(pixels), encoding),
+        f"clean.{encoding}": encode_rgb(to_uint8(degraded.clean[window]), encoding),
+        "json": json.dumps({**record, "clipped": clipped}, sort_keys=True).encode(),
+    }
+    layers = {"layer": degraded.noise_layer, "mask": degraded.mask, "transmission": degraded.transmission}
+    for name in _MEMBERS.get(record["task"], ()):
+        values = layers[name]
+        if values is None:
+            raise ValueError(f"the degradation '{record['task']}' gave no {name}")
+        if values.ndim == 3:
+            members[f"{name}.{encoding}"] = encode_rgb(to_uint8(values[window]), encoding)
+        else:
+            members[f"{name}.png"] = encode_grey(to_uint8(values[window]))
+    return members
+
+
+def recipe_digest_values(recipe: Recipe) -> dict[str, Any]:
+    """What a half-finished synthesis must agree in to be taken up again."""
+    values = asdict(recipe)
+    values["dataset"] = recipe.dataset.model_dump(mode="json")
+    return values

@@ -1,0 +1,58 @@
+"""What several rooms' tests share: a small data set of rain-like pairs, and the parameters of a tiny training."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import cv2
+import numpy as np
+import pytest
+
+from restorekit.image import encode_rgb, to_uint8
+from restorekit.rng import rng_for
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.writer import write_shard
+
+
+def pair(number: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth scene with bright slanted lines on it, and the scene without them; uint8 side x side x 3."""
+    rng = rng_for(7, "pair", number)
+    clean = cv2.resize(rng.random((4, 4, 3), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    degraded = clean.copy()
+    for _ in range(side // 4):
+        x, y = (int(value) for value in rng.integers(0, side, 2))
+        cv2.line(degraded, (x, y), (x + 2, y + 9), (1.0, 1.0, 1.0), 1, cv2.LINE_AA)
+    return to_uint8(degraded), to_uint8(clean)
+
+
+def samples(first: int, count: int, side: int) -> Iterator[tuple[str, dict[str, bytes]]]:
+    for number in range(first, first + count):
+        degraded, clean = pair(number, side)
+        record = b'{"photograph": "made", "scene": "made", "kind": "lines", "severity": 0.5, "task": "rain"}'
+        yield (
+            f"{number:04d}",
+            {
+                "degraded.png": encode_rgb(degraded, "png"),
+                "clean.png": encode_rgb(clean, "png"),
+                "json": record,
+            },
+        )
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/ (three shards, 22 tiles of 40 pixels) and val/ (two images)."""
+    folder = tmp_path_factory.mktemp("shards")
+    sizes = {"train": (8, 8, 6), "val": (2,)}
+    for split, counts in sizes.items():
+        (folder / split).mkdir()
+        firsts = np.cumsum([0, *counts[:-1]]).tolist()
+        shards = tuple(
+            write_shard(folder / split / f"{n}.tar", samples(first, count, 40))
+            for n, (first, count) in enumerate(zip(firsts, counts, strict=True))
+        )
+        ShardManifest("rain", "rain", split, "made", shards).save(folder / split)
+    return folder

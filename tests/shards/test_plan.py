@@ -1,0 +1,116 @@
+"""The reading plan: every sample once an epoch, equal steps for every rank, and a cursor that is arithmetic."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restorekit.errors import RestorekitError
+from restorekit.shards.plan import (
+    Cursor,
+    EpochOrder,
+    batch_at,
+    begin_epoch,
+    continue_with,
+    merge_ranges,
+    part_of,
+    size_of,
+    slice_ranges,
+)
+
+worlds = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))  # ranks, loaders, samples a rank and step
+
+
+def read(cursor: Cursor, first: int, stop: int) -> list[int]:
+    """The positions that all ranks together read in a span of steps."""
+    batches = [batch_at(cursor, rank, step) for step in range(first, stop) for rank in range(cursor.num_ranks)]
+    return [position for batch in batches if batch.weight for position in batch.positions]
+
+
+def whole(shards: list[int], epoch: int = 0, seed: int = 3) -> list[tuple[int, int]]:
+    order = EpochOrder(shards, seed, epoch)
+    return [order.locate(position) for position in range(len(order))]
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=30), st.integers(0, 3))
+@settings(deadline=None)
+def test_an_epoch_holds_every_sample_once(shards: list[int], epoch: int) -> None:
+    expected = {(shard, index) for shard, count in enumerate(shards) for index in range(count)}
+    located = whole(shards, epoch)
+    assert set(located) == expected
+    assert len(located) == len(expected)
+
+
+def test_the_order_changes_with_the_epoch_and_the_seed_and_mixes_shards() -> None:
+    shards = [10] * 4
+    first = whole(shards)
+    assert first == whole(shards)
+    assert first != whole(shards, epoch=1)
+    assert first != whole(shards, seed=4)
+    assert len({shard for shard, _ in first[:10]}) > 1  # the first ten samples are not one shard
+
+
+@given(st.integers(1, 200), worlds)
+@settings(deadline=None)
+def test_every_rank_takes_the_same_steps_and_every_sample_is_read_once(
+    num_samples: int, world: tuple[int, int, int]
+) -> None:
+    ranks, loaders, batch = world
+    if num_samples < ranks * loaders:
+        with pytest.raises(RestorekitError, match="at least"):
+            begin_epoch(0, num_samples, ranks, loaders, ranks * batch)
+        return
+    cursor = begin_epoch(0, num_samples, ranks, loaders, ranks * batch)
+    assert Counter(read(cursor, 0, cursor.num_steps)) == Counter(range(num_samples))
+    for step in range(cursor.num_steps):
+        weights = [batch_at(cursor, rank, step).weight for rank in range(ranks)]
+        assert sum(weights) == pytest.approx(ranks)  # the mean over ranks is the mean over samples
+        assert all(len(batch_at(cursor, rank, step).positions) <= batch for rank in range(ranks))
+
+
+@given(st.integers(20, 200), worlds, worlds, st.floats(0, 1))
+@settings(deadline=None)
+def test_another_world_reads_what_is_left_and_nothing_twice(
+    num_samples: int, before: tuple[int, int, int], after: tuple[int, int, int], share: float
+) -> None:
+    first = begin_epoch(0, num_samples, before[0], before[1], before[0] * before[2])
+    stopped = replace(first, step=round(share * (first.num_steps - 1)))
+    second = continue_with(stopped, num_samples, after[0], after[1], after[0] * after[2])
+    assert second.epoch == 0
+    done, rest = read(first, 0, stopped.step), read(second, second.step, second.num_steps)
+    assert Counter(done + rest) == Counter(range(num_samples))
+
+
+def test_the_same_world_goes_on_with_its_own_streams() -> None:
+    cursor = replace(begin_epoch(2, 97, 2, 2, 8), step=5)
+    assert continue_with(cursor, 97, 2, 2, 8) == cursor
+
+
+def test_a_finished_epoch_is_followed_by_the_next() -> None:
+    cursor = begin_epoch(0, 12, 1, 0, 4)
+    finished = replace(cursor, step=cursor.num_steps)
+    assert finished.remaining() == ()
+    assert continue_with(finished, 12, 1, 0, 4) == begin_epoch(1, 12, 1, 0, 4)
+    assert continue_with(finished, 12, 2, 0, 4) == begin_epoch(1, 12, 2, 0, 4)
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_arithmetic() -> None:
+    with pytest.raises(RestorekitError, match="3 workers"):
+        begin_epoch(0, 100, 3, 0, 4)
+
+
+def test_ranges() -> None:
+    ranges = ((0, 3), (10, 14))
+    assert size_of(ranges) == 7
+    assert slice_ranges(ranges, 2, 5) == ((2, 3), (10, 12))
+    assert [size_of(part_of(ranges, part, 3)) for part in range(3)] == [3, 2, 2]
+    assert merge_ranges([(3, 5), (0, 3), (7, 8)]) == ((0, 5), (7, 8))
+
+
+def test_a_plan_of_a_hundred_million_samples_is_made_without_listing_them() -> None:
+    order = EpochOrder([10_000] * 10_000, seed=1, epoch=0)
+    cursor = begin_epoch(0, len(order), 128, 4, 1024)
+    batch = batch_at(cursor, rank=77, step=cursor.num_steps // 2)
+    assert len({order.locate(position) for position in batch.positions}) == 8

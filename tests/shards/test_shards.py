@@ -1,0 +1,132 @@
+"""Shards: the same bytes for the same samples, and nothing but what the manifest names is read."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit.errors import RestorekitError
+from restorekit.image import encode_grey, encode_rgb
+from restorekit.rng import rng_for
+from restorekit.shards.manifest import Shard, ShardManifest
+from restorekit.shards.reader import ShardReader, iter_samples
+from restorekit.shards.writer import write_shard
+
+
+def members(number: int) -> dict[str, bytes]:
+    rng = rng_for(1, number)
+    image = rng.integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    return {
+        "degraded.png": encode_rgb(255 - image, "png"),
+        "clean.png": encode_rgb(image, "png"),
+        "mask.png": encode_grey(image[:, :, 0]),
+        "json": json.dumps({"number": number}).encode(),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shards = [
+        write_shard(tmp_path / f"{n}.tar", ((f"s{n}-{i}", members(10 * n + i)) for i in range(3))) for n in range(2)
+    ]
+    ShardManifest("rain", "rain", "test", "photos", tuple(shards)).save(tmp_path)
+    return tmp_path
+
+
+def test_samples_come_back_as_they_were_written(folder: Path) -> None:
+    samples = list(iter_samples(folder))
+    assert [sample.key for sample in samples] == ["s0-0", "s0-1", "s0-2", "s1-0", "s1-1", "s1-2"]
+    expected = rng_for(1, 11).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(samples[4].clean, expected)
+    np.testing.assert_array_equal(samples[4].degraded, 255 - expected)
+    np.testing.assert_array_equal(samples[4].mask, expected[:, :, 0])
+    assert samples[4].record == {"number": 11}
+    assert samples[4].layer is None
+
+
+def test_only_the_wanted_members_are_decoded(folder: Path) -> None:
+    assert next(iter(ShardReader(folder, members=frozenset()))).mask is None
+
+
+def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
+    first = write_shard(tmp_path / "a.tar", [("k", members(1))])
+    backwards = dict(reversed(members(1).items()))
+    assert write_shard(tmp_path / "b.tar", [("k", backwards)]).sha256 == first.sha256
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert all(member.mtime == 0 for member in tar)
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def failing():
+        yield "k", members(1)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_shard(tmp_path / "a.tar", failing())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_with_a_dot_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="dot"):
+        write_shard(tmp_path / "a.tar", [("k.1", members(1))])
+
+
+def altered(folder: Path) -> None:
+    data = bytearray((folder / "1.tar").read_bytes())
+    data[700] ^= 1
+    (folder / "1.tar").write_bytes(data)
+
+
+def truncated(folder: Path) -> None:
+    (folder / "1.tar").write_bytes((folder / "1.tar").read_bytes()[:-1024])
+
+
+def foreign(folder: Path) -> None:
+    (folder / "1.tar").write_bytes((folder / "0.tar").read_bytes())
+
+
+def missing(folder: Path) -> None:
+    (folder / "1.tar").unlink()
+
+
+@pytest.mark.parametrize("harm", [altered, truncated, foreign, missing])
+def test_a_wrong_shard_is_refused_by_name(folder: Path, harm) -> None:
+    harm(folder)
+    with pytest.raises(RestorekitError, match=r"1\.tar.*dvc repro"):
+        list(iter_samples(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"format": 9}', '{"format": 1, "digest": "x", "shards": [{"name": "a"}]}']
+)
+def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(RestorekitError, match=r"manifest"):
+        ShardManifest.load(folder)
+
+
+def test_an_edited_manifest_is_refused(folder: Path) -> None:
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace('"samples": 3', '"samples": 2', 1))
+    with pytest.raises(RestorekitError, match="altered"):
+        ShardManifest.load(folder)
+
+
+def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path) -> None:
+    ShardManifest("rain", "rain", "test", "p", (Shard("../0.tar", 1, 1, "x"),)).save(tmp_path)
+    with pytest.raises(RestorekitError, match="outside"):
+        ShardManifest.load(tmp_path)
+
+
+def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(RestorekitError, match="dvc repro"):
+        ShardManifest.load(tmp_path)
+
+
+def test_digests_follow_the_contents(folder: Path) -> None:
+    manifest = ShardManifest.load(folder)
+    assert manifest.num_samples == 6
+    other = ShardManifest("rain", "rain", "test", "photos", manifest.shards[::-1])
+    assert other.digest != manifest.digest

@@ -1,0 +1,123 @@
+"""Synthesis: a sample depends on its place in the plan alone, and is rebuilt from its record to the bit."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from restorekit.config import AnyDataset, PhotosConfig
+from restorekit.errors import RestorekitError
+from restorekit.image import to_uint8
+from restorekit.shards.reader import ShardSample, iter_samples
+from restorekit.shards.staging import finish, stage_shard
+from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
+from restorekit.sources.collection import collect_photographs
+from restorekit.sources.manifest import PhotoManifest
+
+TASKS = ("reflection", "rain", "haze", "inpainting")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("root") / "photos"
+    collect_photographs(PhotosConfig(), folder.parent, folder)
+    return folder
+
+
+def recipe(photos: Path, task: str, split: str, encoding: str = "png", seed: int = 5, **changes) -> Recipe:
+    values = {
+        "task": task, "short_side": 72, "severity": [0.3, 0.8],
+        "train": {"variants": 2, "tiles": 2, "tile": 48, "shards": 2}, "val": {"variants": 2}, "test": {"variants": 2},
+    }  # fmt: skip
+    dataset = TypeAdapter(AnyDataset).validate_python(values | changes)
+    return recipe_for(task, dataset, split, seed, encoding, PhotoManifest.load(photos))
+
+
+def made(recipe: Recipe, photos: Path, folder: Path) -> list[ShardSample]:
+    for number in range(recipe.num_shards):
+        stage_shard(recipe, number, folder, photos)
+    finish(recipe, folder, "photos")
+    return list(iter_samples(folder / recipe.split))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, task: str) -> None:
+    plan = recipe(photos, task, "train")
+    samples = made(plan, photos, tmp_path)
+    assert len(samples) == plan.num_frames * 2
+    for sample in samples[::3]:
+        frame = rebuild(sample.record, photos, plan.photographs)
+        top, left, height, width = sample.record["tile"]
+        window = np.s_[top : top + height, left : left + width]
+        np.testing.assert_array_equal(to_uint8(frame.degraded[window]), sample.degraded)
+        np.testing.assert_array_equal(to_uint8(frame.clean[window]), sample.clean)
+        assert 0.0 <= sample.record["clipped"] <= 1.0
+
+
+@pytest.mark.parametrize("task, member", [("reflection", "layer"), ("haze", "transmission"), ("inpainting", "mask")])
+def test_each_task_has_the_member_that_it_is_learnt_with(photos: Path, tmp_path: Path, task: str, member: str) -> None:
+    sample = made(recipe(photos, task, "val"), photos, tmp_path)[0]
+    values = getattr(sample, member)
+    assert values.shape[:2] == sample.clean.shape[:2]
+    assert values.std() > 0
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_making(photos: Path, tmp_path: Path) -> None:
+    plan = recipe(photos, "rain", "train")
+    forwards = [stage_shard(plan, number, tmp_path / "a", photos) for number in (0, 1)]
+    backwards = [stage_shard(plan, number, tmp_path / "b", photos) for number in (1, 0)]
+    assert forwards == backwards[::-1]
+    assert forwards[0].sha256 != forwards[1].sha256
+
+
+def test_splits_share_no_photograph_and_whole_images_are_kept_whole(photos: Path, tmp_path: Path) -> None:
+    seen: dict[str, set[str]] = {}
+    for split in ("train", "val", "test"):
+        for sample in made(recipe(photos, "reflection", split), photos, tmp_path / split):
+            names = {sample.record["photograph"], sample.record["other"]["photograph"]}
+            seen.setdefault(split, set()).update(names)
+            if split != "train":
+                assert min(sample.clean.shape[:2]) == 72
+    for one, another in itertools.combinations(seen.values(), 2):
+        assert not one & another
+
+
+def test_severities_cover_the_range_for_every_photograph(photos: Path, tmp_path: Path) -> None:
+    samples = made(recipe(photos, "rain", "test", test={"variants": 4}), photos, tmp_path)
+    for name in {sample.record["photograph"] for sample in samples}:
+        severities = sorted(s.record["severity"] for s in samples if s.record["photograph"] == name)
+        edges = np.linspace(0.3, 0.8, 5)
+        assert all(low <= s <= high for s, low, high in zip(severities, edges, edges[1:], strict=False))
+
+
+def test_another_seed_gives_other_samples_and_the_encoding_none(photos: Path, tmp_path: Path) -> None:
+    first = made(recipe(photos, "rain", "val"), photos, tmp_path / "a")
+    other = made(recipe(photos, "rain", "val", seed=6), photos, tmp_path / "b")
+    webp = made(recipe(photos, "rain", "val", encoding="webp"), photos, tmp_path / "c")
+    assert not np.array_equal(first[0].degraded, other[0].degraded)
+    np.testing.assert_array_equal(first[0].degraded, webp[0].degraded)
+
+
+def test_records_are_plain_json(photos: Path, tmp_path: Path) -> None:
+    for sample in made(recipe(photos, "haze", "val"), photos, tmp_path):
+        assert json.loads(json.dumps(sample.record)) == sample.record
+
+
+def test_more_shards_than_frames_is_refused_with_the_arithmetic(photos: Path) -> None:
+    with pytest.raises(RestorekitError, match=r"1 photographs x 2 variants\) for 9 shards"):
+        recipe(photos, "rain", "val", val={"variants": 2, "shards": 9})
+
+
+def test_a_changed_photograph_is_refused(photos: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "photos"
+    shutil.copytree(photos, copied)
+    plan = recipe(copied, "rain", "val", short_side=70)
+    victim = copied / plan.photographs[0].file
+    victim.write_bytes(victim.read_bytes() + b"x")
+    with pytest.raises(RestorekitError, match="not the one of the manifest"):
+        stage_shard(plan, 0, tmp_path / "out", copied)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.tar"))
