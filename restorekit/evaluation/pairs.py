@@ -1,0 +1,64 @@
+"""What a model is judged on: pairs of a degraded and a clean image, whatever they were made from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.reader import iter_samples
+
+SYNTHETIC_TEST = "synthetic-test"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a pair before anything is scored; slices and pictures are chosen by it."""
+
+    key: str
+    photograph: str  # images of one photograph are not independent of each other
+    kind: str | None = None  # of degradation
+    severity: float | None = None  # 0 to 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two uint8 (H, W, 3) sRGB images of one size; the mask, where there is one, is float32 (H, W), 1 = degraded."""
+
+    facts: Facts
+    degraded: np.ndarray
+    clean: np.ndarray
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Test data under a name and a digest: equal digests mean equal pairs. `open` begins a new pass over them."""
+
+    name: str
+    digest: str
+    open: Callable[[], Iterator[Pair]]
+
+
+def synthetic_test(shards: Path) -> PairSet:
+    """The test shards of a data set, the folder `data/shards/<data set>/test`."""
+    return PairSet(SYNTHETIC_TEST, ShardManifest.load(shards).digest, lambda: _from_shards(shards))
+
+
+def _from_shards(shards: Path) -> Iterator[Pair]:
+    for sample in iter_samples(shards):
+        mask = None if sample.mask is None else sample.mask.astype(np.float32) / np.float32(255.0)
+        yield Pair(_facts(sample.key, sample.record), sample.degraded, sample.clean, mask)
+
+
+def _facts(key: str, record: dict[str, Any]) -> Facts:
+    """The kind is the one that was drawn, where the operator says so; the data set's own may be "mixed"."""
+    kind, severity = record.get("params", {}).get("kind", record.get("kind")), record.get("severity")
+    return Facts(
+        key,
+        photograph=str(record["photograph"]),
+        kind=None if kind is None else str(kind),
+        severity=None if severity is None else float(severity),
+    )

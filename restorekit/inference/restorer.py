@@ -1,0 +1,150 @@
+"""A network restores photographs of any size: whole where memory allows, else in tiles that leave no seam."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from restorekit.errors import RestorekitError
+from restorekit.inference.memory import default_budget
+from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile
+from restorekit.models.descriptor import Descriptor
+
+Progress = Callable[[int, int], None]  # (tiles done, tiles in all)
+
+_HOST_BYTES = 12  # a pixel of three float32 channels
+
+
+class Restorer:
+    """Restores images with one model on one device.
+
+    `memory_bytes`: what restoring may take on the device, over what is loaded; without it half of what is free in
+    main memory, or 0.8 of what is free on a GPU. On the CPU the restored image is counted in. `tile`: the side of
+    every tile in pixels, which is then never changed; without it the budget decides. The model is moved to the device
+    and left in eval mode. A RestorekitError where the device is not there.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: str = "cpu",
+        memory_bytes: int | None = None,
+        tile: int | None = None,
+    ) -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise RestorekitError(f"no GPU is to be seen here for device '{device}': take cpu")
+        if memory_bytes is not None and memory_bytes <= 0:
+            raise RestorekitError(f"a memory budget must be above 0 bytes, not {memory_bytes}")
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.descriptor: Descriptor = model.descriptor  # type: ignore[assignment]
+        self.memory_bytes = memory_bytes
+        self.tile = tile
+
+    def restore(
+        self, image: np.ndarray, mask: np.ndarray | None = None, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Restores float32 (H, W, 3) sRGB in [0, 1], of one pixel or more, to the same shape and range.
+
+        `mask` is float32 (H, W), 1 = degraded or missing, for models that take one, and only for them; pixels where it
+        is 0 come back as they were, to the bit. `progress` is called after each tile. An out-of-memory on a GPU is
+        met with tiles of half the side, unless the user chose it. Raises a RestorekitError where the smallest tile
+        does not fit, or where the model gives values that are no numbers.
+        """
+        self._check(image, mask)
+        height, width = image.shape[:2]
+        padded, padded_mask = self._padded(image), None if mask is None else self._padded(mask)
+        layout = self.layout(height, width)
+        restored: np.ndarray | None = None
+        while restored is None:
+            try:
+                restored = self._restore_tiles(padded, padded_mask, layout, progress)
+            except torch.OutOfMemoryError as error:
+                layout = self._smaller(layout, error)
+            if restored is None and self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        restored = restored[:height, :width]
+        if mask is not None:
+            restored = np.where((mask == 0)[..., None], image, restored)
+        return np.ascontiguousarray(restored)
+
+    def layout(self, height: int, width: int) -> Layout:
+        """How an image of this size is cut with the memory there is now."""
+        padded_height, padded_width = self._padded_length(height), self._padded_length(width)
+        if self.tile is not None:
+            return layout_for_tile(padded_height, padded_width, self.tile, self.descriptor)
+        budget = default_budget(self.device) if self.memory_bytes is None else self.memory_bytes
+        if self.device.type == "cpu":
+            copies = 1 if (padded_height, padded_width) == (height, width) else 3  # the result; padding and cropping
+            budget -= copies * _HOST_BYTES * padded_height * padded_width
+        per_pixel = self.descriptor.bytes_per_pixel + 2 * _HOST_BYTES
+        try:
+            return layout_for_budget(padded_height, padded_width, max(0, budget // per_pixel), self.descriptor)
+        except RestorekitError as error:
+            raise RestorekitError(
+                f"{error}: {max(0, budget) / 2**30:.2f} GiB are left for a tile, at {per_pixel} bytes a pixel; "
+                f"allow more memory or free some, or make the image smaller"
+            ) from error
+
+    def _smaller(self, layout: Layout, error: torch.OutOfMemoryError) -> Layout:
+        """The layout with tiles of half the side; a RestorekitError where it is the user's or cannot be halved."""
+        if self.tile is not None:
+            raise RestorekitError(f"tiles of {self.tile} pixels do not fit into the GPU's memory: take less") from error
+        rows, columns = layout.rows, layout.columns
+        try:
+            return layout_for_budget(rows.length, columns.length, layout.tile_pixels // 4, self.descriptor)
+        except RestorekitError:
+            raise RestorekitError("not even the smallest tile fits into the GPU's memory: take cpu") from error
+
+    def _restore_tiles(
+        self, image: np.ndarray, mask: np.ndarray | None, layout: Layout, progress: Progress | None
+    ) -> np.ndarray:
+        if layout.num_tiles == 1:
+            restored = self._run(image, mask)
+            if progress:
+                progress(1, 1)
+            return restored
+        total = np.zeros(image.shape, np.float32)
+        for done, tile in enumerate(layout.tiles(), start=1):
+            restored = self._run(image[tile.window], None if mask is None else mask[tile.window])
+            restored *= tile.rows[:, None, None]
+            restored *= tile.columns[None, :, None]
+            total[tile.window] += restored
+            if progress:
+                progress(done, layout.num_tiles)
+        return np.clip(total, 0.0, 1.0, out=total)
+
+    def _run(self, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """One pass of the network: (h, w, 3) and (h, w) on the host to (h, w, 3) on the host."""
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
+            missing = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))[None, None].to(self.device)
+            restored = self.model.restore(pixels, missing)  # type: ignore[operator]
+            array = np.array(restored[0].float().permute(1, 2, 0).cpu().numpy(), order="C")
+        if not np.isfinite(array).all():
+            raise RestorekitError(f"{self.descriptor.name} gave values that are no numbers: its weights are of no use")
+        return array
+
+    def _check(self, image: np.ndarray, mask: np.ndarray | None) -> None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or image.size == 0:
+            raise ValueError(f"an image is float32 (H, W, 3), not {image.dtype} {image.shape}")
+        if not np.isfinite(image).all():
+            raise RestorekitError("the image holds values that are no numbers")
+        if (mask is not None) != self.descriptor.takes_mask:
+            need = "needs a mask of what is missing" if self.descriptor.takes_mask else "takes no mask"
+            raise RestorekitError(f"{self.descriptor.name} {need}")
+        if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != np.float32):
+            raise ValueError(f"the mask is float32 {image.shape[:2]}, not {mask.dtype} {mask.shape}")
+
+    def _padded_length(self, length: int) -> int:
+        multiple = self.descriptor.size_multiple
+        return -(-max(length, self.descriptor.min_size) // multiple) * multiple
+
+    def _padded(self, array: np.ndarray) -> np.ndarray:
+        """Reflected at the bottom and the right up to a size that the model takes; one pixel is repeated."""
+        height, width = array.shape[:2]
+        below, right = self._padded_length(height) - height, self._padded_length(width) - width
+        if not below and not right:
+            return array
+        return np.pad(array, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), mode="reflect")

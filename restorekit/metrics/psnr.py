@@ -1,0 +1,38 @@
+"""Peak signal-to-noise ratios in dB between two 8-bit images, finite also for equal ones."""
+
+import math
+
+import numpy as np
+
+from restorekit.metrics.luma import limited_luma
+
+PEAK = 255.0
+CAP_DB = 100.0  # given for equal images, whose ratio is infinite; one level of one value in a 4K image is 122 dB
+
+
+def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
+    """One mean squared error over all pixels and channels of uint8 (H, W, 3) images, no crop; at most `CAP_DB`."""
+    return _ratio(_squared_error(restored, clean))
+
+
+def psnr_y(restored: np.ndarray, clean: np.ndarray) -> float:
+    """The same on limited-range BT.601 luma, peak 255 (MATLAB, BasicSR `test_y_channel`); at most `CAP_DB`."""
+    return _ratio(_squared_error(limited_luma(restored), limited_luma(clean)))
+
+
+def psnr_dmgn(restored: np.ndarray, clean: np.ndarray) -> float:
+    """DMGN's protocol (dmgn.md, section 11): the ratio of each RGB channel, then their average; at most `CAP_DB`.
+
+    Takes uint8, or floats in [0, 255] as DMGN's own script does, which clips but does not round.
+    """
+    return float(np.mean([_ratio(_squared_error(restored[..., c], clean[..., c])) for c in range(restored.shape[-1])]))
+
+
+def _squared_error(restored: np.ndarray, clean: np.ndarray) -> float:
+    return float(np.mean(np.square(restored.astype(np.float64) - clean.astype(np.float64))))
+
+
+def _ratio(squared_error: float) -> float:
+    if squared_error == 0.0:
+        return CAP_DB
+    return min(10.0 * math.log10(PEAK**2 / squared_error), CAP_DB)

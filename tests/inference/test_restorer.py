@@ -1,0 +1,286 @@
+"""Restoring images of any size."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError
+from restorekit.inference import Restorer
+from restorekit.models.descriptor import Descriptor
+from restorekit.rng import rng_for
+
+
+def describe(name: str, **changes: object) -> Descriptor:
+    values = {
+        "tasks": ("rain",), "takes_mask": False, "min_size": 1, "size_multiple": 1, "tiling": "exact", "halo": 0,
+        "bytes_per_pixel": 1000, **changes,
+    }  # fmt: skip
+    return Descriptor(name=name, **values)  # type: ignore[arg-type]
+
+
+class Network(nn.Module):
+    """Notes the largest image it was given, and whether one of its neighbours' outputs was still alive."""
+
+    descriptor = describe("network")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+        self.calls = 0
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        assert image.dtype == torch.float32
+        assert image.shape[:2] == (1, 3)
+        least, multiple = self.descriptor.min_size, self.descriptor.size_multiple
+        assert min(image.shape[2:]) >= least
+        assert image.shape[2] % multiple == image.shape[3] % multiple == 0
+        self.largest = max(self.largest, image.shape[2] * image.shape[3])
+        self.calls += 1
+        return self(image, mask).clamp(0, 1)
+
+
+class Identity(Network):
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        return image * self.weight
+
+
+class Convolutions(Network):
+    """Three 5 x 5 convolutions with zero padding: a context of six pixels."""
+
+    descriptor = describe("convolutions", halo=6)
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.Conv2d(8, 8, 5, padding=2), nn.ReLU(),
+            nn.Conv2d(8, 3, 5, padding=2),
+        )  # fmt: skip
+
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        return 0.5 * image + self.layers(image)
+
+
+class Strided(Network):
+    """Down by four and up again: sizes are multiples of four, and the phase of a tile matters."""
+
+    descriptor = describe("strided", halo=24, size_multiple=4, min_size=16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.down = nn.Conv2d(3, 8, 7, stride=4, padding=2)
+        self.middle = nn.Conv2d(8, 8, 3, padding=1)
+        self.up = nn.ConvTranspose2d(8, 3, 4, stride=4)
+
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        return image + self.up(F.relu(self.middle(F.relu(self.down(image)))))
+
+
+class Brightness(Network):
+    """Adds the mean of the whole image: tiles differ from the whole, and from each other."""
+
+    descriptor = describe("brightness", tiling="approximate", halo=4)
+
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        return 0.5 * image + 0.5 * image.mean((2, 3), keepdim=True)
+
+
+class Filling(Network):
+    """Paints what is missing grey, and spoils the rest a little."""
+
+    descriptor = describe("filling", takes_mask=True, halo=2)
+
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        assert mask is not None
+        assert mask.shape == (1, 1, *image.shape[2:])
+        return torch.where(mask > 0, torch.full_like(image, 0.5), image * 0.9)
+
+
+class Small(Identity):
+    """A GPU with room for few pixels."""
+
+    room = 5000
+
+    def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        if image.shape[2] * image.shape[3] > self.room:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(image, mask)
+
+
+SIZES = [(1, 1), (1, 2), (3, 4000), (37, 31), (100, 1), (160, 200)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return rng_for(0, "image", height, width).random((height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("network", [Identity, Convolutions, Strided, Brightness])
+@pytest.mark.parametrize("tile", [None, 32, 64])
+def test_every_size_is_restored_to_its_own_size(size, network, tile):
+    given = image(*size)
+    restored = Restorer(network(), tile=tile).restore(given)
+    assert restored.shape == given.shape
+    assert restored.dtype == np.float32
+    assert restored.flags.c_contiguous
+    assert restored.min() >= 0.0
+    assert restored.max() <= 1.0
+    if network is Identity:
+        assert np.allclose(restored, given, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", [Convolutions, Strided])
+@pytest.mark.parametrize("size", [(160, 200), (157, 203), (96, 500), (17, 300)])
+@pytest.mark.parametrize("tile", [64, 100])
+def test_tiled_equals_whole_where_the_context_is_complete(network, size, tile):
+    model = network()
+    whole = Restorer(model).restore(image(*size))
+    tiled = Restorer(model, tile=tile).restore(image(*size))
+    assert np.abs(tiled - whole).max() < 1e-5
+
+
+def test_statistics_of_the_whole_image_leave_no_seam():
+    given = np.linspace(0, 1, 400, dtype=np.float32)[None, :, None] * np.ones((60, 1, 3), np.float32)
+    restored = Restorer(Brightness(), tile=128).restore(given)
+    steps = np.abs(np.diff(restored[30, :, 0]))
+    assert steps.max() < 0.02  # a hard seam would be a step of 0.1
+
+
+@pytest.mark.parametrize("pixels", [3000, 8000, 20_000, 10**6])
+def test_the_memory_budget_decides_on_tiles(pixels):
+    model = Convolutions()
+    per_pixel = model.descriptor.bytes_per_pixel + 24
+    restorer = Restorer(model, memory_bytes=pixels * per_pixel + 12 * 160 * 200)
+    restored = restorer.restore(image(160, 200))
+    assert model.largest <= pixels
+    assert (model.calls == 1) == (pixels >= 160 * 200)
+    assert np.abs(restored - Restorer(Convolutions()).restore(image(160, 200))).max() < 1e-5
+
+
+def test_a_budget_too_small_for_any_tile_says_what_is_needed():
+    with pytest.raises(RestorekitError, match=r"at least 32 pixels a side .* allow more memory"):
+        Restorer(Convolutions(), memory_bytes=500_000).restore(image(160, 200))
+    with pytest.raises(RestorekitError, match="above 0"):
+        Restorer(Convolutions(), memory_bytes=0)
+
+
+def test_a_users_tile_is_kept_whatever_the_budget():
+    model = Convolutions()
+    Restorer(model, memory_bytes=1, tile=128).restore(image(160, 200))
+    assert model.largest == 128 * 128
+
+
+def test_running_out_of_a_gpus_memory_halves_the_tile_until_it_fits():
+    model = Small()
+    given = image(160, 200)
+    assert np.allclose(Restorer(model).restore(given), given, atol=1e-6)
+    assert 1024 < model.largest <= 160 * 200
+    attempts: list[tuple[int, int]] = []
+    Restorer(model).restore(given, progress=lambda done, total: attempts.append((done, total)))
+    assert attempts == [(done, attempts[0][1]) for done in range(1, attempts[0][1] + 1)]
+
+
+def test_a_users_tile_is_not_halved():
+    with pytest.raises(RestorekitError, match="tiles of 96 pixels do not fit"):
+        Restorer(Small(), tile=96).restore(image(160, 200))
+
+
+def test_a_gpu_with_no_room_at_all_is_given_up():
+    model = Small()
+    model.room = 10
+    with pytest.raises(RestorekitError, match="take cpu"):
+        Restorer(model).restore(image(160, 200))
+
+
+def test_progress_counts_every_tile():
+    seen: list[tuple[int, int]] = []
+    Restorer(Convolutions(), tile=64).restore(image(160, 200), progress=lambda *step: seen.append(step))
+    assert seen == [(done, len(seen)) for done in range(1, len(seen) + 1)]
+    assert len(seen) > 4
+
+
+def test_masks_reach_the_model_and_valid_pixels_come_back_to_the_bit():
+    given, mask = image(157, 203), np.zeros((157, 203), np.float32)
+    mask[20:90, 50:180] = 1
+    for tile in (None, 64):
+        restored = Restorer(Filling(), tile=tile).restore(given, mask)
+        assert np.array_equal(restored[mask == 0], given[mask == 0])
+        assert np.allclose(restored[mask == 1], 0.5)
+
+
+def test_a_mask_is_given_exactly_where_one_is_taken():
+    with pytest.raises(RestorekitError, match="needs a mask"):
+        Restorer(Filling()).restore(image(40, 40))
+    with pytest.raises(RestorekitError, match="takes no mask"):
+        Restorer(Identity()).restore(image(40, 40), np.zeros((40, 40), np.float32))
+
+
+def test_only_one_tile_is_held_at_a_time():
+    class Watched(Identity):
+        def __init__(self) -> None:
+            super().__init__()
+            self.given: list[weakref.ref[Tensor]] = []
+
+        def forward(self, image: Tensor, mask: Tensor | None) -> Tensor:
+            gc.collect()
+            assert not any(reference() is not None for reference in self.given)
+            self.given.append(weakref.ref(image))
+            result = super().forward(image, mask)
+            self.given.append(weakref.ref(result))
+            return result
+
+    model = Watched()
+    Restorer(model, tile=64).restore(image(160, 200))
+    assert model.calls > 4
+
+
+def test_the_input_is_not_changed_and_the_result_repeats():
+    given = image(157, 203)
+    before = given.copy()
+    restorer = Restorer(Convolutions(), tile=64)
+    assert np.array_equal(restorer.restore(given), restorer.restore(given))
+    assert np.array_equal(given, before)
+
+
+def test_autocast_around_the_restorer_still_gives_float32():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        restored = Restorer(Convolutions()).restore(image(40, 40))
+    assert restored.dtype == np.float32
+
+
+def test_numbers_that_are_none_are_refused_on_both_ends():
+    with pytest.raises(RestorekitError, match="no numbers"):
+        Restorer(Identity()).restore(np.full((40, 40, 3), np.nan, np.float32))
+    model = Identity()
+    model.weight.data.fill_(float("nan"))
+    with pytest.raises(RestorekitError, match="no numbers"):
+        Restorer(model).restore(image(40, 40))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.float32)]
+)
+def test_other_arrays_are_refused(wrong):
+    with pytest.raises(ValueError, match="float32"):
+        Restorer(Identity()).restore(wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_a_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(RestorekitError, match="take cpu"):
+        Restorer(Identity(), device="cuda")
