@@ -1,0 +1,46 @@
+"""The gate's table of cases: what is promoted, what is not, and the words for it."""
+
+import pytest
+
+from restorekit.tracking.gate import IDENTITY, Evidence, decide
+
+
+def evidence(gain: float, low: float, high: float, n: int = 24, metric: str = "psnr_rgb") -> Evidence:
+    return Evidence(metric, IDENTITY, gain, (low, high), n, min(n, 2))
+
+
+CASES = [
+    # gain, low, high, n, min_gain, champion, outcome, words
+    (2.0, 1.5, 2.5, 24, 0.0, None, "promoted", "above 0 dB"),
+    (2.0, 1.5, 2.5, 24, 0.0, "other", "promoted", "above 0 dB"),
+    (2.0, 0.0, 4.0, 24, 0.0, None, "rejected", "may be chance"),
+    (2.0, -0.1, 4.0, 24, 0.0, "other", "rejected", "may be chance"),
+    (2.0, 1.5, 2.5, 24, 1.5, None, "rejected", "not wholly above 1.5 dB"),
+    (2.0, 1.6, 2.5, 24, 1.5, None, "promoted", "above 1.5 dB"),
+    (-1.0, -2.0, -0.5, 24, 0.0, None, "rejected", "not above 0 dB"),
+    (0.0, 0.0, 0.0, 24, 0.0, "other", "rejected", "not above 0 dB"),
+    (2.0, 2.0, 2.0, 1, 0.0, None, "rejected", "too few"),
+    (2.0, 1.5, 2.5, 24, 0.0, "mine", "already champion", "the candidate is the champion"),
+    (-2.0, -3.0, -1.0, 24, 0.0, "mine", "already champion", "the candidate is the champion"),
+]
+
+
+@pytest.mark.parametrize("gain, low, high, n, min_gain, champion, outcome, words", CASES)
+def test_cases(
+    gain: float, low: float, high: float, n: int, min_gain: float, champion: str | None, outcome: str, words: str
+) -> None:
+    decision = decide(evidence(gain, low, high, n), min_gain, "mine", champion)
+    assert decision.outcome == outcome
+    assert decision.promoted == (outcome == "promoted")
+    assert any(words in reason for reason in decision.reasons)
+
+
+def test_reasons_say_gain_interval_opponent_and_counts() -> None:
+    decision = decide(evidence(2.0, 1.5, 2.5), 0.0, "mine", None)
+    assert decision.reasons[0] == (
+        "psnr_rgb +2.00 dB (95% interval +1.50 to +2.50) over the degraded images themselves, "
+        "on 24 images of 2 photographs"
+    )
+    one = decide(evidence(0.01, 0.01, 0.01, n=1, metric="ssim_rgb"), 0.0, "mine", None)
+    assert "ssim_rgb +0.0100 (95% interval +0.0100 to +0.0100)" in one.reasons[0]
+    assert one.reasons[0].endswith("on 1 image of 1 photograph")

@@ -1,0 +1,66 @@
+"""One address for every process, and a store that is created once, however many ask for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking._tracking_service.utils import _get_default_tracking_uri
+
+from restorekit.errors import RestorekitError
+from restorekit.tracking.store import EXPERIMENT, ensure_store, experiment_id, has_store, open_client, tracking_uri
+
+
+def test_the_address_is_absolute_and_that_of_the_environment_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri(Path()) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+    assert has_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/other.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/absolute.db")
+    assert tracking_uri(Path("/")) == f"sqlite:///{tmp_path}/absolute.db"
+    assert not has_store(tmp_path)
+
+
+def test_the_store_is_the_one_that_mlflow_ui_opens_without_an_option(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(root)
+    # What `mlflow ui` falls back to (mlflow/cli: server); it has no public name.
+    assert tracking_uri(root) == f"sqlite:///{root}/{_get_default_tracking_uri().removeprefix('sqlite:///')}"
+
+
+def test_runs_files_lie_below_the_root(root: Path) -> None:
+    client = open_client(ensure_store(root))
+    run = client.create_run(experiment_id(client))
+    assert client.get_experiment_by_name(EXPERIMENT).artifact_location == (root / "mlruns").as_uri()
+    assert run.info.artifact_uri.startswith((root / "mlruns").as_uri())
+
+
+def test_two_processes_may_create_it_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from restorekit.tracking.store import *; print(ensure_store(pathlib.Path(sys.argv[1])))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert answers == [f"sqlite:///{tmp_path}/mlflow.db"] * 2
+
+
+def test_what_is_no_store_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be read as one" * 50)
+    with pytest.raises(RestorekitError, match="MLflow could not open the store"):
+        ensure_store(tmp_path)
