@@ -150,7 +150,7 @@ class TrainConfig(Strict):
 
 
 class DmgnOptions(Strict):
-    """Options of `create_model("dmgn")`; see restorekit/models/dmgn.py."""
+    """Options of `create_model("dmgn")`; see restorekit/models/dmgn/network.py."""
 
     variant: Literal["reflection", "rain", "haze"]
     width: Annotated[StrictInt, Field(ge=1)] = 64
@@ -159,6 +159,7 @@ class DmgnOptions(Strict):
     use_ndm: StrictBool | None = None  # None: reflection yes, rain and haze no
     final_tanh: StrictBool | None = None  # None: reflection yes, rain and haze no
     ndm_batch_stats: StrictBool = False  # the released code to the letter
+    init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
     zero_last: StrictBool = False  # start from background = input; for short trainings
 
     @model_validator(mode="after")
@@ -174,6 +175,8 @@ class DmgnOptions(Strict):
 class DmgnObjective(Strict):
     """Weights of DMGN's losses; see restorekit/objectives/dmgn.py. dmgn.md has perceptual 0.2, adversarial 0 or 1."""
 
+    pixel: Literal["l1", "huber"] = "l1"
+    huber_delta: Positive = 0.2  # where huber turns from square to absolute, on the scale of [-1, 1]
     background: Annotated[float, Field(ge=0.0)] = 1.0
     coarse: Annotated[float, Field(ge=0.0)] = 1.0
     noise: Annotated[float, Field(ge=0.0)] = 1.0

@@ -1,0 +1,25 @@
+"""The networks by name: `create_model` builds one, and each describes itself. Importing this package imports torch."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from restorekit.errors import unknown_name
+from restorekit.models.dmgn import DMGN
+
+MODELS: dict[str, type[nn.Module]] = {"dmgn": DMGN}
+
+
+def create_model(name: str, **options: Any) -> nn.Module:
+    """The network `name` with random weights; without options the paper's own.
+
+    Raises RestorekitError for an unknown name, an unknown option and a value the network refuses.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    known = list(inspect.signature(MODELS[name]).parameters)
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of {name}", option, known)
+    return MODELS[name](**options)

@@ -1,0 +1,91 @@
+"""A model directory, weights.safetensors and model.json joined by a digest: what is read is what was written.
+
+Nothing is pickled. Each file appears whole, model.json last: a kill in between leaves a directory that is refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError
+from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
+from restorekit.models import create_model
+from restorekit.models.descriptor import Descriptor
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+RECORD = "model.json"
+REMEDY = "train the run again or restore the folder"
+
+
+def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes `model` (built by `create_model`) into `folder`, beside what else lies there, and returns the full record.
+
+    `record` is JSON: the run, seed, steps, digests of the data and so on. "format", "model", "options" and "digest" are
+    set here, from the model itself. A record that is no JSON raises ValueError or TypeError.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    name = cast(Descriptor, model.descriptor).name
+    full = {**record, "format": FORMAT, "model": name, "options": model.options, "digest": ""}
+    digest_of(full)  # a record that is no JSON fails before a file is touched
+    with write_beside(folder / WEIGHTS) as beside:
+        save_file(tensors, beside)
+        full["digest"] = _digest(beside, full)
+    write_json(folder / RECORD, full)
+    return full
+
+
+def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model in `folder`, on the CPU and in eval mode, and its record.
+
+    Raises RestorekitError where a file is missing, damaged or of another model, or where the digest does not fit.
+    """
+    record = read_record(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise RestorekitError(f"no weights at {weights}: {REMEDY}")
+    if _digest(weights, record) != record["digest"]:
+        raise RestorekitError(f"{weights} is not what {folder / RECORD} describes (the digest differs): {REMEDY}")
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise RestorekitError(f"the weights {weights} cannot be read ({error}): {REMEDY}") from error
+    with torch.device("meta"):  # no random numbers are drawn and no memory is filled twice
+        model = create_model(record["model"], **record["options"])
+    fill(model, tensors, str(weights))
+    return model.eval(), record
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of the model in `folder`, with its format checked and its weights untouched."""
+    record = read_json(folder / RECORD, "model", REMEDY)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise RestorekitError(f"{folder / RECORD} is no record of format {FORMAT}: {REMEDY}")
+    for key, kind in (("model", str), ("options", dict), ("digest", str)):
+        if not isinstance(record.get(key), kind):
+            raise RestorekitError(f"{folder / RECORD} has no '{key}': {REMEDY}")
+    return record
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Puts `tensors` into `model`, in its precision; every key and shape must fit. `source` names them in an error."""
+    own = model.state_dict()
+    strangers = [*(key for key in own if key not in tensors), *(key for key in tensors if key not in own)]
+    if strangers:
+        problem = f"{'lacks' if strangers[0] in own else 'has a stranger,'} '{strangers[0]}'"
+        raise RestorekitError(f"{source} {problem} ({len(strangers)} keys do not fit): it is of another model")
+    for key, value in own.items():
+        if tensors[key].shape != value.shape:
+            found, expected = list(tensors[key].shape), list(value.shape)
+            raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it is of another model")
+    model.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()}, assign=True)
+
+
+def _digest(weights: Path, record: Mapping[str, Any]) -> str:
+    """Of what makes the model: the bytes of its weights, its name and its options."""
+    return digest_of({"weights": sha256_file(weights), "model": record["model"], "options": record["options"]})

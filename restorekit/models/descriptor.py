@@ -1,0 +1,33 @@
+"""What a model says of itself: what it can take, and how large photographs may be cut for it."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Facts that inference needs of a network; each is tested against the network itself."""
+
+    name: str
+    tasks: tuple[str, ...]
+    takes_mask: bool
+    min_size: int  # pixels, each side
+    size_multiple: int  # 1: any size
+    tiling: Literal["exact", "approximate"]  # approximate: the network has statistics of the whole image
+    halo: int  # pixels of context a tile needs on each side
+    bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
+
+
+class RestorationModel(Protocol):
+    """Every network of the project: an nn.Module with a descriptor and `restore`."""
+
+    descriptor: Descriptor
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Restores `image`, float32 (B, 3, H, W) sRGB in [0, 1], to the same shape and range, clamped.
+
+        `mask` is (B, 1, H, W), 1 = degraded or missing, where the descriptor says that it is taken.
+        """
+        ...

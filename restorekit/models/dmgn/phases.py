@@ -1,0 +1,162 @@
+"""The phases of DMGN: separator, coarse branch, attention, Noise Distribution Map, refining trunk (dmgn.md 3.2-3.7)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.models.dmgn.cells import DeepMaskingCell, Gate, PartsConv, reflect, spread
+
+DILATIONS = (1, 2, 4, 8, 16, 1)  # of the refining cells
+STEER = tuple(0.4 * 0.5**cell for cell in range(len(DILATIONS)))  # a_i: how far K moves the gate of refining cell i
+MIN_DEPTH = 1e-6  # of max n - mean n; below it K = 1
+
+
+class Separator(nn.Module):
+    """Features (B, C, H, W) to U, of the same shape, and m (B, 1, H, W): m U is background, (1 - m) U noise (3.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3)
+        self.second = nn.Conv2d(channels, channels, 3)
+        self.gate = Gate(channels)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        shared = self.second(reflect(self.first(reflect(features)).relu_())).relu_()
+        return shared, self.gate(shared)
+
+
+class Up(nn.Module):
+    """Joins features with a skip of twice their size; the skip's part is computed first: it need not be kept."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.first = PartsConv([inputs, channels], channels)
+        self.second = nn.Conv2d(channels, channels, 3)
+
+    def skip(self, skip: Tensor) -> Tensor:
+        """The skip's part (B, C, H, W) of the joining convolution."""
+        return self.first.part(reflect(skip), self.first.in_channels - skip.shape[1], bias=True)
+
+    def forward(self, features: Tensor, joined: Tensor) -> Tensor:
+        """Features (B, 2 C, h, w) and what `skip` returned to (B, C, H, W); `joined` is used up."""
+        start = 0
+        for part in features.split(joined.shape[1], dim=1):  # never all channels at full size
+            joined += self.first.part(reflect(_resize(part, joined)), start)
+            start += part.shape[1]
+        return self.second(reflect(joined.relu_())).relu_()
+
+
+def _resize(features: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+class Branch(nn.Module):
+    """A coarse phase (3.4): twelve cells over three scales and a head; background and noise have one each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [width, 2 * width, *[4 * width] * 8, 2 * width, width]
+        self.cells = nn.ModuleList(DeepMaskingCell(channels) for channels in widths)
+        self.down1 = nn.Conv2d(width, 2 * width, 3, stride=2, bias=False)
+        self.down2 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, bias=False)
+        self.up1 = Up(4 * width, 2 * width)
+        self.up2 = Up(2 * width, width)
+        self.head = nn.Conv2d(width, width, 3)
+        self.last = nn.Conv2d(width, 3, 1)
+
+    def forward(self, shared: Tensor, share: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The head's image (B, 3, H, W) for `share` times the separator's features, and the twelve gates."""
+        gates: list[Tensor] = []
+        features = self._cell(0, spread(share, shared) * shared, gates)
+        full = self.up2.skip(features)
+        features = self._cell(1, self.down1(reflect(features)).relu_(), gates)
+        half = self.up1.skip(features)
+        features = self.down2(reflect(features)).relu_()
+        for cell in range(2, 10):
+            features = self._cell(cell, features, gates)
+        features = self.up1(features, half)
+        del half  # it, and `full` below, would otherwise stay to the end
+        features = self.up2(self._cell(10, features, gates), full)
+        del full
+        features = self._cell(11, features, gates)
+        return self.last(self.head(reflect(features)).relu_()), gates
+
+    def _cell(self, cell: int, features: Tensor, gates: list[Tensor]) -> Tensor:
+        features, gate = self.cells[cell](features)
+        gates.append(gate)
+        return features
+
+
+class SignedAttention(nn.Module):
+    """ACA (3.5): one weight in (0, 1) for each channel, from a gated average, times a sign."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(1, channels // 16)
+        self.pool = nn.Conv2d(channels, channels, 5, stride=4, groups=channels, bias=False)
+        self.gate = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+        self.reduce = nn.Linear(channels, inner, bias=False)
+        self.expand = nn.Linear(inner, channels, bias=False)
+
+    def forward(self, features: Tensor, sign: float) -> Tensor:
+        """`sign` times the weighted features, (B, C, H, W)."""
+        with torch.autocast(features.device.type, enabled=False):  # depthwise in bfloat16 is five times slower on a CPU
+            pooled = self.pool(reflect(features.to(self.pool.weight.dtype))).relu_()
+            average = (pooled * torch.sigmoid(self.gate(pooled))).mean(dim=(2, 3))
+            weights = torch.sigmoid(self.expand(F.relu(self.reduce(average))))
+        return features * (sign * weights).to(features.dtype)[:, :, None, None]
+
+
+class NoiseMap(nn.Module):
+    """NDM (3.6): features of the image and of the noise image to K (B, 1, H, W), min 0 and mean 1 in each image.
+
+    It is computed in float32 under mixed precision, because the normalisation amplifies rounding by
+    1 / (max n - mean n), some thousands at first. `batch_stats` is the released code to the letter: statistics of the
+    whole batch and no guard, so that a constant n gives NaN.
+    """
+
+    def __init__(self, channels: int, batch_stats: bool = False) -> None:
+        super().__init__()
+        self.batch_stats = batch_stats
+        self.first = PartsConv([channels, channels], channels)
+        self.second = nn.Conv2d(channels, channels, 3)
+        self.gate = Gate(channels, bias=False)
+
+    def forward(self, features: Tensor, noise_features: Tensor) -> Tensor:
+        dtype = self.first.weight.dtype
+        with torch.autocast(features.device.type, enabled=False):
+            joined = self.first.part(reflect(features.to(dtype)), 0, bias=True)
+            joined += self.first.part(reflect(noise_features.to(dtype)), features.shape[1])
+            return self.normalize(self.gate(self.second(reflect(joined.relu_())).relu_()))
+
+    def normalize(self, noise: Tensor) -> Tensor:
+        """K = 1 - (n - mean n) / (max n - mean n) for n of shape (B, 1, H, W).
+
+        All is counted down from max n, so that the mean of a constant n is exact, and K is 1.
+        """
+        dims = (0, 1, 2, 3) if self.batch_stats else (1, 2, 3)
+        below = noise.amax(dim=dims, keepdim=True) - noise
+        depth = below.mean(dim=dims, keepdim=True)
+        return 1 - (depth - below) / (depth if self.batch_stats else depth.clamp(min=MIN_DEPTH))
+
+
+class Refiner(nn.Module):
+    """The refining trunk (3.7): dilated cells at full resolution, steered by K where it is given."""
+
+    def __init__(self, width: int, final_tanh: bool) -> None:
+        super().__init__()
+        self.final_tanh = final_tanh
+        self.first = PartsConv([width] * 3, width)
+        self.cells = nn.ModuleList(DeepMaskingCell(width, dilation) for dilation in DILATIONS)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.last = nn.Conv2d(width, 3, 1)
+
+    def forward(self, joined: Tensor, steer: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The residual image (B, 3, H, W) and six gates, for what `first` made of Z's three parts; that is used up."""
+        features = joined.relu_()
+        gates = []
+        for cell, amount in zip(self.cells, STEER, strict=True):
+            features, gate = cell(features, steer, amount)
+            gates.append(gate)
+        residual = self.last(self.mix(features).relu_())
+        return torch.tanh(residual) if self.final_tanh else residual, gates

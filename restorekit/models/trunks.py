@@ -1,0 +1,174 @@
+"""Frozen feature trunks: five levels of an ImageNet network, read from a file that is checked tensor by tensor.
+
+Nothing is downloaded, nothing in a file is executed, and no package is imported for its weights.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError, unknown_name
+
+FROM_CHECKPOINT = "checkpoint"  # as `trunk_weights`: the weights come with the model's own, no file is read
+
+
+class Trunk(nn.Module):
+    """Convolutions of a VGG up to relu5_1; `features` carries torchvision's indices.
+
+    Its parameters are frozen. A stage leads from one level (relu1_1, relu2_1, ... relu5_1; strides 1, 2, 4, 8, 16) to
+    the next, so that a caller can let go of a level before the next is there.
+    """
+
+    channels = (64, 128, 256, 512, 512)
+    features: nn.Sequential
+
+    def __init__(self, convolutions: tuple[int, ...], blurred: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self.taps: list[int] = []
+        before = 3
+        for level, (channels, repeats) in enumerate(zip(self.channels, (*convolutions, 1), strict=True)):
+            if level:
+                layers += [PairwiseMax(1), BlurPool(before)] if blurred else [PairwiseMax(2)]
+            for repeat in range(repeats):
+                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                before = channels
+                if repeat == 0:
+                    self.taps.append(len(layers))
+        self.features = nn.Sequential(*layers)
+        self.requires_grad_(False)
+
+    def stages(self) -> list[nn.Module]:
+        """Five parts, to be applied one after the other."""
+        return [self.features[start:stop] for start, stop in zip([0, *self.taps], self.taps, strict=False)]
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """The input of the first stage for an image in [-1, 1] that DMGN looks at."""
+        return image
+
+
+class Vgg19(Trunk):
+    """VGG-19 in torchvision's layout. DMGN gives it the [-1, 1] image itself (dmgn.md 3.1)."""
+
+    def __init__(self) -> None:
+        super().__init__((2, 2, 4, 4), blurred=False)
+
+
+class ShiftTolerantVgg16(Trunk):
+    """The anti-aliased VGG-16 of the package stlpips_pytorch (Ghildyal and Liu, ECCV 2022; BSD-2).
+
+    It pools with stride 1 and then blurs with stride 2. The package pads by 2 before the blur, which shifts each level
+    by a pixel against the one before; here it is 1, so that a level is aligned with the image when it is resized. The
+    filters are the same.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((2, 2, 3, 3), blurred=True)
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
+
+    def normalize(self, image: Tensor) -> Tensor:
+        return (image - self.get_buffer("shift")) / self.get_buffer("scale")
+
+
+class PairwiseMax(nn.Module):
+    """Max pooling over 2x2 windows with stride 1 or 2, without the 8 bytes a value that PyTorch's needs for indices."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = torch.maximum(features[..., : -1 : self.stride, :], features[..., 1 :: self.stride, :])
+        return torch.maximum(rows[..., : -1 : self.stride], rows[..., 1 :: self.stride])
+
+
+class BlurPool(nn.Module):
+    """A depthwise [1, 2, 1] blur (Zhang, ICML 2019): (B, C, H, W) to (B, C, (H + 1) // 2, (W + 1) // 2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("filt", (row[:, None] * row).expand(channels, 1, 3, 3).clone())
+
+    def forward(self, features: Tensor) -> Tensor:
+        padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(padded, self.get_buffer("filt").to(features.dtype), stride=2, groups=features.shape[1])
+
+
+TRUNKS: dict[str, Callable[[], Trunk]] = {"vgg19": Vgg19, "vgg16_shift_tolerant": ShiftTolerantVgg16}
+
+
+def create_trunk(name: str, weights: str | None = None) -> Trunk:
+    """The frozen trunk `name` with its weights.
+
+    `weights` is a file (.pth or .safetensors); without one, vgg16_shift_tolerant reads its package's file and vgg19
+    stays random. Raises RestorekitError for an unknown name and for a file that is missing, foreign or damaged.
+    """
+    if name not in TRUNKS:
+        raise unknown_name("trunk", name, TRUNKS)
+    trunk = TRUNKS[name]()
+    if weights == FROM_CHECKPOINT:
+        return trunk
+    if isinstance(trunk, ShiftTolerantVgg16):
+        file = Path(weights) if weights else packaged_weights()
+        _fill(trunk, _from_package(_read(file)), file)
+    elif weights:
+        _fill(trunk, _read(Path(weights)), Path(weights))
+    return trunk
+
+
+def packaged_weights() -> Path:
+    """Where the package stlpips_pytorch keeps its VGG-16; the package itself is not imported (it needs torchvision)."""
+    try:
+        found = distribution("stlpips_pytorch").locate_file("stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth")
+    except PackageNotFoundError:
+        raise RestorekitError("the trunk vgg16_shift_tolerant needs the package: pip install stlpips_pytorch") from None
+    return Path(str(found))
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file; nothing in it is executed."""
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RestorekitError(f"no trunk weights at {file}: give the path of a .pth or .safetensors file") from None
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RestorekitError(f"the trunk weights {file} cannot be read ({reason}): get the file again") from error
+    if not isinstance(tensors, dict):
+        raise RestorekitError(f"the trunk weights {file} hold a {type(tensors).__name__}, not a table of tensors")
+    return tensors
+
+
+def _from_package(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Renames net.slice3.14.weight to features.14.weight, and the scaling layer."""
+    renamed = {}
+    for key, tensor in tensors.items():
+        parts = key.split(".")
+        if key.startswith("net.slice"):
+            renamed[".".join(["features", *parts[2:]])] = tensor
+        elif parts[0] == "scaling_layer":
+            renamed[parts[1]] = tensor
+    return renamed
+
+
+def _fill(trunk: Trunk, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Copies the tensors the trunk has; what lies above relu5_1 or in a classifier stays out."""
+    own = trunk.state_dict()
+    for key, value in own.items():
+        found = tensors.get(key)
+        if not isinstance(found, Tensor):
+            raise RestorekitError(f"{file} has no '{key}': it is not a file of {type(trunk).__name__}'s weights")
+        if found.shape != value.shape:
+            raise RestorekitError(f"'{key}' in {file} is {list(found.shape)} where {list(value.shape)} is expected")
+    trunk.load_state_dict({key: tensors[key] for key in own})

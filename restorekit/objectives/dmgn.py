@@ -1,0 +1,86 @@
+"""DMGN's objective: L1 and perceptual distances of both backgrounds and of the noise image, and a log-GAN (dmgn.md 8).
+
+G = w_adv L_adv + 100 [ L1(B) + L1(Bc) + L1(R) + 0.2 (P(B) + P(Bc) + P(R)) ] with the weights of `config.DmgnObjective`.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from restorekit.config import DmgnObjective
+from restorekit.errors import RestorekitError
+from restorekit.losses.adversarial import critic_loss, generator_loss
+from restorekit.losses.perceptual import Perceptual
+from restorekit.losses.pixel import huber, l1
+from restorekit.models.dmgn import DmgnResult, Variant
+from restorekit.models.dmgn.discriminator import PatchDiscriminator
+from restorekit.models.trunks import create_trunk
+from restorekit.objectives.objective import Objective, Terms
+
+PAPER_SCALE = 100.0
+
+
+class DmgnLosses(Objective):
+    """Terms "background", "coarse", "noise", "perceptual" and "adversarial"; one of weight 0 is left out.
+
+    The target of the noise image R is the batch's "layer" for reflection, where the batch has one; for rain and haze it
+    is clip(degraded - clean, 0, 1), drawn on black, or with `signed_residual` the plain difference, drawn on grey.
+    """
+
+    def __init__(self, settings: DmgnObjective, variant: Variant) -> None:
+        super().__init__()
+        if settings.signed_residual and variant == "reflection":
+            raise RestorekitError("signed_residual is for rain and haze: reflection learns the layer itself")
+        self.settings = settings
+        self.variant = variant
+        self.critic = PatchDiscriminator() if settings.adversarial else None
+        self.perceptual: Perceptual | None = None
+        if settings.perceptual:
+            self.perceptual = Perceptual(create_trunk(settings.perceptual_trunk, settings.perceptual_weights))
+
+    def forward(self, model: nn.Module, batch: dict[str, Tensor], critic: nn.Module | None = None) -> Terms:
+        image, clean = batch["degraded"] * 2 - 1, batch["clean"] * 2 - 1
+        outputs: DmgnResult = model(image)
+        weights = self.settings
+        compared = {"background": (weights.background, outputs.background, clean)}
+        if weights.coarse:
+            compared["coarse"] = (weights.coarse, outputs.coarse, clean)
+        noise = self.noise_target(batch)
+        if weights.noise and noise is not None:
+            compared["noise"] = (weights.noise, outputs.noise, noise)
+        losses = {
+            name: PAPER_SCALE * weight * self.distance(found, wanted)
+            for name, (weight, found, wanted) in compared.items()
+        }
+        if self.perceptual is not None:
+            distances = [weight * self.perceptual(found, wanted) for weight, found, wanted in compared.values()]
+            losses["perceptual"] = PAPER_SCALE * weights.perceptual * torch.stack(distances).sum()
+        if self.critic is not None:
+            losses["adversarial"] = weights.adversarial * generator_loss(self._judge(critic, image, outputs.background))
+        restored = ((outputs.background.detach().float() + 1) / 2).clamp(0, 1)
+        return Terms(losses, restored, outputs)
+
+    def critic_losses(self, critic: nn.Module, batch: dict[str, Tensor], outputs: DmgnResult) -> dict[str, Tensor]:
+        image, clean = batch["degraded"] * 2 - 1, batch["clean"] * 2 - 1
+        judged = critic(torch.cat([image, image]), torch.cat([clean, outputs.background.detach()]))
+        return {"critic": critic_loss(*judged.chunk(2))}
+
+    def distance(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """The pixel distance of two images in [-1, 1]."""
+        if self.settings.pixel == "huber":
+            return huber(found, wanted, self.settings.huber_delta)
+        return l1(found, wanted)
+
+    def noise_target(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """R* (B, 3, H, W) in [-1, 1], or None where nothing is known of it."""
+        if self.variant == "reflection":
+            return batch["layer"] * 2 - 1 if "layer" in batch else None
+        difference = batch["degraded"] - batch["clean"]
+        return difference if self.settings.signed_residual else difference.clamp(0, 1) * 2 - 1
+
+    def _judge(self, critic: nn.Module | None, image: Tensor, background: Tensor) -> Tensor:
+        """The critic's logits with its parameters held constant, also when `critic` is wrapped for several workers."""
+        judge = self.critic if critic is None else getattr(critic, "module", critic)
+        assert isinstance(judge, nn.Module)
+        constants = {name: value.detach() for name, value in judge.state_dict().items()}
+        return functional_call(judge, constants, (image, background))

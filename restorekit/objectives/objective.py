@@ -1,0 +1,28 @@
+"""What an objective is: a batch and a model's outputs become named, weighted loss terms."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Terms(NamedTuple):
+    """The result of one batch."""
+
+    losses: dict[str, Tensor]  # weighted, differentiable scalars; their sum is the loss
+    restored: Tensor  # (B, 3, H, W) in [0, 1], detached: the model's final image for this batch
+    outputs: Any  # the model's result, for critic_losses
+
+
+class Objective(nn.Module, ABC):
+    """Loss terms of one network; a batch holds "degraded" and "clean", (B, 3, H, W) in [0, 1], and what a task adds."""
+
+    critic: nn.Module | None  # a discriminator with an optimiser of its own; None where there is none
+
+    @abstractmethod
+    def forward(self, model: nn.Module, batch: dict[str, Tensor], critic: nn.Module | None = None) -> Terms:
+        """Calls `model` once. `critic` stands for `self.critic` where that is wrapped; it receives no gradient here."""
+
+    def critic_losses(self, critic: nn.Module, batch: dict[str, Tensor], outputs: Any) -> dict[str, Tensor]:
+        """The critic's own loss terms, for the outputs of the same batch; calls `critic` once."""
+        raise NotImplementedError(f"{type(self).__name__} has no critic")

@@ -1,0 +1,83 @@
+"""What the tests of the networks share: one thread, networks with lively random weights, a meter of live memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from restorekit.models.dmgn import DMGN
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(20261120)
+    yield
+    torch.set_num_threads(before)
+
+
+def enliven(module: nn.Module) -> None:
+    """Weights that keep a signal's size, so that a wrong layer shows in the output."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+
+@pytest.fixture
+def lively() -> Callable[..., DMGN]:
+    def build(*args: Any, **options: Any) -> DMGN:
+        model = DMGN(*args, **options)
+        if model.head.trunk is not None:
+            enliven(model.head.trunk)
+        return model
+
+    return build
+
+
+class LiveMemory(TorchDispatchMode):
+    """Adds up the tensors that live at once, other than those in `known`; what a kernel takes inside is not seen."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._known = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in known}
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                reference = StorageWeakRef(storage)
+                if reference.cdata not in self._known:
+                    self._alive[reference.cdata] = (reference, storage.nbytes())
+        self._alive = {key: value for key, value in self._alive.items() if not value[0].expired()}
+        self.peak_bytes = max(self.peak_bytes, sum(nbytes for _, nbytes in self._alive.values()))
+        return made
+
+
+@pytest.fixture
+def peak_bytes() -> Callable[[Callable[[], Any], list[Tensor]], int]:
+    """Peak of the live tensors that a call makes."""
+
+    def measure(call: Callable[[], Any], known: list[Tensor]) -> int:
+        with LiveMemory(known) as meter:
+            call()
+        return meter.peak_bytes
+
+    return measure
+
+
+@pytest.fixture(scope="session")
+def released_keys() -> dict[str, tuple[tuple[int, ...], str]]:
+    """Key -> (shape, status) of the authors' 294 tensors."""
+    rows = (Path(__file__).parent / "dmgn_state_dict.txt").read_text().splitlines()
+    table = [row.split("\t") for row in rows if not row.startswith("#")]
+    return {key: (tuple(int(side) for side in shape.strip("[]").split(",")), status) for key, shape, status in table}
