@@ -1,24 +1,27 @@
-"""photos -> data/shards/<data set>/{train,val,test}/*.tar + manifest.json, the same bytes for any number of workers."""
+"""photos -> data/shards/<data set>/{train,val,test}/*.tar + manifest.json, the same bytes for any number of workers.
+
+python -m pipelines.synthesize --dataset rain
+"""
 
 import argparse
 from pathlib import Path
 
-from restorekit.entry import run_entry
-from restorekit.sources.manifest import PhotoManifest
-
 from restorekit.cluster import ray_cluster
-from restorekit.config import load_params
-from restorekit.paths import working_root
+from restorekit.config import Params, load_params
+from restorekit.entry import run_entry
+from restorekit.paths import Paths, working_root
 from restorekit.shards.staging import synthesize_dataset
+from restorekit.sources.manifest import PhotoManifest
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", required=True, help="a key of `datasets` in params.yaml")
-    name = parser.parse_args().dataset
+    synthesize(parser.parse_args().dataset, load_params(Path("params.yaml")), working_root())
 
-    paths = working_root()
-    params = load_params(Path("params.yaml"))
+
+def synthesize(name: str, params: Params, paths: Paths) -> None:
+    """Makes what is missing of a data set's shards, then puts the whole in its place."""
     dataset = params.dataset(name)
     photos = PhotoManifest.load(paths.photos)
     with ray_cluster(params.synthesize.num_workers):

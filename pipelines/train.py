@@ -1,0 +1,81 @@
+"""shards -> data/models/<run>/ and a registered version, trained on this machine or on the cluster of `RAY_ADDRESS`.
+
+python -m pipelines.train --run dmgn-rain
+"""
+
+import argparse
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from restorekit.cluster import ray_cluster
+from restorekit.config import Params, load_params
+from restorekit.entry import run_entry
+from restorekit.files import read_json, write_beside, write_json
+from restorekit.paths import Paths, working_root
+from restorekit.shards.manifest import ShardManifest
+from restorekit.tracking.registry import find_or_register
+from restorekit.tracking.runs import RunLogger
+from restorekit.tracking.store import ensure_store
+from restorekit.training.export import export_model
+from restorekit.training.job import Job, job_digest, sources_digest
+from restorekit.training.ray_worker import fit, worker_resources
+from restorekit.training.state import StateStore
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
+    train_run(parser.parse_args().run, load_params(Path("params.yaml")), working_root())
+
+
+def train_run(name: str, params: Params, paths: Paths) -> None:
+    """Takes a run from where it stopped to its end, writes data/models/<run>/ whole, and registers it."""
+    job, digests = make_job(name, params, paths)
+    logger = open_run(job, digests, paths)
+    done = StateStore(job.state).latest_step() or 0
+    print(f"{name}: {done} of {job.config.steps} steps are done, state in {job.state}", flush=True)
+    if done < job.config.steps:
+        cpus, _ = worker_resources(job)
+        with ray_cluster(num_cpus=int(cpus * job.config.num_workers)):
+            fit(job, partial(RunLogger, logger.uri, logger.run_id))
+
+    record = {**digests, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
+    with write_beside(paths.model(name)) as folder:
+        export_model(job, folder, record)
+    version = find_or_register(paths.model(name), paths.root)
+    logger.finish()
+    print(f"{name}: model in {paths.model(name)}, registered as {version.name} version {version.version}")
+
+
+def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, str]]:
+    """The job of a run, in the state folder that its digest names, and the digests that go with it."""
+    spec, config = params.run(name), params.training(name)
+    shards = paths.shards(spec.dataset)
+    manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
+    sources = sources_digest(spec.model)
+    digest = job_digest(spec, config, params.seed, [manifest.digest for manifest in manifests], sources)
+    task = params.dataset(spec.dataset).task
+    job = Job(name, task, params.seed, spec, config, shards, paths.state(f"{name}-{digest[:16]}"))
+    return job, {"job_digest": digest, "shards_digest": manifests[0].digest, "sources_digest": sources}
+
+
+def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
+    """The MLflow run of this training; the one it began with, where it was interrupted."""
+    uri = ensure_store(paths.root)
+    note = job.state / "mlflow_run.json"
+    known = read_json(note, "note of the MLflow run", f"remove {note}")["run_id"] if note.exists() else None
+    logger = RunLogger.start(uri, job.run, known, digests)
+    logger.log_params({"run": job.run, "seed": job.seed, **job.spec.model_dump(exclude={"train"}), **vars(job.config)})
+    write_json(note, {"run_id": logger.run_id})
+    return logger
+
+
+def git_revision() -> str:
+    """The commit of the code, or "unknown" for code without a repository, as a Ray job's is."""
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else "unknown"
+
+
+if __name__ == "__main__":
+    run_entry(main)

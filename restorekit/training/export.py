@@ -1,0 +1,35 @@
+"""data/models/<run>/ is made from a finished training's state: EMA weights, the record, the curves."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from restorekit.errors import RestorekitError
+from restorekit.models import create_model
+from restorekit.models.checkpoint import save_model
+from restorekit.training.job import Job
+from restorekit.training.state import StateStore, unpack
+
+
+def export_model(job: Job, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes the averaged weights of the job's last state as a model folder; returns the record that was written."""
+    state = StateStore(job.state).load_latest()
+    if state is None or state.step < job.config.steps:
+        reached = 0 if state is None else state.step
+        raise RestorekitError(f"'{job.run}' has come to step {reached} of {job.config.steps}: run it again to go on")
+    model = create_model(job.spec.model, **job.spec.options.model_dump())
+    model.load_state_dict(unpack("model", state.tensors) | unpack("ema", state.tensors))
+    described = {
+        "run": job.run,
+        "model": job.spec.model,
+        "task": job.task,
+        "dataset": job.spec.dataset,
+        "options": job.spec.options.model_dump(mode="json"),
+        "seed": job.seed,
+        "steps": state.step,
+    }
+    written = save_model(folder, model, described | record)
+    curves = job.state / "curves.csv"
+    if curves.exists():
+        shutil.copyfile(curves, folder / "curves.csv")
+    return written

@@ -1,0 +1,181 @@
+"""Trains one job from its last state to its last step; knows neither Ray nor MLflow, but a `report` to call.
+
+A killed loop that is run again ends with the weights of one that was never killed: what a step does depends on the
+state before it, the step's number and the plan, and on no clock and no generator that lives across steps.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit.errors import RestorekitError
+from restorekit.image import to_uint8
+from restorekit.metrics.psnr import psnr_rgb
+from restorekit.models.descriptor import RestorationModel
+from restorekit.rng import seed_for
+from restorekit.shards.plan import Cursor, begin_epoch, continue_with
+from restorekit.shards.reader import ShardReader
+from restorekit.training.data import TrainBatch, to_tensor, to_unit, train_batches
+from restorekit.training.job import Job
+from restorekit.training.learner import Learner, NotFiniteError, World
+from restorekit.training.schedule import learning_rate
+from restorekit.training.state import StateStore, TrainingState
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the loop tells, on every rank at the same steps; the figures are those of the whole world."""
+
+    step: int  # updates made
+    metrics: dict[str, float]
+    picture: np.ndarray | None = None  # uint8 H x W x 3: degraded | restored | clean, on the first rank
+    saved: bool = False  # a state of this step is on disk
+    resumed: bool = False  # the first report of a loop that went on from a state
+
+
+def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
+    """Takes `job` to its last step. Every rank of `world` calls it; the first one writes the states.
+
+    Raises RestorekitError where the data does not feed the world, the state is in use or damaged, or a gradient is
+    not finite.
+    """
+    config, store = job.config, StateStore(job.state)
+    with ExitStack() as held:
+        if world.is_first:
+            held.enter_context(store.locked())
+        _wait_for_all(world)
+        learner = Learner(job, world)
+        step, cursor = _resume(job, world, learner, store)
+        if step:
+            report(Report(step, {"epoch": cursor.epoch, "step_in_epoch": cursor.step}, resumed=True))
+        if step >= config.steps:
+            return
+
+        clock = _Clock()
+        for batch in train_batches(
+            job.shards / "train", cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
+        ):
+            clock.data_arrived()
+            torch.manual_seed(seed_for(job.seed, "step", step, world.rank))
+            lr = learning_rate(config, step)
+            images = {name: to_unit(image, world.device) for name, image in batch.images.items()}
+            losses = _update(learner, images, batch, lr, step)
+            step, cursor = step + 1, batch.cursor
+            learner.ema.update(learner.model, step)
+            clock.step_done(config.batch_size)
+
+            last = step == config.steps
+            if step % config.log_every == 0 or last:
+                report(Report(step, _averaged(losses, world) | {"lr": lr} | clock.figures()))
+            if step % config.validate_every == 0 or last:
+                report(_validate(job, world, learner, step))
+            if step % config.checkpoint_every == 0 or last:
+                if world.is_first:
+                    store.save(TrainingState(step, cursor, learner.tensors()))
+                report(Report(step, {}, saved=True))
+            if last:
+                return
+            clock.restart()
+
+
+def _resume(job: Job, world: World, learner: Learner, store: StateStore) -> tuple[int, Cursor]:
+    """Restores the newest state, if there is one; its cursor is taken on by whatever world this is."""
+    config = job.config
+    num_samples = ShardReader(job.shards / "train").manifest.num_samples
+    shape = (num_samples, world.size, config.loader_workers, config.batch_size)
+    state = store.load_latest()
+    if state is None:
+        return 0, begin_epoch(0, *shape)
+    learner.restore(state.tensors)
+    return state.step, continue_with(state.cursor, *shape)
+
+
+def _update(learner: Learner, images: dict[str, Tensor], batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
+    try:
+        return learner.update(images, batch.weight, lr)
+    except NotFiniteError as error:
+        raise RestorekitError(
+            f"step {step}, samples {', '.join(batch.keys)}: {error}. The states saved before it are kept; "
+            f"lower train.lr, or train with precision: fp32"
+        ) from error
+
+
+def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
+    """Mean PSNR over the validation images, which are shared out among the ranks."""
+    folder = job.shards / "val"
+    totals = torch.zeros(3, dtype=torch.float64)
+    picture = None
+    learner.model.eval()
+    restore = cast(RestorationModel, learner.model).restore
+    with learner.ema.swapped_in(learner.model), torch.inference_mode():
+        for index, sample in enumerate(ShardReader(folder)):
+            if index % world.size != world.rank:
+                continue
+            image = to_unit(to_tensor(sample.degraded), world.device)[None]
+            mask = None if sample.mask is None else to_unit(to_tensor(sample.mask), world.device)[None]
+            with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=job.config.precision != "fp32"):
+                output = restore(image, mask)
+            restored = to_uint8(output[0].float().cpu().numpy().transpose(1, 2, 0))
+            before, after = psnr_rgb(sample.degraded, sample.clean), psnr_rgb(restored, sample.clean)
+            totals += torch.tensor([1.0, before, after], dtype=torch.float64)
+            if index == 0:
+                picture = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
+    learner.model.train()
+    count, before_sum, after_sum = _summed(totals, world).tolist()
+    return Report(step, {"val/psnr_rgb": after_sum / count, "val/gain": (after_sum - before_sum) / count}, picture)
+
+
+def _averaged(values: dict[str, Tensor], world: World) -> dict[str, float]:
+    """Means over the ranks, so that the figure does not depend on which rank tells it."""
+    means = _summed(torch.stack([value.double().cpu() for value in values.values()]), world) / world.size
+    return dict(zip(values, means.tolist(), strict=True))
+
+
+def _summed(values: Tensor, world: World) -> Tensor:
+    if world.size > 1:
+        on_device = values.to(world.device)
+        torch.distributed.all_reduce(on_device)
+        return on_device.cpu()
+    return values
+
+
+def _wait_for_all(world: World) -> None:
+    if world.size > 1:
+        torch.distributed.barrier()
+
+
+class _Clock:
+    """Where the time goes, since the last figures were taken."""
+
+    def __init__(self) -> None:
+        self.restart()
+        self._reset()
+
+    def restart(self) -> None:
+        self._began = time.perf_counter()
+
+    def data_arrived(self) -> None:
+        self._waited += time.perf_counter() - self._began
+
+    def step_done(self, num_samples: int) -> None:
+        self._spent += time.perf_counter() - self._began
+        self._samples += num_samples
+
+    def figures(self) -> dict[str, float]:
+        figures = {
+            "samples_per_s": self._samples / self._spent,
+            "data_wait_share": self._waited / self._spent,
+            "memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        }
+        self._reset()
+        return figures
+
+    def _reset(self) -> None:
+        self._waited, self._spent, self._samples = 0.0, 0.0, 0

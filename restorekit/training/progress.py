@@ -1,0 +1,60 @@
+"""A progress bar in the driver, fed by what the first worker writes into the job's folder."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from restorekit.training.curves import read_curves
+from restorekit.training.job import Job
+
+EVERY_S = 1.0
+EVENTS = "events.log"
+
+
+def note_event(job: Job, text: str) -> None:
+    """Adds a line to the job's events, which the driver shows."""
+    with (job.state / EVENTS).open("a") as file:
+        file.write(f"{text}\n")
+
+
+@contextmanager
+def progress_bar(job: Job) -> Iterator[None]:
+    """Shows steps and the last loss while the body runs; on something other than a terminal a line now and then."""
+    stop = threading.Event()
+    interval = 0.1 if sys.stderr.isatty() else 15.0
+    with tqdm(total=job.config.steps, desc=job.run, unit="step", mininterval=interval, maxinterval=interval * 2) as bar:
+        watcher = threading.Thread(target=_watch, args=(job, bar, stop), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def _watch(job: Job, bar: "tqdm[None]", stop: threading.Event) -> None:
+    path, events = job.state / "curves.csv", job.state / EVENTS
+    shown = _size(events)
+    while True:
+        ended = stop.wait(EVERY_S)
+        if _size(events) > shown:
+            text = events.read_bytes()[shown:]
+            shown += len(text)
+            for line in text.decode().splitlines():
+                bar.write(f"{job.run}: {line}")
+        rows = read_curves(path) if path.exists() else []
+        if rows:
+            losses = [value for _, name, value in rows if name == "loss"]
+            if losses:
+                bar.set_postfix(loss=f"{losses[-1]:.3g}", refresh=False)
+            bar.update(max(0, rows[-1][0] - bar.n))
+        if ended:
+            return
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

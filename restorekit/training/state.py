@@ -1,0 +1,135 @@
+"""A training's state is on disk whole and verified, or not at all, and one process at a time writes it.
+
+A state is a folder `step-00000120/` of one safetensors file (weights, EMA, optimisers, random state) and one JSON file
+(step, cursor, the tensors' digest). It is written beside its place and renamed; the last two are kept.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from restorekit.errors import RestorekitError
+from restorekit.files import sha256_file, write_beside
+from restorekit.shards.plan import Cursor
+
+FORMAT = 1
+KEPT = 2
+LOCK_WAIT_S = 60.0  # an orphan of a killed run ends within seconds of its Ray
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything a loop needs to go on: `tensors` by dotted name, the step, and the data's cursor."""
+
+    step: int
+    cursor: Cursor
+    tensors: dict[str, Tensor]
+
+
+class StateStore:
+    """The states of one training in one folder."""
+
+    def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> None:
+        self.folder, self._lock_wait_s = folder, lock_wait_s
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for this process; waits for an orphaned predecessor to end, then gives up with a message."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=self._lock_wait_s)
+        except Timeout:
+            raise RestorekitError(
+                f"{self.folder} is in use by another training of the same run: wait for it to end, or stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def save(self, state: TrainingState) -> Path:
+        """Writes a state and drops all but the last two."""
+        path = self.folder / f"step-{state.step:08d}"
+        with write_beside(path) as beside:
+            beside.mkdir()
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+            save_file(tensors, beside / "tensors.safetensors")
+            record = {
+                "format": FORMAT, "step": state.step, "cursor": asdict(state.cursor),
+                "sha256": sha256_file(beside / "tensors.safetensors"),
+            }  # fmt: skip
+            (beside / "state.json").write_text(json.dumps(record, indent=1))
+        for old in self._folders()[:-KEPT]:
+            shutil.rmtree(old)
+        return path
+
+    def load_latest(self) -> TrainingState | None:
+        """The newest state that verifies; a damaged one is named on stderr and the one before it taken."""
+        folders = self._folders()
+        for folder in reversed(folders):
+            try:
+                return _load(folder)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                print(f"warning: the training state {folder} is damaged and left out ({error})", file=sys.stderr)
+        if folders:
+            raise RestorekitError(f"no training state in {self.folder} can be read: remove that folder to train anew")
+        return None
+
+    def latest_step(self) -> int | None:
+        """The step of the newest state, unverified."""
+        folders = self._folders()
+        return int(folders[-1].name.removeprefix("step-")) if folders else None
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+
+
+def _load(folder: Path) -> TrainingState:
+    record: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    if record["format"] != FORMAT:
+        raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+    tensors = folder / "tensors.safetensors"
+    if sha256_file(tensors) != record["sha256"]:
+        raise ValueError("its tensors are not those that were written")
+    cursor = record["cursor"]
+    cursor["ranges"] = tuple((int(start), int(stop)) for start, stop in cursor["ranges"])
+    return TrainingState(int(record["step"]), Cursor(**cursor), load_file(tensors))
+
+
+def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Prefixes every name: `pack("model", {"w": t})` is `{"model.w": t}`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under a prefix, without it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's per-parameter state as tensors; its settings come from the parameters file."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` took out."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, field = name.partition(".")
+        state.setdefault(int(index), {})[field] = tensor.clone()
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,139 @@
+"""The parts of training: schedule, averages, curves, state, augmentation, the job's digest."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from restorekit.config import TrainConfig
+from restorekit.shards.augmentation import PairAugmentation
+from restorekit.shards.plan import begin_epoch
+from restorekit.training.curves import CurveWriter, read_curves
+from restorekit.training.ema import Ema
+from restorekit.training.job import OPERATIONAL, Job, job_digest
+from restorekit.training.schedule import learning_rate
+from restorekit.training.state import StateStore, TrainingState, optimizer_tensors, restore_optimizer
+
+
+def config(**changes) -> TrainConfig:
+    return TrainConfig.model_validate({"steps": 100, "batch_size": 4, "crop": 32, "lr": 0.2} | changes)
+
+
+def test_cosine_falls_from_the_rate_to_nothing_after_the_warm_up() -> None:
+    settings = config(warmup_steps=10)
+    rates = [learning_rate(settings, step) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10] == pytest.approx(0.2)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.2 * 0.001
+    assert rates[55] == pytest.approx(0.2 * 0.5 * (1 + math.cos(math.pi * 0.5)))
+
+
+def test_milestones_are_shares_of_the_steps() -> None:
+    settings = config(schedule="milestones", milestones=[[0.35, 0.5], [0.8, 0.25]])
+    assert [learning_rate(settings, step) for step in (0, 34, 35, 79, 80, 99)] == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05]
+
+
+def test_the_average_follows_the_weights_and_gives_them_back() -> None:
+    model = nn.Linear(3, 2)
+    frozen = model.bias.requires_grad_(False)
+    ema = Ema(model, 0.9)
+    assert list(ema.weights) == ["weight"]
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    for step in range(1, 300):
+        ema.update(model, step)
+    own = model.weight.clone()
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    with ema.swapped_in(model):
+        torch.testing.assert_close(model.weight, own, rtol=0, atol=1e-4)
+    assert torch.equal(model.weight, own + 1.0)
+    assert torch.equal(model.bias, frozen)
+
+
+def test_curves_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    first = CurveWriter(path, 0)
+    for step in (1, 2, 3):
+        first.append(step, {"loss": 1.0 / step})
+    with path.open("a") as file:
+        file.write("4,lo")  # a kill in the middle of a line
+    CurveWriter(path, 2).append(3, {"loss": 9.0})
+    assert read_curves(path) == [(1, "loss", 1.0), (2, "loss", 0.5), (3, "loss", 9.0)]
+
+
+def test_a_state_comes_back_to_the_bit_and_two_are_kept(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    cursor = begin_epoch(2, 50, 2, 1, 8)
+    tensors = {"model.w": torch.randn(3, 4), "optimizer.0.step": torch.tensor(7.0), "n": torch.arange(3)}
+    for step in (10, 20, 30):
+        store.save(TrainingState(step, cursor, tensors))
+    state = store.load_latest()
+    assert state is not None
+    assert (state.step, state.cursor) == (30, cursor)
+    assert state.tensors.keys() == tensors.keys()
+    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in tensors.items())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000020", "step-00000030"]
+
+
+def test_nothing_saved_is_no_state(tmp_path: Path) -> None:
+    assert StateStore(tmp_path).load_latest() is None
+    assert StateStore(tmp_path / "none").latest_step() is None
+
+
+def test_an_optimiser_goes_on_as_if_it_had_not_stopped() -> None:
+    def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            (model.weight**2).sum().backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    steps(model, optimizer, 5)
+    other = nn.Linear(3, 2)
+    other.load_state_dict(model.state_dict())
+    resumed = torch.optim.AdamW(other.parameters())
+    restore_optimizer(resumed, optimizer_tensors(optimizer))
+    steps(model, optimizer, 5)
+    steps(other, resumed, 5)
+    assert torch.equal(model.weight, other.weight)
+
+
+def test_a_pair_is_cropped_and_flipped_alike_and_by_name() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    augment = PairAugmentation(24, ("horizontal", "vertical", "transpose"), ("degraded", "clean", "mask"))
+    seen = set()
+    for key in map(str, range(40)):
+        images = {"degraded": image, "clean": 255 - image, "mask": image[:, :, 0]}
+        cut = augment(images, 1, 0, key)
+        assert cut["degraded"].shape == (24, 24, 3)
+        np.testing.assert_array_equal(cut["clean"], 255 - cut["degraded"])
+        np.testing.assert_array_equal(cut["mask"], cut["degraded"][:, :, 0])
+        np.testing.assert_array_equal(augment(images, 1, 0, key)["clean"], cut["clean"])
+        seen.add(cut["degraded"].tobytes())
+    assert len(seen) > 35
+    assert not np.array_equal(augment(images, 1, 1, "0")["clean"], augment(images, 1, 0, "0")["clean"])
+
+
+def test_the_digest_follows_what_the_weights_depend_on(make_job) -> None:
+    def digest(job: Job, shards: str = "a", sources: str = "s") -> str:
+        return job_digest(job.spec, job.config, job.seed, [shards], sources)
+
+    base = digest(make_job())
+    assert digest(make_job(state="elsewhere")) == base
+    assert digest(make_job(checkpoint_every=5, loader_workers=2, num_workers=2)) == base
+    assert {"checkpoint_every", "loader_workers", "num_workers"} < set(OPERATIONAL)
+    assert len({base, digest(make_job(lr=0.5)), digest(make_job(), shards="b"), digest(make_job(), sources="t")}) == 4
+
+
+def test_a_job_travels_as_json(make_job) -> None:
+    import json
+
+    job = make_job(flips=["horizontal", "vertical"])
+    assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job

@@ -1,0 +1,72 @@
+"""Several workers on Ray Train: the gradient of the whole batch, and a killed worker costs no more than a few steps."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restorekit.cluster import ray_cluster
+from restorekit.training.curves import read_curves
+from restorekit.training.learner import World
+from restorekit.training.loop import Report, train
+from restorekit.training.ray_worker import fit
+from restorekit.training.state import StateStore
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_two_workers_learn_what_one_does(make_job) -> None:
+    """With all 22 samples in a step, both see the same batch, whatever the order."""
+    settings = {"batch_size": 22, "steps": 2, "crop": 32}
+    one, two = make_job("one", **settings), make_job("two", num_workers=2, **settings)
+    told: list[Report] = []
+    train(one, World(0, 1, torch.device("cpu")), told.append)
+    figures = {report.step: report.metrics for report in told if "loss" in report.metrics}
+    with ray_cluster(2):
+        fit(two)
+    rows = {(step, name): value for step, name, value in read_curves(two.state / "curves.csv")}
+    for step in (1, 2):
+        assert rows[step, "loss"] == pytest.approx(figures[step]["loss"], rel=1e-4)
+        assert rows[step, "grad_norm"] == pytest.approx(figures[step]["grad_norm"], rel=1e-2)
+    state = StateStore(two.state).load_latest()
+    assert state is not None
+    assert (state.step, state.cursor.epoch, state.cursor.num_ranks) == (2, 1, 2)
+
+
+class KillOnce:
+    """A logger that ends its process, as a lost node would, when it is first told of a step."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._mark, self._step = folder / "mark", step
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        if step == self._step and not self._mark.exists():
+            self._mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def log_picture(self, name: str, image: np.ndarray, step: int) -> None:
+        return
+
+
+def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(make_job, tmp_path: Path) -> None:
+    whole, killed = make_job("whole"), make_job("killed")
+    train(whole, World(0, 1, torch.device("cpu")), lambda _: None)
+    with ray_cluster(1):
+        fit(killed, partial(KillOnce, tmp_path, 5))
+    assert (tmp_path / "mark").exists()
+    expected, found = StateStore(whole.state).load_latest(), StateStore(killed.state).load_latest()
+    assert expected is not None
+    assert found is not None
+    assert all(torch.equal(tensor, found.tensors[name]) for name, tensor in expected.tensors.items())
+    steps = Counter(step for step, name, _ in read_curves(killed.state / "curves.csv") if name == "loss")
+    assert steps == Counter(range(1, 9))
+    assert "resumed at step 3 of 8" in (killed.state / "events.log").read_text()
