@@ -1,0 +1,126 @@
+"""model + test shards -> data/evaluations/<run>/: the version in the registry, scored on whole images.
+
+python -m pipelines.evaluate --run dmgn-rain
+"""
+
+import argparse
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from restorekit.config import Params, load_params
+from restorekit.entry import run_entry
+from restorekit.evaluation.judge import restoring
+from restorekit.evaluation.pairs import PairSet, synthetic_test
+from restorekit.evaluation.pictures import GUTTER, choose, triptych
+from restorekit.evaluation.score import ImageScore, Restored, score_pairs, write_table
+from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
+from restorekit.files import write_beside, write_json
+from restorekit.image import encode_rgb
+from restorekit.paths import Paths, working_root
+from restorekit.tracking.registry import find_or_register, load_version, set_tags
+from restorekit.tracking.runs import RunLogger
+from restorekit.tracking.store import tracking_uri
+from restorekit.tracking.versions import RegisteredVersion
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
+    run = parser.parse_args().run
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    evaluate(run, load_params(Path("params.yaml")), working_root())
+
+
+def evaluate(run: str, params: Params, paths: Paths) -> None:
+    """Writes data/evaluations/<run>/ whole, then tells MLflow."""
+    test_sets = [synthetic_test(paths.shards(params.run(run).dataset) / "test")]
+    version = find_or_register(paths.model(run), paths.root)
+    model, record = load_version(version, paths.root)
+    restore = restoring(model, params.evaluate.precision)
+
+    with write_beside(paths.evaluation(run)) as folder:
+        (folder / "samples").mkdir(parents=True)
+        rows: list[ImageScore] = []
+        samples: list[dict[str, Any]] = []
+        for pairs in test_sets:
+            chosen = choose([pair.facts for pair in pairs.open()], params.evaluate.samples)
+            for restored in score_pairs(pairs, restore):
+                rows.append(restored.score)
+                if restored.pair.facts.key in chosen:
+                    place = chosen.index(restored.pair.facts.key)
+                    samples.append(_write_sample(folder, pairs, place, restored))
+        scores = slice_scores(rows, params.seed, params.evaluate.resamples)
+        write_table(folder / "table.csv", rows)
+        write_json(folder / "metrics.json", _metrics(scores))
+        write_json(
+            folder / "evaluation.json",
+            {
+                "format": 1, "run": run, "model": record["model"], "task": record["task"],
+                "trained_on": record["dataset"], "digest": record["digest"], "steps": record["steps"],
+                "name": version.name, "version": version.version, "precision": params.evaluate.precision,
+                "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in test_sets],
+                "scores": [score.to_json() for score in scores],
+                "samples": sorted(samples, key=lambda sample: sample["file"]),
+            },
+        )  # fmt: skip
+    _tell_mlflow(version, record, scores, paths)
+    for score in scores:
+        if score.slice == ALL and score.protocol in ("psnr_rgb", "ssim_rgb"):
+            low, high = score.ci95
+            print(
+                f"{run} version {version.version}, {score.dataset}: {score.protocol} {score.degraded:.4g} -> "
+                f"{score.restored:.4g}, gain {score.gain:+.4g} (95% {low:+.4g} to {high:+.4g}), "
+                f"{score.n} images of {score.photographs} photographs"
+            )
+
+
+def _write_sample(folder: Path, pairs: PairSet, place: int, restored: Restored) -> dict[str, Any]:
+    """Writes a triptych and returns what the report needs to know of it."""
+    drawn = triptych(restored.pair.degraded, restored.image, restored.pair.clean)
+    file = f"samples/{pairs.name}-{place + 1:02d}.png"
+    (folder / file).write_bytes(encode_rgb(drawn.image, "png"))
+    score = restored.score
+    return {
+        "file": file, **asdict(score.facts), "width": drawn.width, "height": drawn.height, "gutter": GUTTER,
+        "degraded": score.degraded, "restored": score.restored,
+    }  # fmt: skip
+
+
+def _metrics(scores: list[SliceScore]) -> dict[str, Any]:
+    """What `dvc metrics show` shows: the whole test sets, by protocol."""
+    metrics: dict[str, Any] = {}
+    for score in scores:
+        if score.slice == ALL:
+            of_set = metrics.setdefault(score.dataset, {"n": score.n, "photographs": score.photographs})
+            of_set[score.protocol] = {
+                "degraded": score.degraded, "restored": score.restored, "gain": score.gain,
+                "ci95_low": score.ci95[0], "ci95_high": score.ci95[1],
+            }  # fmt: skip
+    return metrics
+
+
+def _tell_mlflow(version: RegisteredVersion, record: dict[str, Any], scores: list[SliceScore], paths: Paths) -> None:
+    """Metrics and triptychs to the training's run; the means of the whole sets as tags of the version."""
+    metrics: dict[str, float] = {}
+    tags: dict[str, str] = {}
+    for score in scores:
+        where = f"{score.dataset}/{score.protocol}" + ("" if score.slice == ALL else f"/{score.slice}")
+        metrics |= {
+            f"{where}/degraded": score.degraded,
+            f"{where}/restored": score.restored,
+            f"{where}/gain": score.gain,
+        }
+        if score.slice == ALL:
+            tags[f"{score.dataset}.{score.protocol}"] = f"{score.restored:.5g}, gain {score.gain:+.3g}"
+    logger = RunLogger(tracking_uri(paths.root), version.run_id)
+    logger.log_metrics(metrics, step=int(record["steps"]))
+    logger.log_files(paths.evaluation(record["run"]) / "samples", "evaluation")
+    set_tags(version, tags, paths.root)
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,65 @@
+"""evaluations -> the alias `champion` in the registry, and data/promotions/decisions.json: one stage for all runs.
+
+python -m pipelines.promote
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from restorekit.config import Params, load_params
+from restorekit.entry import run_entry
+from restorekit.errors import RestorekitError
+from restorekit.evaluation.pairs import PairSet, synthetic_test
+from restorekit.evaluation.score import ImageScore, read_table
+from restorekit.files import read_json, write_json
+from restorekit.paths import Paths, working_root
+from restorekit.tracking.decisions import DecisionRecord, remembered
+from restorekit.tracking.promotion import alias_of, judge
+from restorekit.tracking.registry import find_or_register
+from restorekit.tracking.versions import RegisteredVersion
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    promote(load_params(Path("params.yaml")), working_root())
+
+
+def promote(params: Params, paths: Paths) -> None:
+    """Judges every run's version in turn and writes the log: today's decisions, and all that the registry remembers."""
+    decisions = [judge_run(run, params, paths) for run in params.runs]
+    names = sorted({decision.name for decision in decisions})
+    write_json(
+        paths.promotions / "decisions.json",
+        {
+            "current": [{**decision.to_json(), "alias": alias_of(decision, paths.root)} for decision in decisions],
+            "history": [decision.to_json() for name in names for decision in remembered(name, paths.root)],
+        },
+    )
+    for decision in decisions:
+        print(f"{decision.run} version {decision.version}: {decision.decision}. {'; '.join(decision.reasons)}.")
+
+
+def judge_run(run: str, params: Params, paths: Paths) -> DecisionRecord:
+    """The decision about the model in data/models/<run>/, by its evaluation."""
+    pairs = synthetic_test(paths.shards(params.run(run).dataset) / "test")
+    candidate = find_or_register(paths.model(run), paths.root)
+    return judge(run, candidate, evaluated(run, candidate, pairs, paths), pairs, params, paths.root)
+
+
+def evaluated(run: str, candidate: RegisteredVersion, pairs: PairSet, paths: Paths) -> list[ImageScore]:
+    """The rows of the run's evaluation on `pairs`, once it is sure that they are of this model and of these images."""
+    remedy = "run `dvc repro evaluate`"
+    evaluation = read_json(paths.evaluation(run) / "evaluation.json", f"evaluation of '{run}'", remedy)
+    if evaluation["digest"] != candidate.digest:
+        raise RestorekitError(f"the evaluation of '{run}' is of another model than data/models/{run}: {remedy}")
+    if {"dataset": pairs.name, "digest": pairs.digest} not in evaluation["tests"]:
+        raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {remedy}")
+    return [row for row in read_table(paths.evaluation(run) / "table.csv") if row.dataset == pairs.name]
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,211 @@
+"""`restorekit restore | degrade | models`: photos in and out; torch and mlflow load only where a command needs them."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from restorekit.entry import run_entry
+from restorekit.errors import RestorekitError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from restorekit.image import Photo
+    from restorekit.inference import Restorer
+
+app = typer.Typer(
+    help="Restores photographs degraded by reflection, rain or haze, with models you have trained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """The console entry: a user's error is one message on stderr and exit status 1."""
+    run_entry(app)
+
+
+@app.command()
+def restore(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
+    model: Annotated[str, typer.Option(help="A registered model (`restorekit models`), or a model's folder.")],
+    alias: Annotated[str, typer.Option(help="Which of its registered versions.")] = "champion",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX beside it."),
+    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of the tiles in pixels; default: as memory allows.")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB that restoring may take over the loaded model; default: half of what is free."),
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="Default: cuda if there is a GPU, else cpu.")
+    ] = None,
+) -> None:
+    """Restores photos of any size; metadata, depth and transparency are kept."""
+    failures: list[str] = []
+    targets = _targets(photos, output, failures)
+    if targets:
+        restorer = _restorer(_load_model(model, alias), device, memory, tile)
+        for photo, target in targets.items():
+            try:
+                _restore_one(photo, target, restorer)
+            except RestorekitError as error:
+                failures.append(str(error))
+    if failures:
+        count = f"{len(failures)} of {len(photos)} photos were not restored:\n  " if len(photos) > 1 else ""
+        raise RestorekitError(count + "\n  ".join(failures))
+
+
+@app.command()
+def degrade(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A clean photo.")],
+    task: Annotated[str, typer.Option(help="reflection, rain, haze or inpainting.")],
+    severity: Annotated[float, typer.Option(min=0.0, max=1.0, help="From 0 to 1.")] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other rain.")] = 0,
+    kind: Annotated[str, typer.Option(help="A kind of the task, e.g. light or heavy rain; mixed: any.")] = "mixed",
+    other: Annotated[Path | None, typer.Option(help="The photo that is reflected; for reflection alone.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file; default: NAME.TASK.SUFFIX beside the photo.")] = None,
+) -> None:
+    """Degrades a clean photo as the training data are; the same seed gives the same picture."""
+    import numpy as np
+
+    from restorekit.degradations import Scene, get_degradation
+    from restorekit.image import format_of, read_image, to_float, write_image
+    from restorekit.rng import rng_for
+
+    degradation = get_degradation(task)
+    if degradation.needs_other != (other is not None):
+        need = "needs --other, the photo that is reflected" if degradation.needs_other else "takes no --other photo"
+        raise RestorekitError(f"{task} {need}")
+    target = output or photo.with_name(f"{photo.stem}.{task}{photo.suffix}")
+    _refuse_inputs(target, [photo] if other is None else [photo, other])
+    clean = _read(photo)
+    format_of(target)
+    scene = Scene(to_float(clean.pixels), other=None if other is None else to_float(read_image(other).pixels))
+    size = (clean.height, clean.width)
+    params = degradation.sample(rng_for(seed, "degrade", task), size, severity, kind)
+    degraded = degradation.apply(scene, params).degraded
+    write_image(target, clean.with_pixels(np.clip(degraded, 0.0, 1.0).astype(np.float32)))
+    print(f"{photo} -> {target} ({task}, {params['kind']}, severity {severity:g}, seed {seed})")
+
+
+@app.command()
+def models() -> None:
+    """Lists the registered models: versions, aliases and what they score."""
+    from restorekit.tracking.registry import list_registered
+
+    versions = list_registered()
+    if not versions:
+        print("no model is registered here yet: `dvc repro` trains, evaluates and registers them")
+        return
+    rows = [("model", "version", "aliases", "digest", "scores")]
+    for found in versions:
+        rows.append(
+            (found.name, str(found.version), ", ".join(found.aliases) or "-", found.digest[:12], _scores(found.tags))
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _scores(tags: dict[str, str]) -> str:
+    """`rain.psnr_rgb 31.2 (+4.1)` for each data set and protocol that a version was evaluated by."""
+    scores = []
+    for key, value in sorted(tags.items()):
+        if key.endswith((".psnr_rgb", ".ssim_rgb")):
+            gain = tags.get(f"{key}.gain")
+            scores.append(f"{key} {value}" + (f" ({gain})" if gain else ""))
+    return ", ".join(scores) or "not evaluated"
+
+
+def _targets(photos: list[Path], output: Path | None, failures: list[str]) -> dict[Path, Path]:
+    """Where each photo goes; a photo that is missing, or would be overwritten, is added to `failures` instead."""
+    from restorekit.image import FORMATS, format_of
+
+    into_folder = output is not None and (output.is_dir() or not output.suffix)
+    if output is not None and not into_folder:
+        if len(photos) > 1:
+            raise RestorekitError(f"--output {output} is one file for {len(photos)} photos: name a folder")
+        if not photos[0].is_dir():
+            format_of(output)
+    targets: dict[Path, Path] = {}
+    for photo in dict.fromkeys(photos):
+        beside = photo.with_name(f"{photo.stem}.restored{photo.suffix}")
+        target = beside if output is None else output / beside.name if into_folder else output
+        try:
+            if not photo.exists():
+                raise RestorekitError(f"no photo at {photo}")
+            if photo.suffix.lower() not in FORMATS and (output is None or into_folder):
+                format_of(photo)
+            _refuse_inputs(target, photos)
+            if target in targets.values():
+                raise RestorekitError(f"{photo}: another photo goes to {target} already; restore it on its own")
+        except RestorekitError as error:
+            failures.append(str(error))
+        else:
+            targets[photo] = target
+    return targets
+
+
+def _refuse_inputs(target: Path, inputs: list[Path]) -> None:
+    for photo in inputs:
+        if target.exists() and photo.exists() and target.samefile(photo):
+            raise RestorekitError(f"{target} is the photo itself and will not be overwritten: name another --output")
+
+
+def _load_model(model: str, alias: str) -> "nn.Module":
+    """A model's folder where `model` is one, else the registered model of that name."""
+    folder = Path(model)
+    if (folder / "model.json").is_file() or "/" in model:
+        from restorekit.models.checkpoint import load_model
+
+        if not folder.is_dir():
+            raise RestorekitError(f"no model's folder at {folder}")
+        return load_model(folder)[0]
+    from restorekit.tracking.registry import load_registered
+
+    return load_registered(model, alias)[0]
+
+
+def _restorer(model: "nn.Module", device: str | None, memory: float | None, tile: int | None) -> "Restorer":
+    import torch
+
+    from restorekit.inference import Restorer
+
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile)
+
+
+def _read(path: Path) -> "Photo":
+    from restorekit.image import read_image
+
+    photo = read_image(path)
+    for note in photo.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return photo
+
+
+def _restore_one(path: Path, target: Path, restorer: "Restorer") -> None:
+    from restorekit.image import check_format, to_float, write_image
+
+    began = time.monotonic()
+    photo = _read(path)
+    check_format(target, photo)  # before the work, not after it
+    restored = restorer.restore(to_float(photo.pixels), progress=_show_progress if sys.stderr.isatty() else None)
+    write_image(target, photo.with_pixels(restored))
+    print(f"{path} -> {target} ({photo.width} x {photo.height}, {time.monotonic() - began:.1f} s)")
+
+
+def _show_progress(done: int, total: int) -> None:
+    if total > 1:
+        print(f"\rtile {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

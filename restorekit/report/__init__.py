@@ -1,0 +1,1 @@
+"""The page that shows what came out: pictures, tables and curves in one folder that needs no network."""

@@ -1,0 +1,95 @@
+"""All that the report shows, read from the outputs of the stages before it and checked to belong together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restorekit.errors import RestorekitError
+from restorekit.evaluation.slices import SliceScore
+from restorekit.files import read_json
+from restorekit.paths import Paths
+from restorekit.training.curves import read_curves
+
+EVALUATE = "run `dvc repro evaluate`"
+PROMOTE = "run `dvc repro promote`"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A triptych: three panels of `width` x `height` pixels with gutters between them."""
+
+    file: Path
+    key: str
+    photograph: str
+    kind: str | None
+    severity: float | None
+    width: int
+    height: int
+    gutter: int
+    degraded: dict[str, float]
+    restored: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Past:
+    """A decision of the gate, now or earlier."""
+
+    version: int
+    decision: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run: the model, its scores, the gate's decision and the curves of its training."""
+
+    run: str
+    model: str
+    task: str
+    trained_on: str  # the data set
+    digest: str
+    steps: int
+    version: int
+    alias: str  # "" for a version that bears none
+    name: str  # of the registered model
+    decision: str
+    reasons: tuple[str, ...]
+    history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
+    scores: tuple[SliceScore, ...]
+    samples: tuple[Sample, ...]
+    curves: tuple[tuple[int, str, float], ...]  # step, name, value
+
+    def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
+        """The scores of one slice by protocol."""
+        return {score.protocol: score for score in self.scores if (score.dataset, score.slice) == (dataset, name)}
+
+
+def read_results(paths: Paths, runs: Iterable[str]) -> list[RunResult]:
+    """The results of the runs, in the order given."""
+    log = read_json(paths.promotions / "decisions.json", "log of decisions", PROMOTE)
+    decisions = {decision["run"]: decision for decision in log["current"]}
+    history: dict[str, list[Past]] = {}
+    for past in log["history"]:
+        history.setdefault(past["name"], []).append(Past(past["version"], past["decision"], tuple(past["reasons"])))
+    return [_result(paths, run, decisions, history) for run in runs]
+
+
+def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str, list[Past]]) -> RunResult:
+    folder = paths.evaluation(run)
+    evaluation = read_json(folder / "evaluation.json", f"evaluation of '{run}'", EVALUATE)
+    if run not in decisions:
+        raise RestorekitError(f"there is no decision about '{run}' yet: {PROMOTE}")
+    decision = decisions[run]
+    if decision["digest"] != evaluation["digest"]:
+        raise RestorekitError(f"the decision about '{run}' is of another model than its evaluation: {PROMOTE}")
+    curves = paths.model(run) / "curves.csv"
+    return RunResult(
+        run=run, model=evaluation["model"], task=evaluation["task"], trained_on=evaluation["trained_on"],
+        digest=evaluation["digest"], steps=evaluation["steps"], version=decision["version"], alias=decision["alias"],
+        name=decision["name"], decision=decision["decision"], reasons=tuple(decision["reasons"]),
+        history=tuple(history.get(decision["name"], ())),
+        scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
+        samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
+        curves=tuple(read_curves(curves)) if curves.is_file() else (),
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""A working root with everything up to `train`: two photographs, darkened test images, and models that brighten them.
+
+DMGN with a last layer of zeros gives back its input, and with a bias its input plus a constant: so the gain of a model
+is known beforehand, without any training.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut, chelsea
+
+from restorekit.config import Params, check_params
+from restorekit.files import sha256_file
+from restorekit.image import encode_rgb
+from restorekit.models import create_model
+from restorekit.models.checkpoint import save_model
+from restorekit.paths import Paths
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.writer import write_shard
+from restorekit.sources.manifest import Photograph, PhotoManifest
+from restorekit.tracking.store import ensure_store
+
+DARKER = 24  # levels that every test image lacks
+RUN = "dmgn-rain"
+
+SHARDS = {"variants": 1}
+VALUES: dict[str, Any] = {
+    "seed": 3,
+    "photos": {},
+    "synthesize": {},
+    "datasets": {
+        "rain": {
+            "task": "rain", "short_side": 64, "severity": [0.0, 1.0], "val": SHARDS, "test": SHARDS,
+            "train": {"variants": 1, "tiles": 1, "tile": 32, "shards": 1},
+        }
+    },
+    "train": {"steps": 10, "batch_size": 1, "crop": 32, "lr": 0.001},
+    "runs": {RUN: {"model": "dmgn", "dataset": "rain", "options": {"variant": "rain", "width": 4, "trunk": "none"}}},
+    "evaluate": {"samples": 3, "resamples": 200},
+    "promote": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def params() -> Params:
+    return check_params(VALUES)
+
+
+@pytest.fixture
+def write_model(paths: Paths) -> Callable[..., None]:
+    """Writes data/models/<run>/ of a network that adds `levels` to every value."""
+
+    def write(levels: float, run: str = RUN) -> None:
+        torch.manual_seed(0)  # equal levels give equal weights, and so one digest
+        model = create_model("dmgn", variant="rain", width=4, trunk="none", zero_last=True)
+        with torch.no_grad():
+            model.refiner.last.bias.fill_(2.0 * levels / 255.0)  # type: ignore[union-attr, operator]
+        record = {
+            "run": run, "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",
+            "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None,
+        }  # fmt: skip
+        save_model(paths.model(run), model, record)
+        with (paths.model(run) / "curves.csv").open("w", newline="") as file:
+            rows = [(step, name, 1.0 / step) for step in range(1, 11) for name in ("loss", "loss/background", "lr")]
+            csv.writer(file).writerows([("step", "name", "value"), *rows, (10, "val/psnr_rgb", 25.0)])
+
+    return write
+
+
+def write_photos(folder: Path) -> None:
+    """data/photos/ with two photographs of the test split."""
+    folder.mkdir(parents=True)
+    photographs = []
+    for name, image in scenes():
+        (folder / f"{name}.png").write_bytes(encode_rgb(image, "png"))
+        height, width = image.shape[:2]
+        file = folder / f"{name}.png"
+        photographs.append(
+            Photograph(
+                name, file.name, width, height, sha256_file(file), file.stat().st_size, "CC0", "skimage", "test", name
+            )
+        )
+    PhotoManifest(tuple(photographs)).save(folder)
+
+
+def write_test_shards(folder: Path, darker: int = DARKER) -> None:
+    """Test shards: each photograph three times, darker by about `darker` levels."""
+
+    def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
+        for name, clean in scenes():
+            for variant in range(3):
+                degraded = clean - np.uint8(darker + variant)
+                record = {
+                    "photograph": name, "scene": name, "task": "rain", "kind": "mixed", "severity": variant / 2,
+                    "params": {"kind": ("light", "light", "heavy")[variant]},
+                }  # fmt: skip
+                yield (
+                    f"{name}-{variant:05d}",
+                    {
+                        "degraded.png": encode_rgb(degraded, "png"),
+                        "clean.png": encode_rgb(clean, "png"),
+                        "json": json.dumps(record).encode(),
+                    },
+                )
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shard = write_shard(folder / "000000.tar", samples())
+    ShardManifest("rain", "rain", "test", "photos", (shard,)).save(folder)
+
+
+def scenes() -> list[tuple[str, np.ndarray]]:
+    """Two crops whose values leave room above and below."""
+    crops = {"astronaut": astronaut()[40:77, 200:245], "chelsea": chelsea()[80:125, 140:190]}
+    return [(name, np.clip(crop, 40, 220).astype(np.uint8)) for name, crop in crops.items()]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs, to be copied: making one takes seconds. The files of all copies' runs lie beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        root = tmp_path_factory.mktemp("store")
+        ensure_store(root)
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Paths:
+    """A fresh root with photographs, test shards and a store, and no model yet."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    torch.set_num_threads(1)
+    paths = Paths(tmp_path)
+    shutil.copyfile(empty_store, paths.mlflow)
+    write_photos(paths.photos)
+    write_test_shards(paths.shards("rain") / "test")
+    return paths

@@ -1,0 +1,58 @@
+"""dvc.yaml says what the stages depend on: sections of the parameters, and the sources that matter."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from restorekit.config import load_params
+from restorekit.training.job import PACKAGE, sources_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def test_every_stage_has_its_page(stages: dict[str, Any]) -> None:
+    assert list(stages) == ["photos", "synthesize", "train", "evaluate", "promote", "report"]
+    for name, stage in stages.items():
+        body = stage.get("do", stage)
+        assert body["cmd"].startswith(f"python -m pipelines.{name}")
+        assert f"pipelines/{name}.py" in body["deps"]
+        assert (ROOT / "pipelines" / f"{name}.py").is_file()
+
+
+def test_no_stage_depends_on_the_whole_parameters_file(stages: dict[str, Any]) -> None:
+    sections = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    for stage in stages.values():
+        body = stage.get("do", stage)
+        assert "params.yaml" not in body["deps"]
+        assert {name.split(".")[0] for name in body["params"]} <= sections
+
+
+def test_every_dependency_exists(stages: dict[str, Any]) -> None:
+    for stage in stages.values():
+        for dep in stage.get("do", stage)["deps"]:
+            if dep.startswith(("restorekit/", "pipelines/")):
+                assert (ROOT / dep.replace("${item.model}", "dmgn")).exists(), dep
+
+
+def test_training_depends_on_what_its_state_is_named_by(stages: dict[str, Any]) -> None:
+    deps = {dep for dep in stages["train"]["do"]["deps"] if dep.startswith("restorekit/")}
+    assert deps == {f"restorekit/{source}" for source in sources_of("${item.model}")}
+
+
+def test_the_sources_of_every_run_exist() -> None:
+    for run in load_params(ROOT / "params.yaml").runs.values():
+        for source in sources_of(run.model):
+            assert (PACKAGE / source).exists(), source
+
+
+def test_metrics_are_listed_for_every_run() -> None:
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["metrics"]
+    runs = load_params(ROOT / "params.yaml").runs
+    assert sorted(listed) == sorted(f"data/evaluations/{run}/metrics.json" for run in runs)

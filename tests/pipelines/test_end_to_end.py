@@ -1,0 +1,116 @@
+"""The whole way at a tiny size, on a Ray cluster of its own: photographs to a promoted model that restores a photo."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pipelines.evaluate import evaluate
+from pipelines.promote import promote
+from pipelines.report import report
+from pipelines.synthesize import synthesize
+from pipelines.train import make_job, train_run
+from restorekit.cli import main as restorekit
+from restorekit.config import Params, check_params
+from restorekit.errors import RestorekitError
+from restorekit.image import encode_rgb, read_image, to_float, to_uint8
+from restorekit.inference.restorer import Restorer
+from restorekit.paths import Paths
+from restorekit.shards.reader import iter_samples
+from restorekit.sources import collect_photographs
+from restorekit.tracking.registry import load_registered
+from restorekit.training.state import StateStore
+
+RUN = "dmgn-haze"
+
+
+def tiny_params(**train: object) -> Params:
+    values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    small = {
+        "short_side": 64,
+        "train": {"variants": 4, "tiles": 2, "tile": 48, "shards": 2},
+        "val": {"variants": 2},
+        "test": {"variants": 3},
+    }
+    values["datasets"] = {"haze": values["datasets"]["haze"] | small}
+    values["runs"] = {RUN: values["runs"][RUN] | {"train": {}}}
+    values["runs"][RUN]["options"]["width"] = 4
+    values["train"] |= {
+        "steps": 60, "crop": 32, "lr": 0.005, "precision": "fp32", "checkpoint_every": 20, "log_every": 10,
+        "validate_every": 30, "warmup_steps": 2, "threads_per_worker": 1, **train,
+    }  # fmt: skip
+    values["evaluate"]["samples"] = 2
+    return check_params(values)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "RESTOREKIT_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("alone")
+def test_from_photographs_to_a_restored_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths, params = Paths(tmp_path), tiny_params()
+    collect_photographs(params.photos, tmp_path, paths.photos)
+    synthesize("haze", params, paths)
+    train_run(RUN, params, paths)
+    evaluate(RUN, params, paths)
+    promote(params, paths)
+    report(params, paths)
+
+    rows = json.loads((paths.report / "leaderboard.json").read_text())["rows"]
+    row = next(row for row in rows if row["protocol"] == "psnr_rgb" and row["slice"] == "all")
+    assert (row["run"], row["model"], row["task"], row["n"], row["photographs"]) == (RUN, "dmgn", "haze", 6, 2)
+    assert row["restored"] - row["degraded"] > 1.0
+    assert row["ci95"][0] > 0
+    assert row["alias"] == "champion"
+    assert RUN in (paths.report / "index.html").read_text()
+
+    # A second call trains nothing: the state is finished, and the model is registered already.
+    capsys.readouterr()
+    train_run(RUN, params, paths)
+    told = capsys.readouterr().out
+    assert "60 of 60 steps are done" in told
+    assert "version 1" in told
+
+    # The champion restores a photo of another size than it was trained on.
+    sample = next(iter(iter_samples(paths.shards("haze") / "test")))
+    pixels = np.ascontiguousarray(sample.degraded[:51, :67])
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encode_rgb(pixels, "png"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["restorekit", "restore", str(photo), "--model", RUN, "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        restorekit()
+    assert ended.value.code in (0, None)
+    champion, record = load_registered(RUN, root=tmp_path)
+    assert record["steps"] == 60
+    expected = to_uint8(Restorer(champion).restore(to_float(pixels)))
+    np.testing.assert_array_equal(to_uint8(read_image(tmp_path / "photo.restored.png").pixels), expected)
+    assert not np.array_equal(expected, pixels)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_cluster_that_is_too_small_is_said_with_the_arithmetic(tmp_path: Path) -> None:
+    from restorekit.cluster import ray_cluster
+    from restorekit.training.ray_worker import fit
+
+    paths, params = Paths(tmp_path), tiny_params(num_workers=2, threads_per_worker=3)
+    collect_photographs(params.photos, tmp_path, paths.photos)
+    synthesize("haze", params, paths)
+    job, _ = make_job(RUN, params, paths)
+    with ray_cluster(2), pytest.raises(RestorekitError, match=r"2 workers x 3 CPU = 6 CPUs, the cluster has 2"):
+        fit(job)
+    assert StateStore(job.state).latest_step() is None
+
+
+def test_training_before_synthesis_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(RestorekitError, match="dvc repro synthesize"):
+        make_job(RUN, tiny_params(), Paths(tmp_path))

@@ -1,0 +1,96 @@
+"""evaluate: what is scored is the registered version, and what is written is whole, repeatable and right."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.evaluate import evaluate
+from restorekit.config import Params, check_params
+from restorekit.errors import RestorekitError
+from restorekit.evaluation.score import read_table
+from restorekit.image import decode_rgb
+from restorekit.metrics import METRICS
+from restorekit.paths import Paths
+from restorekit.tracking.store import open_client, tracking_uri
+from restorekit.tracking.versions import list_registered, versions_of
+
+WriteModel = Callable[..., None]
+RUN = "dmgn-rain"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_model_that_undoes_the_degradation_is_seen_to_do_so(
+    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    folder = paths.evaluation(RUN)
+    assert set(contents(folder)) == {
+        "evaluation.json", "metrics.json", "table.csv", *(f"samples/synthetic-test-0{n}.png" for n in (1, 2, 3)),
+    }  # fmt: skip
+    rows = read_table(folder / "table.csv")
+    assert len(rows) == 6
+    assert all(set(row.restored) == set(METRICS) for row in rows)
+    assert all(row.restored["psnr_rgb"] > 40 and row.degraded["psnr_rgb"] < 21 for row in rows)
+    metrics = json.loads((folder / "metrics.json").read_text())["synthetic-test"]
+    assert (metrics["n"], metrics["photographs"]) == (6, 2)
+    assert 20 < metrics["psnr_rgb"]["ci95_low"] <= metrics["psnr_rgb"]["gain"] <= metrics["psnr_rgb"]["ci95_high"]
+    assert "gain +" in capsys.readouterr().out
+
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert {score["slice"] for score in evaluation["scores"]} == {
+        "all", "kind:light", "kind:heavy", "severity:low", "severity:mid", "severity:high",
+    }  # fmt: skip
+    for sample in evaluation["samples"]:
+        image = decode_rgb((folder / sample["file"]).read_bytes())
+        assert image.shape == (sample["height"], 3 * sample["width"] + 2 * sample["gutter"], 3)
+    assert {sample["photograph"] for sample in evaluation["samples"]} == {"astronaut", "chelsea"}
+
+    version = versions_of("dmgn-rain", paths.root)[0]
+    assert ", gain +" in version.tags["synthetic-test.psnr_rgb"]
+    client = open_client(tracking_uri(paths.root))
+    logged = client.get_run(version.run_id).data.metrics
+    assert logged["synthetic-test/psnr_rgb/gain"] == pytest.approx(metrics["psnr_rgb"]["gain"])
+    assert "synthetic-test/psnr_rgb/kind_heavy/gain" in logged
+    assert len(client.list_artifacts(version.run_id, "evaluation")) == 3
+
+
+def test_a_second_evaluation_gives_the_same_bytes_and_no_second_version(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    write_model(10.0)
+    evaluate(RUN, params, paths)
+    first = contents(paths.evaluation(RUN))
+    evaluate(RUN, params, paths)
+    assert contents(paths.evaluation(RUN)) == first
+    assert len(list_registered(paths.root)) == 1
+
+
+def test_bf16_scores_nearly_the_same(params: Params, paths: Paths, write_model: WriteModel) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    gain = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]["psnr_rgb"]["gain"]
+    values = params.model_dump(mode="json")
+    values["evaluate"]["precision"] = "bf16"
+    evaluate(RUN, check_params(values), paths)
+    half = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]["psnr_rgb"]["gain"]
+    assert half == pytest.approx(gain, rel=0.2)
+
+
+def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_model: WriteModel) -> None:
+    with pytest.raises(RestorekitError, match="no model at"):
+        evaluate(RUN, params, paths)
+    with pytest.raises(RestorekitError, match="did you mean 'dmgn-rain'"):
+        evaluate("dmgn-rian", params, paths)
+    write_model(24.0)
+    shard = paths.shards("rain") / "test" / "000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(RestorekitError, match="dvc repro synthesize"):
+        evaluate(RUN, params, paths)
+    assert not paths.evaluation(RUN).exists()
+    assert list((paths.root / "data" / "evaluations").glob(".*")) == []

@@ -1,0 +1,172 @@
+"""promote: the better model becomes champion, the worse does not, and nothing that was decided is forgotten."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.evaluate import evaluate
+from pipelines.promote import promote
+from restorekit.config import Params, check_params
+from restorekit.errors import RestorekitError
+from restorekit.paths import Paths
+from restorekit.tracking.registry import load_registered
+from restorekit.tracking.store import tracking_uri
+from restorekit.tracking.versions import find_alias, versions_of
+
+WriteModel = Callable[..., None]
+RUN = "dmgn-rain"
+
+
+@pytest.fixture
+def judge(params: Params, paths: Paths, write_model: WriteModel) -> Callable[[float], dict[str, Any]]:
+    """Trains (in a manner of speaking), evaluates and promotes a model; gives its current decision."""
+
+    def judged(levels: float) -> dict[str, Any]:
+        write_model(levels)
+        evaluate(RUN, params, paths)
+        shutil.rmtree(paths.promotions, ignore_errors=True)  # as DVC does
+        promote(params, paths)
+        return current(paths)
+
+    return judged
+
+
+def log(paths: Paths) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((paths.promotions / "decisions.json").read_text())
+    return value
+
+
+def current(paths: Paths) -> dict[str, Any]:
+    (decision,) = log(paths)["current"]
+    return dict(decision)
+
+
+def champion(paths: Paths) -> int | None:
+    found = find_alias(RUN, "champion", paths.root)
+    return None if found is None else found.version
+
+
+def test_the_way_of_a_champion(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
+    worse_than_nothing = judge(-10.0)
+    assert (worse_than_nothing["decision"], worse_than_nothing["alias"]) == ("rejected", "candidate")
+    assert worse_than_nothing["gain"] < 0
+    assert champion(paths) is None
+
+    first = judge(12.0)
+    assert (first["decision"], first["alias"], first["champion_before"]) == ("promoted", "champion", None)
+    assert first["opponent"] == "the degraded images themselves"
+    assert (first["n"], first["photographs"], first["metric"]) == (6, 2, "psnr_rgb")
+    assert champion(paths) == 2
+
+    worse = judge(5.0)  # better than nothing, but not than the champion
+    assert (worse["decision"], worse["champion_before"], worse["alias"]) == ("rejected", 2, "candidate")
+    assert worse["opponent"] == "the champion, version 2"
+    assert worse["gain"] < 0
+    assert champion(paths) == 2
+
+    better = judge(24.0)
+    assert (better["decision"], better["champion_before"], better["version"]) == ("promoted", 2, 4)
+    assert champion(paths) == 4
+
+    again = judge(24.0)
+    assert (again["decision"], again["alias"]) == ("already champion", "champion")
+    assert champion(paths) == 4
+
+    history = [(one["version"], one["decision"]) for one in log(paths)["history"]]
+    assert history == [(1, "rejected"), (2, "promoted"), (3, "rejected"), (4, "promoted")]
+    judge(5.0)  # the same question again gets the answer of its new opponent, and is another decision
+    assert [one["number"] for one in log(paths)["history"]] == [1, 2, 3, 4, 5]
+    assert [version.aliases for version in versions_of(RUN, paths.root)] == [("champion",), ("candidate",), (), ()]
+
+
+def test_deciding_twice_gives_the_same_log(
+    params: Params, paths: Paths, judge: Callable[[float], dict[str, Any]]
+) -> None:
+    judge(-10.0)
+    first = log(paths)
+    promote(params, paths)
+    assert log(paths) == first
+
+
+def test_a_gain_below_min_gain_is_not_enough(params: Params, paths: Paths, write_model: WriteModel) -> None:
+    values = params.model_dump(mode="json")
+    values["promote"]["min_gain"] = 10.0
+    strict = check_params(values)
+    write_model(12.0)
+    evaluate(RUN, strict, paths)
+    promote(strict, paths)
+    assert current(paths)["decision"] == "rejected"
+    assert "10 dB" in current(paths)["reasons"][1]
+
+
+def test_an_evaluation_of_something_else_is_refused(params: Params, paths: Paths, write_model: WriteModel) -> None:
+    write_model(12.0)
+    with pytest.raises(RestorekitError, match=r"no evaluation of 'dmgn-rain'.*dvc repro evaluate"):
+        promote(params, paths)
+    evaluate(RUN, params, paths)
+    write_model(13.0)
+    with pytest.raises(RestorekitError, match="of another model than"):
+        promote(params, paths)
+    write_model(12.0)
+    evaluation = paths.evaluation(RUN) / "evaluation.json"
+    evaluation.write_text(
+        evaluation.read_text().replace('"dataset": "synthetic-test",\n   "digest": "', '"digest": "0')
+    )
+    with pytest.raises(RestorekitError, match="on other test images"):
+        promote(params, paths)
+    assert not paths.promotions.exists()
+    assert champion(paths) is None
+
+
+def test_a_champion_without_files_is_not_in_the_way(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
+    judge(24.0)
+    lost = find_alias(RUN, "champion", paths.root)
+    assert lost is not None
+    with lost.files(tracking_uri(paths.root)) as folder:
+        shutil.rmtree(folder)
+    other = judge(12.0)
+    assert other["decision"] == "promoted"
+    assert other["reasons"][-1] == "the champion, version 1, loads no longer and could not be compared"
+    assert champion(paths) == 2
+
+    with find_alias(RUN, "champion", paths.root).files(tracking_uri(paths.root)) as folder:  # type: ignore[union-attr]
+        shutil.rmtree(folder)
+    same = judge(12.0)  # registered again, and the alias goes with it
+    assert same["decision"] == "already champion"
+    assert champion(paths) == 3
+    assert load_registered(RUN, root=paths.root)[1]["digest"] == same["digest"]
+
+
+def test_a_champion_of_a_network_that_has_changed_is_not_in_the_way(
+    judge: Callable[[float], dict[str, Any]], paths: Paths
+) -> None:
+    judge(24.0)
+    old = find_alias(RUN, "champion", paths.root)
+    assert old is not None
+    with old.files(tracking_uri(paths.root)) as folder:
+        record = next(folder.rglob("model.json"))
+        record.write_text(record.read_text().replace('"width": 4', '"width": 5'))
+    with pytest.raises(RestorekitError, match="version 1 of 'dmgn-rain' cannot be loaded"):
+        load_registered(RUN, root=paths.root)
+    newer = judge(12.0)
+    assert newer["decision"] == "promoted"
+    assert newer["reasons"][-1] == "the champion, version 1, loads no longer and could not be compared"
+
+
+def test_a_registry_that_was_lost_is_built_again(
+    params: Params,
+    paths: Paths,
+    judge: Callable[[float], dict[str, Any]],
+    empty_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge(24.0)
+    shutil.copyfile(empty_store, paths.root / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    promote(params, paths)  # as where DVC brings the evaluation back from its cache
+    assert current(paths)["decision"] == "promoted"
+    assert champion(paths) == 1

@@ -1,0 +1,118 @@
+"""report: a page that stands alone, a leaderboard in the agreed form, and nothing written when something is missing."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipelines.evaluate import evaluate
+from pipelines.promote import promote
+from pipelines.report import report
+from restorekit.config import Params
+from restorekit.errors import RestorekitError
+from restorekit.metrics import METRICS
+from restorekit.paths import Paths
+
+WriteModel = Callable[..., None]
+RUN = "dmgn-rain"
+
+ROW = {
+    "run": str, "model": str, "task": str, "version": int, "alias": str, "dataset": str, "slice": str, "n": int,
+    "photographs": int, "protocol": str, "better": str, "degraded": float, "restored": float, "ci95": list,
+}  # fmt: skip
+
+
+class Addresses(HTMLParser):
+    """Everything that the page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+
+@pytest.fixture
+def reported(params: Params, paths: Paths, write_model: WriteModel) -> Path:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    promote(params, paths)
+    report(params, paths)
+    return paths.report
+
+
+def test_the_leaderboard_has_the_agreed_form(reported: Path) -> None:
+    rows = json.loads((reported / "leaderboard.json").read_text())["rows"]
+    assert len(rows) == 6 * len(METRICS)  # slices x protocols
+    for row in rows:
+        assert {name: type(value) for name, value in row.items()} == ROW
+        assert row["better"] in ("higher", "lower")
+        assert len(row["ci95"]) == 2
+        assert row["ci95"][0] <= row["ci95"][1]
+        gain = row["restored"] - row["degraded"]
+        low, high = row["ci95"] if row["better"] == "higher" else [-end for end in row["ci95"][::-1]]
+        assert low - 1e-9 <= gain <= high + 1e-9
+    first = next(row for row in rows if row["slice"] == "all" and row["protocol"] == "psnr_rgb")
+    assert (first["run"], first["model"], first["task"], first["version"]) == (RUN, "dmgn", "rain", 1)
+    assert (first["alias"], first["dataset"], first["n"], first["photographs"]) == ("champion", "synthetic-test", 6, 2)
+    assert first["restored"] > first["degraded"] + 20
+
+
+def test_the_page_needs_no_network_and_all_its_files_are_there(reported: Path) -> None:
+    page = (reported / "index.html").read_text()
+    addresses = Addresses()
+    addresses.feed(page)
+    assert not [address for address in addresses.found if ":" in address or address.startswith("/")]
+    for address in addresses.found:
+        if not address.startswith("#"):
+            assert (reported / address).is_file(), address
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert len(list((reported / "pictures").iterdir())) == 3
+
+
+def test_the_page_says_what_was_found(reported: Path) -> None:
+    page = (reported / "index.html").read_text()
+    for text in (
+        RUN, "champion", "version 1", "promoted", "synthetic-test", "psnr_rgb", "ssim_rgb", "kind:heavy",
+        "severity:low", "few photographs", "All test images are synthetic", "95% interval",
+        "loss/background", "val/psnr_rgb", "<svg", "astronaut", "CC0", "leaderboard.json",
+    ):  # fmt: skip
+        assert text in page, text
+
+
+def test_the_same_inputs_give_the_same_bytes(reported: Path, params: Params, paths: Paths) -> None:
+    first = {path.name: path.read_bytes() for path in reported.rglob("*") if path.is_file()}
+    report(params, paths)
+    assert {path.name: path.read_bytes() for path in reported.rglob("*") if path.is_file()} == first
+
+
+def test_what_is_missing_is_named_and_the_old_report_stays(
+    reported: Path, params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    before = (reported / "index.html").read_text()
+    write_model(12.0)
+    evaluate(RUN, params, paths)
+    with pytest.raises(RestorekitError, match="of another model than its evaluation: run `dvc repro promote`"):
+        report(params, paths)
+    (paths.evaluation(RUN) / "evaluation.json").unlink()
+    with pytest.raises(RestorekitError, match="dvc repro evaluate"):
+        report(params, paths)
+    (paths.promotions / "decisions.json").unlink()
+    with pytest.raises(RestorekitError, match="dvc repro promote"):
+        report(params, paths)
+    assert (reported / "index.html").read_text() == before
+
+
+def test_a_run_without_curves_or_pictures_is_still_reported(reported: Path, params: Params, paths: Paths) -> None:
+    (paths.model(RUN) / "curves.csv").unlink()
+    evaluation = paths.evaluation(RUN) / "evaluation.json"
+    evaluation.write_text(json.dumps(json.loads(evaluation.read_text()) | {"samples": []}))
+    report(params, paths)
+    page = (reported / "index.html").read_text()
+    assert RUN in page
+    assert 'class="stage"' not in page
+    assert "<polyline" not in page

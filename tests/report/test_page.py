@@ -1,0 +1,84 @@
+"""Names from outside are text on the page and never markup, and picture files have safe names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit.evaluation.slices import SliceScore
+from restorekit.image import encode_rgb
+from restorekit.report.caveats import caveats
+from restorekit.report.inputs import Past, RunResult, Sample
+from restorekit.report.page import slug, write_report
+from restorekit.sources.manifest import Photograph
+
+HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'
+
+
+def score(protocol: str, name: str = "all", photographs: int = 2, dataset: str = "synthetic-test") -> SliceScore:
+    return SliceScore(dataset, name, 6, photographs, protocol, "higher", 20.0, 25.0, 5.0, (4.0, 6.0))
+
+
+def result(text: str, picture: Path, **changes: object) -> RunResult:
+    values = {"psnr_rgb": 20.0}
+    sample = Sample(picture, text, text, text, 0.5, 8, 6, 6, values, values)
+    fields = {
+        "run": text, "model": text, "task": text, "trained_on": text, "digest": text, "steps": 10, "version": 1,
+        "alias": "champion", "name": text, "decision": text, "reasons": (text,),
+        "history": (Past(1, text, (text,)),), "samples": (sample,),
+        "scores": (score("psnr_rgb"), score("ssim_rgb"), score("psnr_rgb", text)),
+        "curves": ((1, f"{text}/a", 1.0), (2, f"{text}/a", 2.0), (2, f"{text}/b", 2.0)),
+    }  # fmt: skip
+    return RunResult(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encode_rgb(np.zeros((6, 36, 3), np.uint8), "png"))
+    return path
+
+
+def test_hostile_names_are_text(tmp_path: Path, picture: Path) -> None:
+    photograph = Photograph(HOSTILE, "a.png", 8, 6, "0", 1, HOSTILE, HOSTILE, "test", "scene")
+    write_report(tmp_path / "report", [result(HOSTILE, picture)], [photograph])
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<img src=x" not in page
+    assert "alert(2)</script>" not in page
+    assert "49" not in page.replace("49px", "")
+    assert page.count("<script>") == 1
+    assert page.count("&lt;script&gt;") > 10
+    names = [path.name for path in (tmp_path / "report" / "pictures").iterdir()]
+    assert names == ["01-01-img-src-x-onerror-alert-1-script-script-alert-2-script-7-7.png"]
+
+
+def test_two_runs_with_the_same_keys_keep_their_pictures_apart(tmp_path: Path, picture: Path) -> None:
+    write_report(tmp_path / "report", [result("same", picture), result("same", picture)], [])
+    assert len(list((tmp_path / "report" / "pictures").iterdir())) == 2
+
+
+def test_a_failure_leaves_the_old_report(tmp_path: Path, picture: Path) -> None:
+    write_report(tmp_path / "report", [result("first", picture)], [])
+    picture.unlink()
+    with pytest.raises(FileNotFoundError):
+        write_report(tmp_path / "report", [result("second", picture)], [])
+    assert "first" in (tmp_path / "report" / "index.html").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_caveats_depend_on_the_data(picture: Path) -> None:
+    few = " ".join(caveats([result("a", picture)]))
+    assert "All test images are synthetic" in few
+    assert "2 test photographs" in few
+    many = (score("psnr_rgb", photographs=100, dataset="real"),)
+    real = " ".join(caveats([result("a", picture, scores=many)]))
+    assert "synthetic" not in real
+    assert "few photographs" not in real
+    assert "paired" in real
+
+
+@pytest.mark.parametrize(
+    "text, expected", [("A b/C..d", "a-b-c-d"), ("../../etc", "etc"), ("…", "image"), ("x" * 99, "x" * 60)]
+)
+def test_slugs_are_safe_in_any_address(text: str, expected: str) -> None:
+    assert slug(text) == expected
