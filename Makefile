@@ -1,0 +1,51 @@
+# Two commands: `make repro` runs the pipeline from photographs to report, `make test` checks everything.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?= dmgn-rain
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup repro test lint test-slow params-paper lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/installed ## .venv with the pinned dependencies
+
+# Torch first: with it there, nothing else asks for a build of several gigabytes.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "error: restorekit needs Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv \
+	  || { echo "error: this Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
+	$(BIN)/dvc repro
+
+test: setup lint ## lint, types and the tests
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+params-paper: setup ## writes the papers' settings into params.yaml; `dvc params diff` shows them
+	$(BIN)/python -m restorekit.paper_params params.yaml
+
+lock: setup ## requirements.lock from what is installed
+	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock
+
+clean: ## removes what the pipeline made, but not .venv
+	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report mlflow.db mlruns
