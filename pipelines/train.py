@@ -4,7 +4,9 @@ python -m pipelines.train --run dmgn-rain
 """
 
 import argparse
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.files import read_json, write_beside, write_json
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import git_revision
 from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.plan import begin_epoch
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import ensure_store
 from restorekit.training.export import export_model
-from restorekit.training.job import Job, job_digest, sources_digest
+from restorekit.training.job import Job, job_digest, with_weight_files
 from restorekit.training.ray_worker import fit, worker_resources
 from restorekit.training.state import StateStore
 
@@ -32,32 +36,34 @@ def main() -> None:
 def train_run(name: str, params: Params, paths: Paths) -> None:
     """Takes a run from where it stopped to its end, writes data/models/<run>/ whole, and registers it."""
     job, digests = make_job(name, params, paths)
-    logger = open_run(job, digests, paths)
-    done = StateStore(job.state).latest_step() or 0
+    state = StateStore(job.state).load_latest()
+    done = 0 if state is None else state.step
     print(f"{name}: {done} of {job.config.steps} steps are done, state in {job.state}", flush=True)
-    if done < job.config.steps:
-        cpus, _ = worker_resources(job)
-        with ray_cluster(num_cpus=int(cpus * job.config.num_workers)):
-            fit(job, partial(RunLogger, logger.uri, logger.run_id))
-
-    record = {**digests, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
-    with write_beside(paths.model(name)) as folder:
-        export_model(job, folder, record)
-    version = find_or_register(paths.model(name), paths.root)
+    logger = open_run(job, digests, paths)
+    with failing(logger):
+        if done < job.config.steps:
+            cpus, _ = worker_resources(job)
+            with ray_cluster(num_cpus=int(cpus * job.config.num_workers)):
+                fit(job, partial(RunLogger, logger.uri, logger.run_id))
+        record = {**digests, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
+        with write_beside(paths.model(name)) as folder:
+            export_model(job, folder, record)
+        version = find_or_register(paths.model(name), paths.root)
     logger.finish()
     print(f"{name}: model in {paths.model(name)}, registered as {version.name} version {version.version}")
 
 
 def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, str]]:
     """The job of a run, in the state folder that its digest names, and the digests that go with it."""
-    spec, config = params.run(name), params.training(name)
+    spec, config = with_weight_files(params.run(name), name, paths.root), params.training(name)
     shards = paths.shards(spec.dataset)
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
-    sources = sources_digest(spec.model)
-    digest = job_digest(spec, config, params.seed, [manifest.digest for manifest in manifests], sources)
+    begin_epoch(0, manifests[0].num_samples, config.num_workers, config.loader_workers, config.batch_size)
     task = params.dataset(spec.dataset).task
-    job = Job(name, task, params.seed, spec, config, shards, paths.state(f"{name}-{digest[:16]}"))
-    return job, {"job_digest": digest, "shards_digest": manifests[0].digest, "sources_digest": sources}
+    job = Job(name, task, params.seed, spec, config, shards, paths.state(name))
+    digest = job_digest(job, [manifest.digest for manifest in manifests])
+    job = replace(job, state=paths.state(f"{name}-{digest[:16]}"))
+    return job, {"job_digest": digest, "shards_digest": manifests[0].digest}
 
 
 def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
@@ -71,10 +77,14 @@ def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
     return logger
 
 
-def git_revision() -> str:
-    """The commit of the code, or "unknown" for code without a repository, as a Ray job's is."""
-    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else "unknown"
+@contextmanager
+def failing(logger: RunLogger) -> Iterator[None]:
+    """Marks the MLflow run as failed where the body does; run again, it goes on as the same run."""
+    try:
+        yield
+    except BaseException:
+        logger.finish("FAILED")
+        raise
 
 
 if __name__ == "__main__":

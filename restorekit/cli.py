@@ -1,5 +1,6 @@
 """`restorekit restore | degrade | models`: photos in and out; torch and mlflow load only where a command needs them."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -115,13 +116,9 @@ def models() -> None:
 
 
 def _scores(tags: dict[str, str]) -> str:
-    """`rain.psnr_rgb 31.2 (+4.1)` for each data set and protocol that a version was evaluated by."""
-    scores = []
-    for key, value in sorted(tags.items()):
-        if key.endswith((".psnr_rgb", ".ssim_rgb")):
-            gain = tags.get(f"{key}.gain")
-            scores.append(f"{key} {value}" + (f" ({gain})" if gain else ""))
-    return ", ".join(scores) or "not evaluated"
+    """`synthetic-test.psnr_rgb 31.2, gain +4.1` for each data set of the evaluation, as its stage writes the tags."""
+    scores = [f"{key} {value}" for key, value in sorted(tags.items()) if key.endswith((".psnr_rgb", ".ssim_rgb"))]
+    return "; ".join(scores) or "not evaluated"
 
 
 def _targets(photos: list[Path], output: Path | None, failures: list[str]) -> dict[Path, Path]:
@@ -178,6 +175,8 @@ def _restorer(model: "nn.Module", device: str | None, memory: float | None, tile
 
     from restorekit.inference import Restorer
 
+    if memory is not None and not 0 < memory < math.inf:
+        raise RestorekitError(f"--memory {memory:g} is no number of GiB above 0")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile)
 

@@ -14,9 +14,11 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # else a report costs up to two seconds
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # On its own cluster a worker is the work itself; Ray would give way (nice 15) to whatever else runs.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get("RAY_ADDRESS") or None
     # What workers print stays in Ray's log files; a training tells of itself through its state folder.
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
@@ -24,9 +26,12 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if address is None:
+            raise RestorekitError(f"Ray does not start on this machine: {reason}") from error
         raise RestorekitError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it, or unset RAY_ADDRESS"
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({reason}): start it, or unset RAY_ADDRESS"
         ) from error
     try:
         yield

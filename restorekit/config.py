@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Valida
 from restorekit.errors import RestorekitError, unknown_name
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
+CRITIC_MIN_SIZE = 24  # pixels: what the five convolutions of the discriminator need
 Positive = Annotated[float, Field(gt=0.0)]
 
 
@@ -119,7 +121,7 @@ class TrainConfig(Strict):
     schedule: Literal["cosine", "constant", "milestones"] = "cosine"
     milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], Annotated[float, Field(ge=0.0, lt=1.0)]] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
@@ -136,10 +138,8 @@ class TrainConfig(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.batch_size < self.num_workers:
-            raise ValueError(
-                f"batch_size {self.batch_size} is less than one sample for each of {self.num_workers} workers"
-            )
+        if self.batch_size % self.num_workers:
+            raise ValueError(f"batch_size {self.batch_size} does not divide among {self.num_workers} workers")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
         if (self.schedule == "milestones") != bool(self.milestones):
@@ -190,8 +190,11 @@ class DmgnObjective(Strict):
     def _possible(self) -> Self:
         if not self.background:
             raise ValueError("background is the weight of what is restored; it must be above 0")
-        if self.perceptual_weights and not self.perceptual:
-            raise ValueError("perceptual_weights needs perceptual above 0")
+        changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        if changed & {"perceptual_trunk", "perceptual_weights"} and not self.perceptual:
+            raise ValueError("perceptual_trunk and perceptual_weights need perceptual above 0")
+        if "huber_delta" in changed and self.pixel != "huber":
+            raise ValueError("huber_delta needs pixel: huber")
         if self.perceptual and self.perceptual_trunk == "vgg19" and not self.perceptual_weights:
             raise ValueError("perceptual_trunk vgg19 needs perceptual_weights, a file of torchvision's VGG-19")
         return self
@@ -224,9 +227,9 @@ class Params(Strict):
     seed: Annotated[int, Field(ge=0)]
     photos: PhotosConfig
     synthesize: SynthesizeConfig
-    datasets: dict[str, AnyDataset]
+    datasets: dict[Name, AnyDataset]
     train: dict[str, Any]
-    runs: dict[str, DmgnRun]
+    runs: dict[Name, DmgnRun]
     evaluate: EvaluateConfig
     promote: PromoteConfig
 
@@ -297,10 +300,26 @@ def _training_problems(params: Params, run: str) -> list[str]:
             f"{''.join(f'.{part}' for part in p['loc'])}: {_explain(p, TrainConfig)}"
             for p in error.errors()
         ]
-    tile = params.datasets[params.runs[run].dataset].train.tile
-    if config.crop > tile:
-        return [f"runs.{run}: crop {config.crop} is larger than the tiles of '{params.runs[run].dataset}' ({tile})"]
-    return []
+    spec = params.runs[run]
+    data = params.datasets[spec.dataset]
+    problems = {
+        f"crop {config.crop} is larger than the tiles of '{spec.dataset}' ({data.train.tile})": (
+            config.crop > data.train.tile
+        ),
+        f"variant '{spec.options.variant}' is not for '{spec.dataset}', whose task is '{data.task}'": (
+            spec.options.variant != data.task
+        ),
+        "signed_residual is for rain and haze: reflection learns the layer itself": (
+            spec.objective.signed_residual and spec.options.variant == "reflection"
+        ),
+        f"adversarial needs crops of {CRITIC_MIN_SIZE} pixels or more": (
+            spec.objective.adversarial > 0 and config.crop < CRITIC_MIN_SIZE
+        ),
+        "adversarial cannot be trained in fp16: take bf16": (
+            spec.objective.adversarial > 0 and config.precision == "fp16"
+        ),
+    }
+    return [f"runs.{run}: {problem}" for problem, found in problems.items() if found]
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -1,13 +1,17 @@
 """Files appear whole or not at all: everything is written beside its place and renamed into it."""
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from restorekit.errors import RestorekitError
 
@@ -19,18 +23,27 @@ def write_beside(path: Path) -> Iterator[Path]:
     A file already there is replaced in one step; a folder already there is removed just before the rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    mine = f".{path.name}.{socket.gethostname()}."
+    for left in path.parent.glob(f"{glob.escape(mine)}*.part"):
+        if not psutil.pid_exists(int(left.name.removeprefix(mine).removesuffix(".part"))):
+            _remove(left)  # by a process of this machine that was killed
+    beside = path.with_name(f"{mine}{os.getpid()}.part")
     _remove(beside)
     try:
         yield beside
         if beside.is_file():
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_to_disk(beside)
         if path.is_dir():
             shutil.rmtree(path)
         beside.replace(path)
     finally:
         _remove(beside)
+
+
+def flush_to_disk(file: Path) -> None:
+    """Returns when the file's bytes would survive a power cut."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from restorekit.errors import RestorekitError
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -42,4 +44,7 @@ class Paths:
 
 def working_root() -> Paths:
     """`RESTOREKIT_ROOT` where it is set (a job on a cluster), else the current folder; always absolute."""
-    return Paths(Path(os.environ.get("RESTOREKIT_ROOT") or ".").resolve())
+    root = os.environ.get("RESTOREKIT_ROOT") or "."
+    if "://" in root:
+        raise RestorekitError(f"RESTOREKIT_ROOT={root} is an address; name a folder that all nodes share")
+    return Paths(Path(root).resolve())

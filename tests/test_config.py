@@ -55,6 +55,17 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["photos"].update(split={"train": 0.5, "val": 0.1, "test": 0.1}), r"photos\.split: .*is 0\.7"),
     (lambda v: v["photos"].update(packages="maybe"), r"photos\.packages: .*'maybe'"),
     (lambda v: v.pop("seed"), r"seed: Field required"),
+    (lambda v: v["train"].update(steps=True), r"train\.steps: .*found True"),
+    (lambda v: v["train"].update(num_workers=3), r"batch_size 4 does not divide among 3 workers"),
+    (lambda v: v["train"].update(betas=[1.0, 1.0]), r"train\.betas"),
+    (lambda v: v["runs"]["dmgn-rain"]["options"].update(variant="haze"), r"variant 'haze' is not for 'rain'"),
+    (lambda v: v["runs"]["dmgn-rain"].update(objective={"huber_delta": 0.1}), r"huber_delta needs pixel: huber"),
+    (lambda v: v["runs"]["dmgn-rain"].update(objective={"perceptual_trunk": "vgg19"}), r"need perceptual above 0"),
+    (
+        lambda v: v["runs"]["dmgn-reflection"].update(objective={"signed_residual": True}),
+        r"reflection learns the layer",
+    ),
+    (lambda v: v["runs"].update({"dmgn-rain--../../x": v["runs"]["dmgn-rain"]}), r"runs\.dmgn-rain--"),
 ]
 
 

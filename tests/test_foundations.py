@@ -1,11 +1,14 @@
 """Generators by name, and files that are there whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
+from restorekit.paths import working_root
 from restorekit.rng import rng_for, seed_for
 
 
@@ -61,3 +64,25 @@ def test_json_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("{")
     with pytest.raises(RestorekitError, match=r"recipe at .* cannot be read .*: run x"):
         read_json(tmp_path / "bad", "recipe", "run x")
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    script = "import os, pathlib, sys; from restorekit.files import write_beside\n"
+    script += "with write_beside(pathlib.Path(sys.argv[1])) as beside:\n"
+    script += "    beside.write_text('half'); os.kill(os.getpid(), 9)\n"
+    target = tmp_path / "a.txt"
+    killed = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert killed.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    with write_beside(target) as beside:
+        beside.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_text() == "whole"
+
+
+def test_a_root_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RESTOREKIT_ROOT", "s3://bucket/x")
+    with pytest.raises(RestorekitError, match="a folder that all nodes share"):
+        working_root()
+    monkeypatch.setenv("RESTOREKIT_ROOT", str(tmp_path))
+    assert working_root().root == tmp_path

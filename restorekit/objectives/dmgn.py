@@ -17,7 +17,7 @@ from restorekit.models.dmgn.discriminator import PatchDiscriminator
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 
-PAPER_SCALE = 100.0
+PAPER_SCALE = 100.0  # so that gradient norms are hundreds, thousands at first: a grad_clip below 50 only normalises
 
 
 class DmgnLosses(Objective):
@@ -38,7 +38,7 @@ class DmgnLosses(Objective):
         if settings.perceptual:
             self.perceptual = Perceptual(create_trunk(settings.perceptual_trunk, settings.perceptual_weights))
 
-    def forward(self, model: nn.Module, batch: dict[str, Tensor], critic: nn.Module | None = None) -> Terms:
+    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
         image, clean = batch["degraded"] * 2 - 1, batch["clean"] * 2 - 1
         outputs: DmgnResult = model(image)
         weights = self.settings
@@ -56,7 +56,9 @@ class DmgnLosses(Objective):
             distances = [weight * self.perceptual(found, wanted) for weight, found, wanted in compared.values()]
             losses["perceptual"] = PAPER_SCALE * weights.perceptual * torch.stack(distances).sum()
         if self.critic is not None:
-            losses["adversarial"] = weights.adversarial * generator_loss(self._judge(critic, image, outputs.background))
+            losses["adversarial"] = weights.adversarial * generator_loss(
+                self._judge(self.critic, image, outputs.background)
+            )
         restored = ((outputs.background.detach().float() + 1) / 2).clamp(0, 1)
         return Terms(losses, restored, outputs)
 
@@ -78,9 +80,7 @@ class DmgnLosses(Objective):
         difference = batch["degraded"] - batch["clean"]
         return difference if self.settings.signed_residual else difference.clamp(0, 1) * 2 - 1
 
-    def _judge(self, critic: nn.Module | None, image: Tensor, background: Tensor) -> Tensor:
-        """The critic's logits with its parameters held constant, also when `critic` is wrapped for several workers."""
-        judge = self.critic if critic is None else getattr(critic, "module", critic)
-        assert isinstance(judge, nn.Module)
-        constants = {name: value.detach() for name, value in judge.state_dict().items()}
-        return functional_call(judge, constants, (image, background))
+    def _judge(self, critic: nn.Module, image: Tensor, background: Tensor) -> Tensor:
+        """The critic's logits with its parameters held constant."""
+        constants = {name: value.detach() for name, value in critic.state_dict().items()}
+        return functional_call(critic, constants, (image, background))

@@ -20,9 +20,12 @@ class Objective(nn.Module, ABC):
     critic: nn.Module | None  # a discriminator with an optimiser of its own; None where there is none
 
     @abstractmethod
-    def forward(self, model: nn.Module, batch: dict[str, Tensor], critic: nn.Module | None = None) -> Terms:
-        """Calls `model` once. `critic` stands for `self.critic` where that is wrapped; it receives no gradient here."""
+    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
+        """Calls `model` once. The critic, where there is one, receives no gradient here."""
 
     def critic_losses(self, critic: nn.Module, batch: dict[str, Tensor], outputs: Any) -> dict[str, Tensor]:
-        """The critic's own loss terms, for the outputs of the same batch; calls `critic` once."""
+        """The critic's own loss terms, for the outputs of the same batch.
+
+        Calls `critic` once, which is `self.critic`, wrapped where there are several workers.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no critic")

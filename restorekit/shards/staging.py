@@ -10,12 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.config import AnyDataset, SynthesizeConfig
+from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
+from restorekit.provenance import sources_digest
 from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
 from restorekit.shards.synthesis import Recipe, recipe_digest_values, recipe_for, shard_samples
 from restorekit.shards.writer import write_shard
 from restorekit.sources.manifest import SPLITS, PhotoManifest, SplitName
+
+# What a shard's bytes depend on beside its recipe and its photographs; all are deps of the synthesize stage in dvc.yaml
+# (a test compares them).
+SOURCES = (
+    "degradations",
+    "image/arrays.py",
+    "image/encoding.py",
+    "image/reading.py",
+    "rng.py",
+    "shards/manifest.py",
+    "shards/staging.py",
+    "shards/synthesis.py",
+    "shards/writer.py",
+    "sources/manifest.py",
+)
 
 
 def synthesize_dataset(
@@ -23,7 +40,8 @@ def synthesize_dataset(
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
     recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos) for split in SPLITS]
-    staging = paths.state(f"shards-{name}-{digest_of([recipe_digest_values(recipe) for recipe in recipes])[:16]}")
+    digest = digest_of([sources_digest(SOURCES), *(recipe_digest_values(recipe) for recipe in recipes)])
+    staging = paths.state(f"shards-{name}-{digest[:16]}")
     tasks = [(recipe, number) for recipe in recipes for number in range(recipe.num_shards)]
     missing = [task for task in tasks if _finished(staging, *task) is None]
     if len(missing) < len(tasks):
@@ -48,12 +66,17 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, photos: Path, num
 
     def write(row: dict[str, Any]) -> dict[str, Any]:
         recipe, number = tasks[int(row["id"])]
-        stage_shard(recipe, number, staging, photos)
-        return row
+        try:
+            stage_shard(recipe, number, staging, photos)
+        except RestorekitError as error:
+            return {"problem": str(error)}  # Ray Data would wrap what is raised into a traceback
+        return {"problem": ""}
 
     rows = ray.data.range(len(tasks), override_num_blocks=len(tasks))
     pool = ray.data.TaskPoolStrategy(size=min(num_workers, len(tasks)))
-    rows.map(write, num_cpus=1, compute=pool).materialize()
+    problems = [row["problem"] for row in rows.map(write, num_cpus=1, compute=pool).take_all()]
+    if any(problems):
+        raise RestorekitError(next(filter(None, problems)))
 
 
 def stage_shard(recipe: Recipe, number: int, staging: Path, photos: Path) -> Shard:
@@ -81,6 +104,9 @@ def finish(recipe: Recipe, staging: Path, photos_digest: str) -> ShardManifest:
         note = _shard_path(staging, recipe, number).with_suffix(".json")
         shards.append(Shard(_shard_path(staging, recipe, number).name, **read_json(note, "shard note", REMEDY)))
         note.unlink()
+    for path in (staging / recipe.split).iterdir():
+        if path.name not in {shard.name for shard in shards}:
+            path.unlink()  # what a killed writer left
     manifest = ShardManifest(recipe.name, recipe.dataset.task, recipe.split, photos_digest, tuple(shards))
     manifest.save(staging / recipe.split)
     return manifest

@@ -41,7 +41,9 @@ def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Colle
         beside.mkdir()
         taken = {photograph.sha256: photograph for photograph in _embedded(config, beside, left_out)}
         found = [
-            file for name in config.folders for file in find_files(root / Path(name).expanduser(), folder.resolve())
+            file
+            for name in config.folders
+            for file in find_files(root / Path(name).expanduser(), folder.resolve().parent)
         ]
         num_unusable = sum(not _take(file, config, beside, taken, left_out) for file in found)
         if config.folders and num_unusable == len(found):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from restorekit.errors import RestorekitError
 from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
@@ -25,28 +26,31 @@ class TrainBatch:
     cursor: Cursor  # after this batch
 
 
-class PlannedBatches(IterableDataset[TrainBatch]):
+class PlannedBatches(IterableDataset[TrainBatch | RestorekitError]):
     """The batches of one rank from a cursor to the end of its epoch."""
 
     def __init__(self, shards: Path, cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]) -> None:
         self._shards, self._cursor, self._rank = shards, cursor, rank
         self._seed, self._crop, self._flips = seed, crop, flips
 
-    def __iter__(self) -> Iterator[TrainBatch]:
+    def __iter__(self) -> Iterator[TrainBatch | RestorekitError]:
         worker = get_worker_info()
         if worker is not None:
             cv2.setNumThreads(0)
             torch.set_num_threads(1)
         own = worker.id if worker else 0
         stride = worker.num_workers if worker else 1
-        reader = ShardReader(self._shards, members=frozenset({"layer", "mask"}))
-        order = EpochOrder([shard.samples for shard in reader.manifest.shards], self._seed, self._cursor.epoch)
-        # The DataLoader takes batches from its workers in turn, beginning with worker 0.
-        for step in range(self._cursor.step + own, self._cursor.num_steps, stride):
-            batch = batch_at(self._cursor, self._rank, step)
-            samples = list(reader.in_order(order, batch.positions))
-            images = self._augmented(samples)
-            yield TrainBatch(images, tuple(s.key for s in samples), batch.weight, replace(self._cursor, step=step + 1))
+        try:
+            reader = ShardReader(self._shards, members=frozenset({"layer", "mask"}))
+            order = EpochOrder([shard.samples for shard in reader.manifest.shards], self._seed, self._cursor.epoch)
+            # The DataLoader takes batches from its workers in turn, beginning with worker 0.
+            for step in range(self._cursor.step + own, self._cursor.num_steps, stride):
+                batch = batch_at(self._cursor, self._rank, step)
+                samples = list(reader.in_order(order, batch.positions))
+                keys, after = tuple(sample.key for sample in samples), replace(self._cursor, step=step + 1)
+                yield TrainBatch(self._augmented(samples), keys, batch.weight, after)
+        except RestorekitError as error:
+            yield error  # as a value: torch would wrap what a loader worker raises into a traceback
 
     def _augmented(self, samples: list[ShardSample]) -> dict[str, Tensor]:
         names = [name for name in ("degraded", "clean", "layer", "mask") if getattr(samples[0], name) is not None]
@@ -65,7 +69,12 @@ def train_batches(
     while True:
         data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
         # A dead loader worker would otherwise be waited for without end.
-        yield from DataLoader(data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0)
+        for batch in DataLoader(
+            data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0
+        ):
+            if isinstance(batch, RestorekitError):
+                raise batch
+            yield batch
         cursor = begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
 
 

@@ -2,31 +2,36 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from restorekit.config import DmgnRun, TrainConfig
-from restorekit.files import digest_of
+from restorekit.errors import RestorekitError
+from restorekit.files import digest_of, sha256_file
+from restorekit.provenance import sources_digest
 
-PACKAGE = Path(__file__).resolve().parent.parent
-# What a training's result depends on beside its parameters and its shards; the deps of the train stage in dvc.yaml are
-# the same (a test compares them). `{model}` keeps one model's sources from retraining another's runs.
+# What the weights depend on beside parameters and shards; all are deps of the train stage in dvc.yaml (a test compares
+# them). `{model}` keeps one model's sources from retraining another's runs.
 SOURCES = (
-    "image",
-    "losses",
-    "metrics/psnr.py",
-    "models/__init__.py",
-    "models/checkpoint.py",
-    "models/{model}",
+    "image/arrays.py",
+    "image/encoding.py",
+    "losses/adversarial.py",
+    "losses/perceptual.py",
+    "losses/pixel.py",
     "models/trunks.py",
-    "objectives/__init__.py",
+    "models/{model}",
+    "objectives/objective.py",
     "objectives/{model}.py",
     "rng.py",
     "shards/augmentation.py",
     "shards/plan.py",
     "shards/reader.py",
-    "training",
+    "training/data.py",
+    "training/ema.py",
+    "training/learner.py",
+    "training/loop.py",
+    "training/schedule.py",
+    "training/state.py",
 )
 
 
@@ -44,7 +49,8 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "run": self.run, "task": self.task, "seed": self.seed, "spec": self.spec.model_dump(mode="json"),
+            "run": self.run, "task": self.task, "seed": self.seed,
+            "spec": self.spec.model_dump(mode="json", exclude_unset=True),
             "config": self.config.model_dump(mode="json"), "shards": str(self.shards), "state": str(self.state),
         }  # fmt: skip
 
@@ -57,26 +63,56 @@ class Job:
 
 
 # Settings that change how fast or how safely a run is trained, and not what it is; a run resumes across them.
-OPERATIONAL = ("checkpoint_every", "log_every", "num_workers", "threads_per_worker", "loader_workers", "max_failures")
+OPERATIONAL = (
+    "checkpoint_every",
+    "log_every",
+    "validate_every",
+    "num_workers",
+    "threads_per_worker",
+    "loader_workers",
+    "max_failures",
+)
 
 
-def job_digest(spec: DmgnRun, config: TrainConfig, seed: int, shard_digests: Iterable[str], sources: str) -> str:
-    """The digest that names a training's state: parameters, data and sources, and not the git revision."""
-    settings = config.model_dump(mode="json", exclude=set(OPERATIONAL))
-    return digest_of([spec.model_dump(mode="json", exclude={"train"}), settings, seed, list(shard_digests), sources])
+_NO_PATHS: Any = {"train": True, "options": {"trunk_weights"}, "objective": {"perceptual_weights"}}
+
+
+def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
+    """The digest that names a training's state: parameters, data and sources, and not the git revision.
+
+    A file of weights counts by its bytes, wherever it lies.
+    """
+    settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL))
+    weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
+    spec = job.spec.model_dump(mode="json", exclude=_NO_PATHS)
+    sources = sources_digest(sources_of(job.spec.model))
+    return digest_of([job.run, spec, weights, settings, job.seed, list(shard_digests), sources])
+
+
+def weight_files(spec: DmgnRun) -> dict[str, Path]:
+    """The files of the user's that a run reads weights from, by the setting that names them."""
+    named = {
+        "options.trunk_weights": spec.options.trunk_weights,
+        "objective.perceptual_weights": spec.objective.perceptual_weights,
+    }
+    return {setting: Path(file) for setting, file in named.items() if file is not None}
+
+
+def with_weight_files(spec: DmgnRun, run: str, root: Path) -> DmgnRun:
+    """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
+    sections: dict[str, dict[str, str]] = {"options": {}, "objective": {}}
+    for setting, file in weight_files(spec).items():
+        found = (root / file).resolve()
+        if not found.is_file():
+            raise RestorekitError(f"runs.{run}.{setting}: there is no file {found}")
+        section, _, field = setting.partition(".")
+        sections[section][field] = str(found)
+    options = spec.options.model_copy(update=sections["options"])
+    return spec.model_copy(
+        update={"options": options, "objective": spec.objective.model_copy(update=sections["objective"])}
+    )
 
 
 def sources_of(model: str) -> list[str]:
     """The files and folders below the package that the runs of a model depend on."""
     return [source.format(model=model) for source in SOURCES]
-
-
-def sources_digest(model: str) -> str:
-    """SHA-256 over the names and texts of the modules that a model's runs depend on."""
-    digest = sha256()
-    for source in sources_of(model):
-        path = PACKAGE / source
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()

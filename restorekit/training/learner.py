@@ -50,17 +50,15 @@ class Learner:
     def update(self, batch: dict[str, Tensor], weight: float, lr: float) -> dict[str, Tensor]:
         """One optimiser step on a batch in [0, 1]; returns the named losses and the gradient's norm, detached."""
         _set_rate(self.optimizer, lr)
-        if self.critic is not None:
-            self.critic.requires_grad_(False)
         with self._precision():
-            terms = self.objective(self.network, batch, self.critic)
+            terms = self.objective(self.network, batch)
             loss = torch.stack(list(terms.losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss * weight).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(_trained(self.model), self.config.grad_clip)
-        if not self.scaler.is_enabled():
-            _require_finite(norm, terms.losses)
+        # A scaler passes over gradients that overflow, but a loss that is no number stays one.
+        _require_finite(loss if self.scaler.is_enabled() else norm, terms.losses)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         losses = {f"loss/{name}": value.detach() for name, value in terms.losses.items()}
@@ -73,7 +71,6 @@ class Learner:
         assert self._judged is not None
         assert self._critic_optimizer is not None
         _set_rate(self._critic_optimizer, lr)
-        self.critic.requires_grad_(True)
         with self._precision():
             losses = self.objective.critic_losses(self._judged, batch, outputs)
         self._critic_optimizer.zero_grad(set_to_none=True)
@@ -119,15 +116,17 @@ class NotFiniteError(RestorekitError):
     """A loss or gradient that is not a number; nothing was learnt from it."""
 
 
-def _require_finite(norm: Tensor, losses: dict[str, Tensor]) -> None:
-    # The norm is of gradients averaged over all ranks: where one rank's is not finite, every rank's is not.
-    if not torch.isfinite(norm):
-        values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+def _require_finite(value: Tensor, losses: dict[str, Tensor]) -> None:
+    # A norm is of gradients averaged over all ranks: where one rank's is not finite, every rank's is not.
+    if not torch.isfinite(value):
+        values = ", ".join(f"{name} {loss.item():g}" for name, loss in losses.items())
         raise NotFiniteError(f"the gradient is not finite (losses here: {values})")
 
 
 def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(_trained(module), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(
+        _trained(module), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
+    )
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:

@@ -73,7 +73,7 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
 
             last = step == config.steps
             if step % config.log_every == 0 or last:
-                report(Report(step, _averaged(losses, world) | {"lr": lr} | clock.figures()))
+                report(Report(step, _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()))
             if step % config.validate_every == 0 or last:
                 report(_validate(job, world, learner, step))
             if step % config.checkpoint_every == 0 or last:
@@ -132,10 +132,11 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
     return Report(step, {"val/psnr_rgb": after_sum / count, "val/gain": (after_sum - before_sum) / count}, picture)
 
 
-def _averaged(values: dict[str, Tensor], world: World) -> dict[str, float]:
-    """Means over the ranks, so that the figure does not depend on which rank tells it."""
-    means = _summed(torch.stack([value.double().cpu() for value in values.values()]), world) / world.size
-    return dict(zip(values, means.tolist(), strict=True))
+def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:
+    """Means over the samples of all ranks; the gradient's norm is that of the mean on every rank already."""
+    weights = torch.tensor([1.0 if name == "grad_norm" else weight for name in values], dtype=torch.float64)
+    sums = _summed(torch.stack([value.double().cpu() for value in values.values()]) * weights, world)
+    return dict(zip(values, (sums / world.size).tolist(), strict=True))
 
 
 def _summed(values: Tensor, world: World) -> Tensor:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from restorekit.training.curves import read_curves
 from restorekit.training.job import Job
+from restorekit.training.state import StateStore
 
 EVERY_S = 1.0
 EVENTS = "events.log"
@@ -26,7 +28,9 @@ def progress_bar(job: Job) -> Iterator[None]:
     """Shows steps and the last loss while the body runs; on something other than a terminal a line now and then."""
     stop = threading.Event()
     interval = 0.1 if sys.stderr.isatty() else 15.0
-    with tqdm(total=job.config.steps, desc=job.run, unit="step", mininterval=interval, maxinterval=interval * 2) as bar:
+    done = StateStore(job.state).latest_step() or 0
+    settings: dict[str, Any] = {"mininterval": interval, "maxinterval": interval * 2}
+    with tqdm(total=job.config.steps, initial=done, desc=job.run, unit="step", **settings) as bar:
         watcher = threading.Thread(target=_watch, args=(job, bar, stop), daemon=True)
         watcher.start()
         try:

@@ -14,12 +14,15 @@ import torch
 
 from restorekit.cluster import require_resources
 from restorekit.errors import RestorekitError
+from restorekit.files import write_beside
 from restorekit.training.curves import CurveWriter
 from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
 from restorekit.training.progress import note_event, progress_bar
 from restorekit.training.state import StateStore
+
+REFUSAL = "refused.txt"  # in the state folder: why trying again would not help
 
 
 class Logger(Protocol):
@@ -58,11 +61,15 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
             failure_config=FailureConfig(**failures),
         ),
     )
+    refusal = job.state / REFUSAL
+    refusal.unlink(missing_ok=True)
     with progress_bar(job):
         try:
             trainer.fit()
         except Exception as error:
             raise _explained(error, job) from error
+    if refusal.exists():
+        raise RestorekitError(refusal.read_text())
 
 
 def worker_resources(job: Job) -> tuple[float, float]:
@@ -77,6 +84,9 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     job = Job.from_json(config["job"])
+    refusal = job.state / REFUSAL
+    if refusal.exists():
+        return  # what an earlier attempt of this fit found wrong is wrong still; the driver tells it
     torch.set_num_threads(job.config.threads_per_worker)
     cv2.setNumThreads(0)
     context = ray_train.get_context()
@@ -89,7 +99,13 @@ def _work(config: dict[str, Any]) -> None:
         if told.saved:
             ray_train.report({"step": told.step})
 
-    train(job, world, report)
+    try:
+        train(job, world, report)
+    except RestorekitError as error:
+        with write_beside(refusal) as beside:
+            beside.write_text(str(error))
+        if world.size > 1:
+            raise  # the other workers wait for this one; they end with it
 
 
 class Teller:
@@ -123,16 +139,10 @@ def _where(told: Report, job: Job) -> str:
 
 
 def _explained(error: Exception, job: Job) -> RestorekitError:
-    """Our own worker's message where it is one of ours, else what Ray says and how to go on."""
-    seen: BaseException | None = error
-    while seen is not None:
-        causes = getattr(seen, "worker_failures", None)
-        if isinstance(causes, dict):
-            seen = next(iter(causes.values()), None)
-            continue
-        if isinstance(seen, RestorekitError):
-            return seen
-        seen = seen.__cause__
+    """A worker's own message where it had one, else what Ray says; in both cases how to go on."""
+    refusal = job.state / REFUSAL
+    if refusal.exists():
+        return RestorekitError(refusal.read_text())
     last = StateStore(job.state).latest_step()
     kept = f"a state of step {last} is kept" if last is not None else "no state was saved yet"
     return RestorekitError(f"training '{job.run}' failed: {error}\n{kept}: run the same command to go on from it")

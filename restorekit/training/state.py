@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.files import sha256_file, write_beside
+from restorekit.files import flush_to_disk, sha256_file, write_beside
 from restorekit.shards.plan import Cursor
 
 FORMAT = 1
@@ -71,6 +71,8 @@ class StateStore:
                 "sha256": sha256_file(beside / "tensors.safetensors"),
             }  # fmt: skip
             (beside / "state.json").write_text(json.dumps(record, indent=1))
+            for file in beside.iterdir():
+                flush_to_disk(file)
         for old in self._folders()[:-KEPT]:
             shutil.rmtree(old)
         return path

@@ -213,11 +213,11 @@ def test_registered_models_are_listed_and_restore_by_name(tmp_path, model, type_
     photo(tmp_path / "a.png")
     assert "no model is registered" in type_in("models").stdout
     version = find_or_register(model, tmp_path)
-    set_tags(version, {"rain.psnr_rgb": "31.2", "rain.psnr_rgb.gain": "+4.1"}, tmp_path)
+    set_tags(version, {"synthetic-test.psnr_rgb": "31.2, gain +4.1"}, tmp_path)
     listed = type_in("models").stdout.splitlines()
     assert listed[0].split() == ["model", "version", "aliases", "digest", "scores"]
     assert listed[1].split()[:3] == ["dmgn-rain", "1", "candidate"]
-    assert "rain.psnr_rgb 31.2 (+4.1)" in listed[1]
+    assert "synthetic-test.psnr_rgb 31.2, gain +4.1" in listed[1]
     done = type_in("restore", "a.png", "--model", "dmgn-rain", "--alias", "candidate")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.restored.png").exists()

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from restorekit.config import load_params
-from restorekit.training.job import PACKAGE, sources_of
+from restorekit.provenance import PACKAGE
+from restorekit.shards.staging import SOURCES as SYNTHESIS
+from restorekit.training.job import sources_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,9 +43,9 @@ def test_every_dependency_exists(stages: dict[str, Any]) -> None:
                 assert (ROOT / dep.replace("${item.model}", "dmgn")).exists(), dep
 
 
-def test_training_depends_on_what_its_state_is_named_by(stages: dict[str, Any]) -> None:
-    deps = {dep for dep in stages["train"]["do"]["deps"] if dep.startswith("restorekit/")}
-    assert deps == {f"restorekit/{source}" for source in sources_of("${item.model}")}
+def test_stages_depend_on_the_sources_that_their_states_are_named_by(stages: dict[str, Any]) -> None:
+    for stage, sources in (("train", sources_of("${item.model}")), ("synthesize", SYNTHESIS)):
+        assert {f"restorekit/{source}" for source in sources} <= set(stages[stage]["do"]["deps"])
 
 
 def test_the_sources_of_every_run_exist() -> None:

@@ -14,20 +14,21 @@ from pipelines.report import report
 from pipelines.synthesize import synthesize
 from pipelines.train import make_job, train_run
 from restorekit.cli import main as restorekit
-from restorekit.config import Params, check_params
+from restorekit.config import Params, SynthesizeConfig, check_params
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb, read_image, to_float, to_uint8
 from restorekit.inference.restorer import Restorer
 from restorekit.paths import Paths
+from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import iter_samples
-from restorekit.sources import collect_photographs
+from restorekit.sources import PhotoManifest, collect_photographs
 from restorekit.tracking.registry import load_registered
 from restorekit.training.state import StateStore
 
 RUN = "dmgn-haze"
 
 
-def tiny_params(**train: object) -> Params:
+def tiny_params(seed: int = 1, **train: object) -> Params:
     values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     small = {
         "short_side": 64,
@@ -43,6 +44,7 @@ def tiny_params(**train: object) -> Params:
         "validate_every": 30, "warmup_steps": 2, "threads_per_worker": 1, **train,
     }  # fmt: skip
     values["evaluate"]["samples"] = 2
+    values["seed"] = seed
     return check_params(values)
 
 
@@ -95,6 +97,27 @@ def test_from_photographs_to_a_restored_photo(
     expected = to_uint8(Restorer(champion).restore(to_float(pixels)))
     np.testing.assert_array_equal(to_uint8(read_image(tmp_path / "photo.restored.png").pixels), expected)
     assert not np.array_equal(expected, pixels)
+
+
+@pytest.mark.usefixtures("alone")
+def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
+    manifests = []
+    for number in (1, 2):
+        paths, params = Paths(tmp_path / str(number)), tiny_params()
+        params = params.model_copy(update={"synthesize": SynthesizeConfig(num_workers=number)})
+        collect_photographs(params.photos, tmp_path, paths.photos)
+        synthesize("haze", params, paths)
+        files = sorted(paths.shards("haze").rglob("*"))
+        manifests.append([(str(f.relative_to(paths.root)), f.read_bytes()) for f in files if f.is_file()])
+    assert manifests[0] == manifests[1]
+    assert {Path(name).suffix for name, _ in manifests[0]} == {".tar", ".json"}
+
+    # A photograph that was changed is told in one sentence, and the shards that are there stay.
+    photograph = PhotoManifest.load(paths.photos).split("train")[0]
+    (paths.photos / photograph.file).write_bytes(b"no photograph")
+    with pytest.raises(RestorekitError, match="is not the one of the manifest"):
+        synthesize("haze", tiny_params(seed=9), paths)
+    assert ShardManifest.load(paths.shards("haze") / "train").num_samples == 40
 
 
 @pytest.mark.usefixtures("alone")

@@ -1,6 +1,7 @@
 """The parts of training: schedule, averages, curves, state, augmentation, the job's digest."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from torch import nn
 
 from restorekit.config import TrainConfig
+from restorekit.errors import RestorekitError
 from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import begin_epoch
 from restorekit.training.curves import CurveWriter, read_curves
 from restorekit.training.ema import Ema
-from restorekit.training.job import OPERATIONAL, Job, job_digest
+from restorekit.training.job import OPERATIONAL, Job, job_digest, with_weight_files
 from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState, optimizer_tensors, restore_optimizer
 
@@ -122,14 +124,31 @@ def test_a_pair_is_cropped_and_flipped_alike_and_by_name() -> None:
 
 
 def test_the_digest_follows_what_the_weights_depend_on(make_job) -> None:
-    def digest(job: Job, shards: str = "a", sources: str = "s") -> str:
-        return job_digest(job.spec, job.config, job.seed, [shards], sources)
+    def digest(job: Job, shards: str = "a") -> str:
+        return job_digest(job, [shards])
 
     base = digest(make_job())
     assert digest(make_job(state="elsewhere")) == base
-    assert digest(make_job(checkpoint_every=5, loader_workers=2, num_workers=2)) == base
+    assert digest(make_job(checkpoint_every=5, loader_workers=2, num_workers=2, validate_every=3)) == base
     assert {"checkpoint_every", "loader_workers", "num_workers"} < set(OPERATIONAL)
-    assert len({base, digest(make_job(lr=0.5)), digest(make_job(), shards="b"), digest(make_job(), sources="t")}) == 4
+    assert len({base, digest(make_job(lr=0.5)), digest(make_job(width=4)), digest(make_job(), shards="b")}) == 4
+
+
+def test_a_file_of_weights_counts_by_its_bytes_and_is_found_from_the_root(make_job, tmp_path: Path) -> None:
+    def job(root: Path, text: str) -> Job:
+        (root / "weights").mkdir(parents=True)
+        (root / "weights" / "vgg.pth").write_text(text)
+        made = make_job()
+        options = made.spec.options.model_copy(update={"trunk": "vgg19", "trunk_weights": "weights/vgg.pth"})
+        spec = with_weight_files(made.spec.model_copy(update={"options": options}), made.run, root)
+        assert spec.options.trunk_weights == str(root / "weights" / "vgg.pth")
+        return replace(made, spec=spec)
+
+    one, same, other = (job(tmp_path / name, text) for name, text in (("a", "x"), ("b", "x"), ("c", "y")))
+    assert job_digest(one, []) == job_digest(same, []) != job_digest(other, [])
+    (tmp_path / "a" / "weights" / "vgg.pth").unlink()
+    with pytest.raises(RestorekitError, match=r"runs\.dmgn-rain\.options\.trunk_weights: there is no file"):
+        with_weight_files(one.spec, "dmgn-rain", tmp_path)
 
 
 def test_a_job_travels_as_json(make_job) -> None:

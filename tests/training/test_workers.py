@@ -1,9 +1,11 @@
 """Several workers on Ray Train: the gradient of the whole batch, and a killed worker costs no more than a few steps."""
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.errors import RestorekitError
 from restorekit.training.curves import read_curves
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
@@ -70,3 +73,15 @@ def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(make_job, tm
     steps = Counter(step for step, name, _ in read_curves(killed.state / "curves.csv") if name == "loss")
     assert steps == Counter(range(1, 9))
     assert "resumed at step 3 of 8" in (killed.state / "events.log").read_text()
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_what_a_worker_finds_wrong_is_told_in_its_own_words(make_job, tmp_path: Path, num_workers: int) -> None:
+    job = make_job(num_workers=num_workers)
+    copied = tmp_path / "copied"
+    shutil.copytree(job.shards, copied)
+    victim = copied / "train" / "1.tar"
+    victim.write_bytes(victim.read_bytes()[::-1])
+    broken = replace(job, shards=copied)
+    with ray_cluster(2), pytest.raises(RestorekitError, match=r"^shard .*1\.tar is not the one its manifest names"):
+        fit(broken)

@@ -43,7 +43,8 @@ class DMGN(nn.Module):
     made of, see trunks.py; with "none" it is the image alone. `trunk_weights`: a file of the user's; without one vgg19
     is random. `ndm_batch_stats`: see NoiseMap. `init`: "framework" is the released code's, none at all; "he" draws the
     3x3 convolutions for ReLU (He et al. 2015), which short trainings need. `zero_last`: the last 1x1 convolutions of
-    both heads and of the refining trunk start at zero, so that training starts from background = input.
+    what is added to the input (the refining trunk, and for reflection both heads) start at zero, so that training
+    starts from background = input.
     Raises RestorekitError for values that cannot be.
     """
 
@@ -88,7 +89,8 @@ class DMGN(nn.Module):
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     _draw_for_relu(module)
         if zero_last:
-            for last in (self.background_branch.last, self.noise_branch.last, self.refiner.last):
+            heads = [self.background_branch.last, self.noise_branch.last] if reflection else []
+            for last in (*heads, self.refiner.last):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(cast(Tensor, last.bias))
         self.descriptor = Descriptor(
@@ -165,7 +167,8 @@ def _check_options(
 
 
 def _bytes_per_pixel(width: int, has_trunk: bool, use_ndm: bool) -> int:
-    """Peak of `restore`, from the float32 values that live at once; measured growth agrees from 768 x 768 pixels on.
+    """Peak of `restore`, from the float32 values that live at once; measured growth agrees from 1024 x 1024 pixels on;
+    below, the heap's holes can double it, of little.
 
     Six maps of `width` channels live in a branch, and one and a half more where the input's features wait for the NDM.
     In a trunk four maps of 64 channels live beside three of `width`.
