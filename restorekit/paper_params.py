@@ -19,7 +19,8 @@ from restorekit.files import write_beside
 VGG19 = "weights/vgg19.pth"  # torchvision's file, which the user brings
 
 _DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64}}
-_DMGN = {
+_DMGN: dict[str, Any] = {
+    "train": {},  # none of the laptop's own
     "options": {"width": 64, "trunk": "vgg19", "trunk_weights": VGG19, "init": "framework", "zero_last": False},
     "objective": {
         "pixel": "l1",
@@ -69,7 +70,7 @@ def write_paper_params(path: Path) -> None:
 
 def _set(values: Any, changes: dict[str, Any]) -> None:
     for key, change in changes.items():
-        if isinstance(change, dict):
+        if isinstance(change, dict) and change:
             _set(values.setdefault(key, {}), change)
         else:
             values[key] = change
