@@ -3,6 +3,7 @@
 from restorekit.degradations.haze import Haze
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.rain import Rain
+from restorekit.degradations.raindrop import Raindrop
 from restorekit.degradations.reflection import Reflection
 from restorekit.degradations.scene import Degradation, Degraded, Scene
 from restorekit.errors import unknown_name
@@ -13,6 +14,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "reflection": Reflection(),
     "rain": Rain(),
     "haze": Haze(),
+    "raindrop": Raindrop(),
     "inpainting": Holes(),
 }
 
