@@ -57,7 +57,7 @@ class Raindrop:
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
         size = check_scene(scene, params)
         alpha, refracted = _layer(scene.image, params)
-        mask = np.zeros(size, np.float32) if alpha is None else _enlarged(alpha, size)
+        mask = np.zeros(size, np.float32) if alpha is None else _to_frame(alpha, size)
         degraded = np.empty_like(scene.image)
         through = 1 - mask
         for channel in range(3):
@@ -65,7 +65,7 @@ class Raindrop:
             light = behind * behind
             light *= through
             if alpha is not None:
-                light += _enlarged(np.ascontiguousarray(refracted[..., channel]), size)
+                light += _to_frame(np.ascontiguousarray(refracted[..., channel]), size)
             np.sqrt(light, out=degraded[..., channel])  # of an exact square where no drop is: the photograph's own bits
         return Degraded(degraded, scene.image, degraded - scene.image, (mask > COVERED).astype(np.float32), None)
 
@@ -82,7 +82,7 @@ class _Drops(NamedTuple):
 def _layer(image: np.ndarray, params: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray]:
     """alpha (h, w) and alpha R^2 (h, w, 3) on the grid, both out of focus; alpha is None where there is no drop."""
     short = min(image.shape[:2])
-    factor = max(1.0, short / _GRID, params["defocus"] * short / _FINE)
+    factor = max(0.75, short / _GRID, params["defocus"] * short / _FINE)
     grid = (max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor)))
     drops = _scatter(params, image.shape[:2], short / factor)
     where, place, inside = _cover(drops, grid)
@@ -123,7 +123,7 @@ def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
     Where drops overlap, the largest one has the pixel.
     """
-    reach = drops.radius * np.float32(1.5) + 1
+    reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + 1
     first_x, last_x = _span(drops.x, reach, grid[1])
     first_y, last_y = _span(drops.y, reach, grid[0])
     wide = np.maximum(last_x - first_x + 1, 0)
@@ -178,7 +178,8 @@ def _refract(
     # In rows: OpenCV remaps to fewer than 32768 pixels a side.
     rows = (-(-drop.size // _ROW), _ROW)
     table = [np.resize(axis, rows).astype(np.float32) for axis in at]
-    seen = cv2.remap(small, *table, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101).reshape(-1, 3)[: drop.size]
+    seen: np.ndarray = cv2.remap(small, table[0], table[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    seen = seen.reshape(-1, 3)[: drop.size]
     around = float(small.mean(dtype=np.float64)) * 1.4  # of what a drop gathers, half a sphere, more is sky
     seen += np.float32(params["pale"]) * (np.float32(around) - seen)
     edge = np.minimum(inside[:, 2], 1) ** 2
@@ -187,7 +188,7 @@ def _refract(
     return np.minimum(seen, 1, out=seen)
 
 
-def _enlarged(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _to_frame(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if plane.shape == size:
         return plane
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if plane.shape > size else cv2.INTER_LINEAR)
