@@ -1,22 +1,14 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictBool, StrictInt, ValidationError, model_validator
 
+from restorekit.config_real import PhotoFolder, RealConfig, RealTraining
 from restorekit.errors import RestorekitError, unknown_name
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0.0)]
-
-
-class Strict(BaseModel):
-    """A section: unknown keys are refused, numbers must be finite, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from restorekit.strict import Count, Positive, Share, Strict
 
 
 class Split(Strict):
@@ -39,7 +31,7 @@ class PhotosConfig(Strict):
     """Where clean photographs come from."""
 
     packages: bool = True  # the seven natural scenes inside scikit-image and scikit-learn
-    folders: tuple[str, ...] = ()  # the user's own, searched recursively
+    folders: tuple[PhotoFolder, ...] = ()  # the user's own and public sets, searched recursively
     license: str = "the user's own"  # recorded for every photograph found in `folders`
     min_side: Count = 256  # photographs with a shorter side, in pixels, are left out
     split: Split = Split()
@@ -204,7 +196,7 @@ class DmgnRun(Strict):
     dataset: str
     options: DmgnOptions
     objective: DmgnObjective = DmgnObjective()
-    train: dict[str, Any] = {}  # overrides of the shared `train`, checked as a TrainConfig
+    train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
 
 
 class EvaluateConfig(Strict):
@@ -225,6 +217,7 @@ class Params(Strict):
     photos: PhotosConfig
     synthesize: SynthesizeConfig
     datasets: dict[str, AnyDataset]
+    real: RealConfig = RealConfig()
     train: dict[str, Any]
     runs: dict[str, DmgnRun]
     evaluate: EvaluateConfig
@@ -235,17 +228,31 @@ class Params(Strict):
         for key, dataset in self.datasets.items():
             if key.split("-")[0] != dataset.task:
                 raise ValueError(f"datasets.{key}: a data set's name starts with its task, '{dataset.task}'")
+        for key, real in self.real.train.items():
+            if key.split("-")[0] != real.task or key in self.datasets:
+                raise ValueError(f"real.train.{key}: name it '{real.task}-' and something that no other set is called")
         for name, run in self.runs.items():
-            if run.dataset not in self.datasets:
-                raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, self.datasets)}")
+            if run.dataset not in {**self.datasets, **self.real.train}:
+                known = [*self.datasets, *self.real.train]
+                raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, known)}")
             if name.split("--")[0] != f"{run.model}-{run.dataset}":
                 raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
+            task = self.trained_on(run.dataset).task
+            if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
+                raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
         return self
 
     def dataset(self, name: str) -> AnyDataset:
         if name not in self.datasets:
             raise unknown_name("data set", name, self.datasets)
         return self.datasets[name]
+
+    def trained_on(self, name: str) -> AnyDataset | RealTraining:
+        """What a run names as its data set, made here or real."""
+        sets: dict[str, AnyDataset | RealTraining] = {**self.datasets, **self.real.train}
+        if name not in sets:
+            raise unknown_name("data set", name, sets)
+        return sets[name]
 
     def run(self, name: str) -> DmgnRun:
         if name not in self.runs:
@@ -297,7 +304,7 @@ def _training_problems(params: Params, run: str) -> list[str]:
             f"{''.join(f'.{part}' for part in p['loc'])}: {_explain(p, TrainConfig)}"
             for p in error.errors()
         ]
-    tile = params.datasets[params.runs[run].dataset].train.tile
+    tile = params.trained_on(params.runs[run].dataset).train.tile
     if config.crop > tile:
         return [f"runs.{run}: crop {config.crop} is larger than the tiles of '{params.runs[run].dataset}' ({tile})"]
     return []
@@ -334,10 +341,12 @@ def _section(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         if section is Params and part == "datasets":
             section = _DATASETS.get(parts[1]) if len(parts) > 1 else None  # the name, then pydantic's tag: the task
             parts = parts[2:]
-        elif section is Params and part == "runs":
-            section, parts = DmgnRun, parts[1:]
         else:
             field = section.model_fields.get(part)
-            inner = field.annotation if field else None
+            inner: Any = field.annotation if field else None
+            if get_origin(inner) is dict:  # sections by name
+                inner, parts = get_args(inner)[1], parts[1:]
+            elif get_origin(inner) is tuple:  # sections by number
+                inner, parts = get_args(inner)[0], parts[1:]
             section = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
     return section

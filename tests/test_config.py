@@ -58,6 +58,48 @@ WRONG: list[tuple[Change, str]] = [
 ]
 
 
+RAIN = {"task": "rain", "layout": "rain100L-train", "root": "a", "train": {"tiles": 2, "tile": 144, "shards": 2}}
+TEST = {"task": "rain", "layout": "rain100L-test", "root": "a"}
+
+
+def with_real(train: dict[str, Any] | None = None, evaluate: dict[str, Any] | None = None) -> Change:
+    return lambda v: v.update(real={"train": train or {}, "evaluate": evaluate or {}})
+
+
+def with_real_run(values: dict[str, Any]) -> None:
+    values["real"] = {"train": {"rain-100L": RAIN}, "evaluate": {"rain100L": TEST}}
+    values["runs"]["dmgn-rain-100L"] = {**values["runs"]["dmgn-rain"], "dataset": "rain-100L"}
+
+
+WRONG += [
+    (with_real({"100L": RAIN}), r"real\.train\.100L: name it 'rain-'"),
+    (with_real({"rain": RAIN}), r"something that no other set is called"),
+    (with_real({"rain-x": RAIN | {"layout": "rain100Ltrain"}}), r"real\.train\.rain-x.*did you mean 'rain100L-train'"),
+    (with_real({"rain-x": RAIN | {"layout": "gopro-train"}}), r"'gopro-train' is for the task motion_blur, not rain"),
+    (with_real({"rain-x": RAIN | {"layout": "unpaired"}}), r"'unpaired' has no clean images to train on"),
+    (with_real({"rain-x": RAIN | {"rot": "b"}}), r"real\.train\.rain-x\.rot: .*did you mean 'root'"),
+    (with_real({"rain-x": RAIN | {"val": {"share": 1.0}}}), r"real\.train\.rain-x\.val\.share"),
+    (with_real({"rain-x": RAIN | {"task": "inpainting"}}), r"real\.train\.rain-x\.task: .*'inpainting'"),
+    (with_real(None, {"synthetic-test": TEST}), r"that is what the synthetic test images are called"),
+    (with_real(None, {"a/b": TEST}), r"real\.evaluate"),
+    (with_real({"rain-x": RAIN}, {"y": TEST | {"layout": "rain100L-train"}}), r"y is what train\.rain-x is trained on"),
+    (lambda v: (with_real_run(v), v["real"].update(evaluate={})), r"no pairs to judge it by: add some for rain"),
+    (lambda v: v["photos"].update(folders=[{"root": "a", "layout": "celebA"}]), r"photos\.folders\.0.*'celeba'"),
+    (lambda v: v["photos"].update(folders=[{"root": "a", "photographs": 3}]), r"name the layout"),
+    (lambda v: v["photos"].update(folders=[{"rooot": "a"}]), r"photos\.folders\.0\.rooot: .*did you mean 'root'"),
+]
+
+
+def test_a_run_can_be_trained_on_real_pairs() -> None:
+    values = shipped()
+    with_real_run(values)
+    params = check_params(values)
+    assert params.trained_on("rain-100L").train.tile == 144
+    assert list(params.real.to_evaluate("rain")) == ["rain100L"]
+    assert params.real.to_evaluate("haze") == {}
+    assert check_params(params.model_dump(mode="json")) == params
+
+
 @pytest.mark.parametrize("change, message", WRONG)
 def test_what_is_wrong_is_named_by_its_place(change: Change, message: str) -> None:
     values = shipped()

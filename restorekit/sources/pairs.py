@@ -1,7 +1,6 @@
 """Pairs of a degraded and a clean photograph from a user's folder: all of them as the layout says, or an error."""
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.image import read_image, to_uint8
 from restorekit.sources.layouts import LAYOUTS, Layout, get_layout
+from restorekit.sources.listing import list_pictures
 from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
 
 SHOWN = 5  # files named in an error
@@ -66,18 +66,6 @@ def find_pairs(where: str, root: Path, layout: str, expected: int | None = None)
     return tuple(_described(pair, matched.arrangement.halves, sizes, digests) for pair in matched.pairs)
 
 
-def list_pictures(where: str, root: Path) -> list[str]:
-    """All files below `root` but hidden ones, as POSIX paths, in a fixed order."""
-    if not root.is_dir():
-        raise RestorekitError(f"{where}: no folder at {root}")
-    names = []
-    for place, folders, files in os.walk(root, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        below = Path(place).relative_to(root)
-        names += [(below / name).as_posix() for name in sorted(files) if not name.startswith(".")]
-    return names
-
-
 def load_pair(root: Path, pair: RealPair) -> LoadedPair:
     """The images of a pair, once their bytes are those that `find_pairs` saw.
 
@@ -127,8 +115,8 @@ def _check_counts(where: str, root: Path, layout: str, form: Layout, matched: Ma
         )
     if expected is None and form.targets is not None and matched.num_targets != form.targets:
         raise RestorekitError(
-            f"{where}: clean images of the pairs in {here}: {matched.num_targets}, published are {form.targets}: complete "
-            f"the folder, or say so with pairs: {len(matched.pairs)}"
+            f"{where}: clean images of the pairs in {here}: {matched.num_targets}, published are {form.targets}: "
+            f"complete the folder, or say so with pairs: {len(matched.pairs)}"
         )
 
 
@@ -179,7 +167,3 @@ def _cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The middle of an image, as torchvision's CenterCrop has it."""
     top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
     return np.ascontiguousarray(image[top : top + height, left : left + width])
-
-
-def _unreadable(error: OSError) -> None:
-    raise RestorekitError(f"{error.filename} cannot be read: {error.strerror}") from error
