@@ -55,7 +55,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
     sources = sources_digest(spec.model)
     digest = job_digest(spec, config, params.seed, [manifest.digest for manifest in manifests], sources)
-    task = params.dataset(spec.dataset).task
+    task = params.trained_on(spec.dataset).task
     job = Job(name, task, params.seed, spec, config, shards, paths.state(f"{name}-{digest[:16]}"))
     return job, {"job_digest": digest, "shards_digest": manifests[0].digest, "sources_digest": sources}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from restorekit.evaluation.pairs import SYNTHETIC_TEST
 from restorekit.evaluation.slices import ALL, SliceScore
 from restorekit.files import write_beside, write_json
 from restorekit.metrics import METRICS
@@ -49,6 +50,7 @@ class Comparison:
     height: int
     scale: float
     shift: float
+    clean: bool  # whether the clean image is in it
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,18 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
     name = f"pictures/{number:02d}-{index:02d}-{slug(sample.key)}.png"
     (folder / "pictures").mkdir(exist_ok=True)
     shutil.copyfile(sample.file, folder / name)
-    facts = [sample.kind, None if sample.severity is None else f"severity {sample.severity:.2f}"]
+    facts = [
+        None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
+        sample.kind,
+        None if sample.severity is None else f"severity {sample.severity:.2f}",
+    ]
     if HEADLINE[0] in sample.restored:
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
-    total = 3 * sample.width + 2 * sample.gutter
+    total = sample.panels * sample.width + (sample.panels - 1) * sample.gutter
     return Comparison(
         file=name, title=sample.photograph, note=", ".join(fact for fact in facts if fact), width=sample.width,
         height=sample.height, scale=100 * total / sample.width, shift=100 * (sample.width + sample.gutter) / total,
+        clean=sample.panels == 3,
     )  # fmt: skip
 
 
