@@ -2,6 +2,7 @@
 
 from restorekit.degradations.haze import Haze
 from restorekit.degradations.holes import Holes
+from restorekit.degradations.motion_blur import MotionBlur
 from restorekit.degradations.rain import Rain
 from restorekit.degradations.raindrop import Raindrop
 from restorekit.degradations.reflection import Reflection
@@ -15,6 +16,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "rain": Rain(),
     "haze": Haze(),
     "raindrop": Raindrop(),
+    "motion_blur": MotionBlur(),
     "inpainting": Holes(),
 }
 
