@@ -36,12 +36,24 @@ class Recipe:
     photographs: tuple[Photograph, ...]
 
     @property
+    def task(self) -> str:
+        return self.dataset.task
+
+    @property
     def num_frames(self) -> int:
         return len(self.photographs) * self._split.variants
 
     @property
     def num_shards(self) -> int:
         return self._split.shards
+
+    def samples(self, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        """The (key, members) pairs of one shard, ready to be written; the photographs lie in `photos`."""
+        return shard_samples(self, shard, photos)
+
+    def digest_values(self) -> dict[str, Any]:
+        """What a half-finished synthesis must agree in to be taken up again."""
+        return {**asdict(self), "dataset": self.dataset.model_dump(mode="json")}
 
     @property
     def _split(self) -> Any:
@@ -178,10 +190,3 @@ def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) 
         else:
             members[f"{name}.png"] = encode_grey(to_uint8(values[window]))
     return members
-
-
-def recipe_digest_values(recipe: Recipe) -> dict[str, Any]:
-    """What a half-finished synthesis must agree in to be taken up again."""
-    values = asdict(recipe)
-    values["dataset"] = recipe.dataset.model_dump(mode="json")
-    return values
