@@ -1,5 +1,6 @@
 """Degradations of clean photographs: numpy and OpenCV alone, every draw on record, every operator a pure function."""
 
+from restorekit.degradations.composition import Composition
 from restorekit.degradations.haze import Haze
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.motion_blur import MotionBlur
@@ -11,7 +12,7 @@ from restorekit.errors import unknown_name
 
 __all__ = ["DEGRADATIONS", "Degradation", "Degraded", "Scene", "get_degradation"]
 
-DEGRADATIONS: dict[str, Degradation] = {
+_SINGLE: dict[str, Degradation] = {
     "reflection": Reflection(),
     "rain": Rain(),
     "haze": Haze(),
@@ -19,6 +20,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "motion_blur": MotionBlur(),
     "inpainting": Holes(),
 }
+DEGRADATIONS: dict[str, Degradation] = {**_SINGLE, "mixed": Composition(_SINGLE)}
 
 
 def get_degradation(task: str) -> Degradation:

@@ -209,13 +209,13 @@ def _cut_out(image: np.ndarray, light: np.ndarray, region: dict[str, Any]) -> tu
 def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, still: np.ndarray) -> np.ndarray:
     """The grid's result at the photograph's size; where the scene is still, with what the grid cannot hold."""
     size = image.shape[1::-1]
-    degraded = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
+    degraded: np.ndarray = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
     if float(still.max()) < 0.02:
         return degraded
-    kept = cv2.resize(still, size, interpolation=cv2.INTER_LINEAR)
-    coarse = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    kept: np.ndarray = cv2.resize(still, size, interpolation=cv2.INTER_LINEAR)
+    coarse: np.ndarray = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
     for channel in range(3):
-        detail = image[..., channel] - coarse[..., channel]
+        detail: np.ndarray = image[..., channel] - coarse[..., channel]
         detail *= kept
         degraded[..., channel] += detail
     return degraded
