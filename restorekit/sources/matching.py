@@ -92,7 +92,7 @@ def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, .
 
 
 def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int = 3) -> list[str]:
-    """The layouts that pair most of the names, those nearest to their published number first."""
+    """The layouts that pair most of the names, those nearest to their published number first; "plain" says it all."""
     fits = []
     for name, layout in layouts.items():
         matched = match_names(layout, names)
@@ -100,7 +100,8 @@ def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int =
             published = layout.pairs if layout.pairs is not None else 0
             fits.append((-len(matched.pairs), len(matched.problems), abs(published - len(matched.pairs)), name))
     most = min(fits)[:2] if fits else None
-    return [name for *fit, name in sorted(fits) if tuple(fit[:2]) == most][:count]
+    likely = [name for *fit, name in sorted(fits) if tuple(fit[:2]) == most]
+    return ["plain"] if "plain" in likely else likely[:count]
 
 
 def _fits_anything(arrangement: Arrangement) -> bool:
