@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from restorekit.degradations.depth import fit_to_edges
+from restorekit.degradations.light import to_light, to_srgb
 from restorekit.degradations.record import between, new_record, uniform
 from restorekit.degradations.relief import smooth_field
 from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
@@ -23,7 +24,6 @@ KINDS = ("shake", "regions")
 # 33 to 25 ("regions"); six pairs of GoPro have 22 to 31.
 LENGTH = {"shake": (0.004, 0.026), "regions": (0.012, 0.075)}
 ROLL = 0.3  # standard deviation of roll over the exposure: of the shift at half a short side from the centre
-GAMMA = 2.2
 _STEPS = 21  # points of a path, the middle one at rest
 _WORK = 15e6  # pixels of a grid times the length of a shake in them: bounds the time
 _LONGEST = 10.0  # pixels of a region's path on the grid it is followed on
@@ -77,7 +77,7 @@ class MotionBlur:
         size = check_scene(scene, params)
         grid = _grid(size, params)
         image = scene.image if grid == size else cv2.resize(scene.image, grid[::-1], interpolation=cv2.INTER_AREA)
-        light = _power(image, GAMMA)
+        light = to_light(image)
         still = np.ones(grid, np.float32)  # how much of the detail finer than the grid is kept
         for region in params["regions"]:
             light, moved = _move_region(image, light, region)
@@ -87,7 +87,7 @@ class MotionBlur:
             if grid != size:
                 still *= _stillness(path, centre, grid)
             light = _average(light, path, centre, cv2.BORDER_REFLECT_101)
-        blurred = _power(light, 1 / GAMMA)
+        blurred = to_srgb(light)
         degraded = blurred if grid == size else _with_detail(blurred, scene.image, image, still)
         layer = degraded - scene.image
         return Degraded(degraded, scene.image, layer, visible_mask(layer), None)
@@ -198,7 +198,7 @@ def _cut_out(image: np.ndarray, light: np.ndarray, region: dict[str, Any]) -> tu
     far += np.float32(0.18) * smooth_field(rng_for(region["seed"], "outline"), small_size, (0.2, 0.2), 2)
     coarse = np.clip((1 - far) * np.float32(4.0) + np.float32(0.5), 0.0, 1.0)
     alpha = np.clip(fit_to_edges(image, small, coarse) * np.float32(2.0) - np.float32(0.5), 0.0, 1.0)
-    around = cv2.resize(_power(small, GAMMA), small_size[::-1]) if scale < 1 else light
+    around = cv2.resize(to_light(small), small_size[::-1]) if scale < 1 else light
     weight = np.clip(1 - 1.2 * coarse, 0.0, 1.0) + np.float32(1e-4)
     sigma = 0.05 * min(small_size)
     mean = cv2.GaussianBlur(around * weight[..., None], (0, 0), sigma)
@@ -219,10 +219,3 @@ def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, stil
         detail *= kept
         degraded[..., channel] += detail
     return degraded
-
-
-def _power(image: np.ndarray, exponent: float) -> np.ndarray:
-    """image ** exponent for values from 0 up; zeros count as 1e-14 (pow itself is slow at zero)."""
-    logarithm = cv2.log(np.maximum(image, np.float32(1e-14)))
-    logarithm *= np.float32(exponent)
-    return cv2.exp(logarithm, logarithm)

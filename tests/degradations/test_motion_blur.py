@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from restorekit.degradations import Scene
-from restorekit.degradations.motion_blur import GAMMA, MotionBlur
+from restorekit.degradations.light import GAMMA
+from restorekit.degradations.motion_blur import MotionBlur
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]
