@@ -29,7 +29,8 @@ def write_pairs(name: str, params: Params, paths: Paths) -> None:
     config = params.real.train[name]
     root = Path.cwd() / Path(config.root).expanduser()
     pairs = find_pairs(f"real.train.{name}", root, config.layout, config.pairs)
-    recipes = pair_recipes(name, config, params.seed, params.synthesize.encoding, pairs)
+    written = params.synthesize
+    recipes = pair_recipes(name, config, params.seed, written.encoding, pairs, written.quality)
     with ray_cluster(params.synthesize.num_workers):
         manifests = write_dataset(name, recipes, root, pairs_digest(pairs), params.synthesize.num_workers, paths)
     for split, manifest in manifests.items():

@@ -40,8 +40,15 @@ class PhotosConfig(Strict):
 class SynthesizeConfig(Strict):
     """How shards are written, whatever is in them."""
 
-    encoding: Literal["png", "webp"] = "png"  # both lossless
+    encoding: Literal["png", "webp", "jpeg"] = "png"  # the first two are lossless
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
     num_workers: Count = 2
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.quality is not None and self.encoding != "jpeg":
+            raise ValueError(f"quality is for encoding: jpeg; {self.encoding} loses nothing")
+        return self
 
 
 class TrainShards(Strict):
@@ -80,12 +87,12 @@ class DatasetConfig(Strict):
 
 class ReflectionData(DatasetConfig):
     task: Literal["reflection"]
-    kind: Literal["s1", "s2", "mixed"] = "mixed"  # the two published syntheses
+    kind: Literal["s1", "s2", "glass", "mixed"] = "mixed"  # the two published syntheses, and thick glass
 
 
 class RainData(DatasetConfig):
     task: Literal["rain"]
-    kind: Literal["light", "heavy", "mixed"] = "light"
+    kind: Literal["light", "heavy", "dense", "mixed"] = "light"
 
 
 class HazeData(DatasetConfig):
@@ -93,12 +100,35 @@ class HazeData(DatasetConfig):
     kind: Literal["uniform", "varying", "mixed"] = "uniform"
 
 
+class RaindropData(DatasetConfig):
+    task: Literal["raindrop"]
+    kind: Literal["soft", "crisp", "mixed"] = "mixed"
+
+
+class MotionBlurData(DatasetConfig):
+    task: Literal["motion_blur"]
+    kind: Literal["shake", "regions", "mixed"] = "mixed"
+
+
 class InpaintingData(DatasetConfig):
     task: Literal["inpainting"]
     kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
 
 
-AnyDataset = Annotated[ReflectionData | RainData | HazeData | InpaintingData, Field(discriminator="task")]
+class MixedData(DatasetConfig):
+    """Several degradations on every photograph, for a model that is not told which: see degradations/composition.py."""
+
+    task: Literal["mixed"]
+    kind: Literal[
+        "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
+        "haze+rain+raindrop", "mixed",
+    ] = "mixed"  # fmt: skip
+
+
+AnyDataset = Annotated[
+    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData,
+    Field(discriminator="task"),
+]
 
 
 class TrainConfig(Strict):
@@ -328,7 +358,10 @@ _DATASETS: dict[str, type[BaseModel]] = {
     "reflection": ReflectionData,
     "rain": RainData,
     "haze": HazeData,
+    "raindrop": RaindropData,
+    "motion_blur": MotionBlurData,
     "inpainting": InpaintingData,
+    "mixed": MixedData,
 }
 
 

@@ -1,14 +1,16 @@
 """params.yaml: what is shipped is right, and what is wrong is named by its place before anything is touched."""
 
 import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from restorekit.config import Params, check_params, load_params
+from restorekit.config import _DATASETS, Params, check_params, load_params
+from restorekit.degradations import DEGRADATIONS
 from restorekit.errors import RestorekitError
 
 SHIPPED = Path(__file__).parent.parent / "params.yaml"
@@ -22,7 +24,14 @@ def shipped() -> dict[str, Any]:
 def test_the_shipped_parameters_are_right() -> None:
     params = load_params(SHIPPED)
     assert {"dmgn-reflection", "dmgn-rain", "dmgn-haze"} <= set(params.runs)
-    assert {"reflection", "rain", "haze", "inpainting"} <= set(params.datasets)
+    assert {"reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting"} <= set(params.datasets)
+
+
+def test_every_kind_of_every_degradation_can_be_named() -> None:
+    for task, degradation in DEGRADATIONS.items():
+        known = get_args(_DATASETS[task].model_fields["kind"].annotation)
+        assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed"), task
+    assert set(_DATASETS) == set(DEGRADATIONS)
 
 
 def test_a_run_overrides_what_all_runs_share() -> None:
@@ -53,6 +62,8 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["datasets"].update(mist=v["datasets"]["haze"]), r"starts with its task, 'haze'"),
     (lambda v: v["datasets"]["rain"]["train"].update(tile=9000), r"tile 9000 does not fit"),
     (lambda v: v["photos"].update(split={"train": 0.5, "val": 0.1, "test": 0.1}), r"photos\.split: .*is 0\.7"),
+    (lambda v: v["synthesize"].update(quality=90), r"synthesize: quality is for encoding: jpeg; png loses nothing"),
+    (lambda v: v["synthesize"].update(encoding="jpeg", quality=0), r"synthesize\.quality"),
     (lambda v: v["photos"].update(packages="maybe"), r"photos\.packages: .*'maybe'"),
     (lambda v: v.pop("seed"), r"seed: Field required"),
 ]

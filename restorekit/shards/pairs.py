@@ -32,6 +32,7 @@ class PairRecipe:
     seed: int
     encoding: Encoding
     pairs: tuple[RealPair, ...]  # in the order in which they are written
+    quality: int | None = None  # of jpeg
 
     @property
     def task(self) -> str:
@@ -55,7 +56,12 @@ class PairRecipe:
 
 
 def pair_recipes(
-    name: str, config: RealTraining, seed: int, encoding: Encoding, pairs: Sequence[RealPair]
+    name: str,
+    config: RealTraining,
+    seed: int,
+    encoding: Encoding,
+    pairs: Sequence[RealPair],
+    quality: int | None = None,
 ) -> list[PairRecipe]:
     """The recipes of both splits, checked: tiles fit into every pair, and there is a pair at least for every shard."""
     where, tile = f"real.train.{name}", config.train.tile
@@ -71,7 +77,7 @@ def pair_recipes(
         chosen = [pair for pair in pairs if (pair.scene in in_val) == (split == "val")]
         if split == "train":  # variants of one scene lie side by side in their folder, and would share a shard
             chosen = [chosen[i] for i in rng_for(seed, name, "order").permutation(len(chosen))]
-        recipe = PairRecipe(name, config, split, seed, encoding, tuple(chosen))
+        recipe = PairRecipe(name, config, split, seed, encoding, tuple(chosen), quality)
         if len(chosen) < recipe.num_shards:
             raise RestorekitError(f"{where}.{split}: {len(chosen)} pairs for {recipe.num_shards} shards: lower shards")
         recipes.append(recipe)
@@ -106,7 +112,7 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
         }  # fmt: skip
         members = {
             f"{name}.{recipe.encoding}": encode_rgb(
-                np.ascontiguousarray(image[top : top + height, left : left + width]), recipe.encoding
+                np.ascontiguousarray(image[top : top + height, left : left + width]), recipe.encoding, recipe.quality
             )
             for name, image in images.items()
         }

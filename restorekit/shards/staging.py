@@ -38,7 +38,7 @@ def synthesize_dataset(
     name: str, dataset: AnyDataset, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
-    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos) for split in SPLITS]
+    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
     return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths)
 
 

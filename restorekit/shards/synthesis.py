@@ -34,6 +34,7 @@ class Recipe:
     seed: int
     encoding: Encoding
     photographs: tuple[Photograph, ...]
+    quality: int | None = None  # of jpeg
 
     @property
     def task(self) -> str:
@@ -65,7 +66,13 @@ class Recipe:
 
 
 def recipe_for(
-    name: str, dataset: AnyDataset, split: SplitName, seed: int, encoding: Encoding, photos: PhotoManifest
+    name: str,
+    dataset: AnyDataset,
+    split: SplitName,
+    seed: int,
+    encoding: Encoding,
+    photos: PhotoManifest,
+    quality: int | None = None,
 ) -> Recipe:
     """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
     photographs = tuple(photos.split(split))
@@ -73,7 +80,7 @@ def recipe_for(
         raise RestorekitError(
             f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
         )
-    recipe = Recipe(name, dataset, split, seed, encoding, photographs)
+    recipe = Recipe(name, dataset, split, seed, encoding, photographs, quality)
     if recipe.num_frames < recipe.num_shards:
         raise RestorekitError(
             f"datasets.{name}.{split}: {recipe.num_frames} frames ({len(photographs)} photographs x "
@@ -90,7 +97,7 @@ def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[st
         record = frame_record(recipe, photograph, variant)
         degraded = rebuild(record, photos, recipe.photographs)
         for key, window in _windows(recipe, photograph, variant, degraded.clean.shape):
-            yield key, _members(degraded, {**record, "tile": list(window)}, recipe.encoding)
+            yield key, _members(degraded, {**record, "tile": list(window)}, recipe)
 
 
 def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any]:
@@ -167,17 +174,25 @@ def _windows(
 
 
 # What training reads beside the pair: other layers can be rebuilt from the record.
-_MEMBERS = {"reflection": ("layer",), "haze": ("transmission",), "inpainting": ("mask",)}
+_MEMBERS = {
+    "reflection": ("layer",),
+    "haze": ("transmission",),
+    "raindrop": ("mask",),
+    "motion_blur": ("mask",),
+    "inpainting": ("mask",),
+    "mixed": ("mask",),
+}
 
 
-def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) -> dict[str, bytes]:
+def _members(degraded: Degraded, record: Mapping[str, Any], recipe: Recipe) -> dict[str, bytes]:
+    encoding, quality = recipe.encoding, recipe.quality
     top, left, height, width = record["tile"]
     window = np.s_[top : top + height, left : left + width]
     pixels = degraded.degraded[window]
     clipped = float(np.mean((pixels < 0.0) | (pixels > 1.0)))
     members = {
-        f"degraded.{encoding}": encode_rgb(to_uint8(pixels), encoding),
-        f"clean.{encoding}": encode_rgb(to_uint8(degraded.clean[window]), encoding),
+        f"degraded.{encoding}": encode_rgb(to_uint8(pixels), encoding, quality),
+        f"clean.{encoding}": encode_rgb(to_uint8(degraded.clean[window]), encoding, quality),
         "json": json.dumps({**record, "clipped": clipped}, sort_keys=True).encode(),
     }
     layers = {"layer": degraded.noise_layer, "mask": degraded.mask, "transmission": degraded.transmission}
@@ -186,7 +201,7 @@ def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) 
         if values is None:
             raise ValueError(f"the degradation '{record['task']}' gave no {name}")
         if values.ndim == 3:
-            members[f"{name}.{encoding}"] = encode_rgb(to_uint8(values[window]), encoding)
+            members[f"{name}.{encoding}"] = encode_rgb(to_uint8(values[window]), encoding, quality)
         else:
             members[f"{name}.png"] = encode_grey(to_uint8(values[window]))
     return members
