@@ -112,7 +112,14 @@ class MotionBlurData(DatasetConfig):
 
 class InpaintingData(DatasetConfig):
     task: Literal["inpainting"]
-    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
+    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed", "files"] = "mixed"
+    masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
+
+    @model_validator(mode="after")
+    def _has_masks(self) -> Self:
+        if (self.kind == "files") != (self.masks is not None):
+            raise ValueError("masks, a folder, is given with kind: files, and only with it")
+        return self
 
 
 class MixedData(DatasetConfig):

@@ -11,6 +11,7 @@ import yaml
 
 from restorekit.config import _DATASETS, Params, check_params, load_params
 from restorekit.degradations import DEGRADATIONS
+from restorekit.degradations.holes import FILES
 from restorekit.errors import RestorekitError
 
 SHIPPED = Path(__file__).parent.parent / "params.yaml"
@@ -30,7 +31,8 @@ def test_the_shipped_parameters_are_right() -> None:
 def test_every_kind_of_every_degradation_can_be_named() -> None:
     for task, degradation in DEGRADATIONS.items():
         known = get_args(_DATASETS[task].model_fields["kind"].annotation)
-        assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed"), task
+        given = (FILES,) if task == "inpainting" else ()
+        assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed", *given), task
     assert set(_DATASETS) == set(DEGRADATIONS)
 
 
@@ -62,6 +64,8 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["datasets"].update(mist=v["datasets"]["haze"]), r"starts with its task, 'haze'"),
     (lambda v: v["datasets"]["rain"]["train"].update(tile=9000), r"tile 9000 does not fit"),
     (lambda v: v["photos"].update(split={"train": 0.5, "val": 0.1, "test": 0.1}), r"photos\.split: .*is 0\.7"),
+    (lambda v: v["datasets"]["inpainting"].update(kind="files"), r"masks, a folder, is given with kind: files"),
+    (lambda v: v["datasets"]["inpainting"].update(masks="m"), r"masks, a folder, is given with kind: files"),
     (lambda v: v["synthesize"].update(quality=90), r"synthesize: quality is for encoding: jpeg; png loses nothing"),
     (lambda v: v["synthesize"].update(encoding="jpeg", quality=0), r"synthesize\.quality"),
     (lambda v: v["photos"].update(packages="maybe"), r"photos\.packages: .*'maybe'"),

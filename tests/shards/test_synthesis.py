@@ -13,13 +13,14 @@ from pydantic import TypeAdapter
 from restorekit.config import AnyDataset, PhotosConfig
 from restorekit.degradations import DEGRADATIONS
 from restorekit.errors import RestorekitError
-from restorekit.image import to_uint8
+from restorekit.image import encode_grey, to_uint8
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.shards.staging import finish, stage_shard
 from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
 from restorekit.sources.collection import collect_photographs
 from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.masks import load_mask
 
 TASKS = tuple(DEGRADATIONS)
 
@@ -123,6 +124,40 @@ def test_jpeg_at_a_quality_loses_little_and_keeps_masks_whole(photos: Path, tmp_
             np.testing.assert_array_equal(one.mask, other.mask)
         sizes.append(sum(shard.bytes for shard in ShardManifest.load(tmp_path / str(quality) / "val").shards))
     assert sizes[0] < sizes[1]
+
+
+def test_holes_from_a_folder_are_the_users_own(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    (folder / "more").mkdir(parents=True)
+    for number, side in enumerate((30, 60)):
+        grey = np.zeros((side, 50), np.uint8)
+        grey[: side // 3, :25] = 200  # touches the border, and is a sixth of the frame
+        (folder / "more" / f"{number}.png").write_bytes(encode_grey(grey))
+    changes = {"kind": "files", "masks": str(folder), "val": {"variants": 12}}
+    plan = recipe(photos, "inpainting", "val", **changes)
+    samples = made(plan, photos, tmp_path / "out")
+    free = [sample.record["params"]["free_border"] > 0 for sample in samples]
+    assert 0 < sum(free) < len(free)
+    assert {sample.record["mask_file"]["file"] for sample in samples} == {"more/0.png", "more/1.png"}
+    for sample, is_free in zip(samples, free, strict=True):
+        params = sample.record["params"]
+        assert (sample.mask == 255).mean() == pytest.approx(params["share"], abs=1e-6)
+        assert params["bucket"] == ([0.01, 0.1] if params["share"] <= 0.1 else [0.1, 0.2])
+        assert bool(sample.mask[0].any()) != is_free
+        frame = rebuild(sample.record, photos, plan.photographs, folder)
+        np.testing.assert_array_equal(to_uint8(frame.degraded), sample.degraded)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+    assert (
+        recipe(photos, "inpainting", "val", **changes | {"masks": str(moved)}).digest_values() == plan.digest_values()
+    )
+    (folder / "more" / "0.png").write_bytes(encode_grey(np.zeros((30, 50), np.uint8)))
+    load_mask.cache_clear()
+    with pytest.raises(RestorekitError, match="not the one it was"):
+        made(plan, photos, tmp_path / "again")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RestorekitError, match=r"datasets\.inpainting\.masks: no picture in"):
+        recipe(photos, "inpainting", "val", kind="files", masks=str(tmp_path / "empty"))
 
 
 def test_records_are_plain_json(photos: Path, tmp_path: Path) -> None:
