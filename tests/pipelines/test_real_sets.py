@@ -70,7 +70,7 @@ def test_real_sets_stand_beside_the_synthetic_test(
     assert {row["dataset"] for row in board} == {"synthetic-test", "mine"}
     page = (paths.report / "index.html").read_text()
     assert "side by side" in page
-    assert "mine: pairs that others published" in page
+    assert "mine: pairs from your folders, not made here" in page
 
 
 def test_real_pairs_decide_where_a_run_has_no_others(
