@@ -22,9 +22,9 @@ def caveats(results: Sequence[RunResult]) -> list[str]:
     real = list(dict.fromkeys(score.dataset for score in scores if score.dataset != SYNTHETIC_TEST))
     if real:
         said.append(
-            f"{', '.join(real)}: pairs that others published, under licences of their own; look at those before you "
-            "show this page's pictures to anyone. Figures are by the protocols named here, on the sizes that the files "
-            "have; published ones may be by others."
+            f"{', '.join(real)}: pairs from your folders, not made here. Public ones are under licences of their own; "
+            "look at those before you show this page's pictures to anyone. Figures are by the protocols named here, "
+            "on whole images as the files have them; published figures may be by other protocols."
         )
     fewest = min((score.photographs for score in scores if score.slice == "all"), default=FEW)
     if fewest < FEW:

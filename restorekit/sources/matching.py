@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from restorekit.image.photo import FORMATS
 from restorekit.sources.layouts import Arrangement, Layout, PhotoLayout
 
+LOOKED_AT = 200  # files of a folder, where it is only guessed what they are
+
 Groups = tuple[tuple[str, str], ...]
 
 
@@ -92,13 +94,21 @@ def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, .
 
 
 def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int = 3) -> list[str]:
-    """The layouts that pair most of the names, those nearest to their published number first; "plain" says it all."""
+    """The layouts that pair most of the names, those nearest to their published number first; "plain" says it all.
+
+    Of each folder the first few files are looked at.
+    """
+    folders: dict[PurePosixPath, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folders[PurePosixPath(name).parent].append(name)
+    some = [name for files in folders.values() for name in files[:LOOKED_AT]]
     fits = []
     for name, layout in layouts.items():
-        matched = match_names(layout, names)
+        matched = match_names(layout, some)
         if matched.arrangement is not None and not _fits_anything(matched.arrangement):
             published = layout.pairs if layout.pairs is not None else 0
-            fits.append((-len(matched.pairs), len(matched.problems), abs(published - len(matched.pairs)), name))
+            total = len(matched.pairs) if len(some) == len(names) else len(names)
+            fits.append((-len(matched.pairs), len(matched.problems), abs(published - total), name))
     most = min(fits)[:2] if fits else None
     likely = [name for *fit, name in sorted(fits) if tuple(fit[:2]) == most]
     return ["plain"] if "plain" in likely else likely[:count]
