@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test lint test-slow params-paper lock clean
+.PHONY: help setup repro test lint test-slow bench params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,18 @@ lint: setup
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds beside other libraries', one core
+	$(BIN)/python tests/bench/degradations.py data/bench/degradations.json .venv-bench/bin/python
+
+# kornia takes torch from .venv; imagecorruptions needs an older NumPy, which this environment has in front of it.
+.venv-bench/installed: tests/bench/requirements.txt
+	@rm -rf .venv-bench && $(BIN)/python -m venv .venv-bench \
+	  && $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth" \
+	  && .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps \
+	    -r tests/bench/requirements.txt && touch $@ \
+	  || { rm -rf .venv-bench; echo "bench: kornia and imagecorruptions cannot be installed here; going on without"; }
 
 params-paper: setup ## writes the papers' settings into params.yaml; `dvc params diff` shows them
 	$(BIN)/python -m restorekit.paper_params params.yaml

@@ -1,4 +1,4 @@
-"""model + test shards -> data/evaluations/<run>/: the version in the registry, scored on whole images.
+"""model + test shards + real pairs -> data/evaluations/<run>/: the version in the registry, scored on whole images.
 
 python -m pipelines.evaluate --run dmgn-rain
 """
@@ -9,22 +9,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.evaluation.judge import restoring
-from restorekit.evaluation.pairs import PairSet, synthetic_test
+from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
-from restorekit.evaluation.score import ImageScore, Restored, score_pairs, write_table
+from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
+from restorekit.evaluation.score import ImageScore, Restore, score_pairs, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
 from restorekit.files import write_beside, write_json
-from restorekit.image import encode_rgb
+from restorekit.image import encode_rgb, to_uint8
 from restorekit.paths import Paths, working_root
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import tracking_uri
 from restorekit.tracking.versions import RegisteredVersion
+
+Shown = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # degraded, restored, clean
 
 
 def main() -> None:
@@ -37,7 +41,8 @@ def main() -> None:
 
 def evaluate(run: str, params: Params, paths: Paths) -> None:
     """Writes data/evaluations/<run>/ whole, then tells MLflow."""
-    test_sets = [synthetic_test(paths.shards(params.run(run).dataset) / "test")]
+    tests = scored_sets(run, params, paths, Path.cwd())
+    unpaired = picture_sets(run, params, Path.cwd())
     version = find_or_register(paths.model(run), paths.root)
     model, record = load_version(version, paths.root)
     restore = restoring(model, params.evaluate.precision)
@@ -46,13 +51,12 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
         (folder / "samples").mkdir(parents=True)
         rows: list[ImageScore] = []
         samples: list[dict[str, Any]] = []
-        for pairs in test_sets:
-            chosen = choose([pair.facts for pair in pairs.open()], params.evaluate.samples)
-            for restored in score_pairs(pairs, restore):
-                rows.append(restored.score)
-                if restored.pair.facts.key in chosen:
-                    place = chosen.index(restored.pair.facts.key)
-                    samples.append(_write_sample(folder, pairs, place, restored))
+        for pairs in tests:
+            of_set, shown = _score_set(folder, pairs, restore, params.evaluate.samples)
+            rows += of_set
+            samples += shown
+        for pictures in unpaired:
+            samples += _write_pictures(folder, pictures, restore, params.evaluate.samples)
         scores = slice_scores(rows, params.seed, params.evaluate.resamples)
         write_table(folder / "table.csv", rows)
         write_json(folder / "metrics.json", _metrics(scores))
@@ -62,7 +66,8 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
                 "format": 1, "run": run, "model": record["model"], "task": record["task"],
                 "trained_on": record["dataset"], "digest": record["digest"], "steps": record["steps"],
                 "name": version.name, "version": version.version, "precision": params.evaluate.precision,
-                "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in test_sets],
+                "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in tests],
+                "unpaired": [{"dataset": pictures.name, "digest": pictures.digest} for pictures in unpaired],
                 "scores": [score.to_json() for score in scores],
                 "samples": sorted(samples, key=lambda sample: sample["file"]),
             },
@@ -78,16 +83,47 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
             )
 
 
-def _write_sample(folder: Path, pairs: PairSet, place: int, restored: Restored) -> dict[str, Any]:
+def _score_set(
+    folder: Path, pairs: PairSet, restore: Restore, count: int
+) -> tuple[list[ImageScore], list[dict[str, Any]]]:
+    """The rows of a set, and its pictures."""
+    chosen, rows, samples = choose(pairs.facts(), count), [], []
+    for restored in score_pairs(pairs, restore):
+        row, pair = restored.score, restored.pair
+        rows.append(row)
+        if pair.facts.key in chosen:
+            shown = (pair.degraded, restored.image, pair.clean)
+            place = f"{pairs.name}-{chosen.index(pair.facts.key) + 1:02d}"
+            samples.append(_write_sample(folder, place, pairs.name, pair.facts, shown, (row.degraded, row.restored)))
+    return rows, samples
+
+
+def _write_sample(
+    folder: Path,
+    place: str,
+    dataset: str,
+    facts: Facts,
+    shown: Shown,
+    scores: tuple[dict[str, float], dict[str, float]],
+) -> dict[str, Any]:
     """Writes a triptych and returns what the report needs to know of it."""
-    drawn = triptych(restored.pair.degraded, restored.image, restored.pair.clean)
-    file = f"samples/{pairs.name}-{place + 1:02d}.png"
+    drawn = triptych(*shown)
+    file = f"samples/{place}.png"
     (folder / file).write_bytes(encode_rgb(drawn.image, "png"))
-    score = restored.score
     return {
-        "file": file, **asdict(score.facts), "width": drawn.width, "height": drawn.height, "gutter": GUTTER,
-        "degraded": score.degraded, "restored": score.restored,
+        "file": file, "dataset": dataset, **asdict(facts), "width": drawn.width, "height": drawn.height,
+        "gutter": GUTTER, "panels": drawn.panels, "degraded": scores[0], "restored": scores[1],
     }  # fmt: skip
+
+
+def _write_pictures(folder: Path, pictures: PictureSet, restore: Restore, count: int) -> list[dict[str, Any]]:
+    """Writes some photographs that have no clean image, before and after."""
+    chosen, samples = choose(pictures.facts, count), []
+    for facts, degraded in pictures.open(chosen):
+        image = to_uint8(restore(Pair(facts, degraded, clean=degraded)))  # nothing is scored
+        place = f"{pictures.name}-{chosen.index(facts.key) + 1:02d}"
+        samples.append(_write_sample(folder, place, pictures.name, facts, (degraded, image, None), ({}, {})))
+    return samples
 
 
 def _metrics(scores: list[SliceScore]) -> dict[str, Any]:

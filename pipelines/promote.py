@@ -12,7 +12,8 @@ import torch
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.pairs import PairSet, synthetic_test
+from restorekit.evaluation.pairs import PairSet
+from restorekit.evaluation.real import gate_set
 from restorekit.evaluation.score import ImageScore, read_table
 from restorekit.files import read_json, write_json
 from restorekit.paths import Paths, working_root
@@ -45,7 +46,7 @@ def promote(params: Params, paths: Paths) -> None:
 
 def judge_run(run: str, params: Params, paths: Paths) -> DecisionRecord:
     """The decision about the model in data/models/<run>/, by its evaluation."""
-    pairs = synthetic_test(paths.shards(params.run(run).dataset) / "test")
+    pairs = gate_set(run, params, paths, Path.cwd())
     candidate = find_or_register(paths.model(run), paths.root)
     return judge(run, candidate, evaluated(run, candidate, pairs, paths), pairs, params, paths.root)
 

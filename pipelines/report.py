@@ -4,14 +4,20 @@ python -m pipelines.report
 """
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
+from restorekit.evaluation.real import real_pairs
 from restorekit.paths import Paths, working_root
 from restorekit.report.inputs import read_results
 from restorekit.report.page import write_report
+from restorekit.report.sheets import make_sheets
+from restorekit.report.traits import Traits, traits_of
 from restorekit.sources.manifest import PhotoManifest
+
+PAIRS = 24  # of a real set, whose traits are told
 
 
 def main() -> None:
@@ -22,8 +28,23 @@ def main() -> None:
 def report(params: Params, paths: Paths) -> None:
     """Writes data/report/ whole from the outputs of photos, train, evaluate and promote."""
     results = read_results(paths, params.runs)
-    write_report(paths.report, results, PhotoManifest.load(paths.photos).photographs, params.promote.metric)
+    photos = PhotoManifest.load(paths.photos)
+    sheets = make_sheets(paths.photos, photos, params.seed)
+    real = real_traits(params, Path.cwd())
+    write_report(paths.report, results, photos.photographs, params.promote.metric, sheets, real)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
+
+
+def real_traits(params: Params, base: Path) -> list[Traits]:
+    """The traits of the first pairs of every real set whose task has a synthetic data set; roots are from `base` on."""
+    made = {dataset.task for dataset in params.datasets.values()}
+    sets = {name: one for name, one in params.real.evaluate.items() if one.task in made and one.paired}
+    return [
+        traits_of(
+            one.task, name, ((pair.degraded, pair.clean) for pair in islice(real_pairs(name, one, base).open(), 24))
+        )
+        for name, one in sets.items()
+    ]
 
 
 if __name__ == "__main__":

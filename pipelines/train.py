@@ -59,7 +59,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     shards = paths.shards(spec.dataset)
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
     begin_epoch(0, manifests[0].num_samples, config.num_workers, config.loader_workers, config.batch_size)
-    task = params.dataset(spec.dataset).task
+    task = params.trained_on(spec.dataset).task
     job = Job(name, task, params.seed, spec, config, shards, paths.state(name))
     digest = job_digest(job, [manifest.digest for manifest in manifests])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"))

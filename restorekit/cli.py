@@ -66,7 +66,9 @@ def restore(
 @app.command()
 def degrade(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A clean photo.")],
-    task: Annotated[str, typer.Option(help="reflection, rain, haze or inpainting.")],
+    task: Annotated[
+        str, typer.Option(help="reflection, rain, haze, raindrop, motion_blur, inpainting, or mixed: several.")
+    ],
     severity: Annotated[float, typer.Option(min=0.0, max=1.0, help="From 0 to 1.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other rain.")] = 0,
     kind: Annotated[str, typer.Option(help="A kind of the task, e.g. light or heavy rain; mixed: any.")] = "mixed",

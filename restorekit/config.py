@@ -1,24 +1,16 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictBool, StrictInt, ValidationError, model_validator
 
+from restorekit.config_real import PhotoFolder, RealConfig, RealTraining
 from restorekit.errors import RestorekitError, unknown_name
+from restorekit.strict import Count, Name, Positive, Share, Strict
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[StrictInt, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
 CRITIC_MIN_SIZE = 24  # pixels: what the five convolutions of the discriminator need
-Positive = Annotated[float, Field(gt=0.0)]
-
-
-class Strict(BaseModel):
-    """A section: unknown keys are refused, numbers must be finite, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Split(Strict):
@@ -41,7 +33,7 @@ class PhotosConfig(Strict):
     """Where clean photographs come from."""
 
     packages: bool = True  # the seven natural scenes inside scikit-image and scikit-learn
-    folders: tuple[str, ...] = ()  # the user's own, searched recursively
+    folders: tuple[PhotoFolder, ...] = ()  # the user's own and public sets, searched recursively
     license: str = "the user's own"  # recorded for every photograph found in `folders`
     min_side: Count = 256  # photographs with a shorter side, in pixels, are left out
     split: Split = Split()
@@ -50,8 +42,15 @@ class PhotosConfig(Strict):
 class SynthesizeConfig(Strict):
     """How shards are written, whatever is in them."""
 
-    encoding: Literal["png", "webp"] = "png"  # both lossless
+    encoding: Literal["png", "webp", "jpeg"] = "png"  # the first two are lossless
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
     num_workers: Count = 2
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.quality is not None and self.encoding != "jpeg":
+            raise ValueError(f"quality is for encoding: jpeg; {self.encoding} loses nothing")
+        return self
 
 
 class TrainShards(Strict):
@@ -90,12 +89,12 @@ class DatasetConfig(Strict):
 
 class ReflectionData(DatasetConfig):
     task: Literal["reflection"]
-    kind: Literal["s1", "s2", "mixed"] = "mixed"  # the two published syntheses
+    kind: Literal["s1", "s2", "glass", "mixed"] = "mixed"  # the two published syntheses, and thick glass
 
 
 class RainData(DatasetConfig):
     task: Literal["rain"]
-    kind: Literal["light", "heavy", "mixed"] = "light"
+    kind: Literal["light", "heavy", "dense", "mixed"] = "light"
 
 
 class HazeData(DatasetConfig):
@@ -103,12 +102,42 @@ class HazeData(DatasetConfig):
     kind: Literal["uniform", "varying", "mixed"] = "uniform"
 
 
+class RaindropData(DatasetConfig):
+    task: Literal["raindrop"]
+    kind: Literal["soft", "crisp", "mixed"] = "mixed"
+
+
+class MotionBlurData(DatasetConfig):
+    task: Literal["motion_blur"]
+    kind: Literal["shake", "regions", "mixed"] = "mixed"
+
+
 class InpaintingData(DatasetConfig):
     task: Literal["inpainting"]
-    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
+    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed", "files"] = "mixed"
+    masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
+
+    @model_validator(mode="after")
+    def _has_masks(self) -> Self:
+        if (self.kind == "files") != (self.masks is not None):
+            raise ValueError("masks, a folder, is given with kind: files, and only with it")
+        return self
 
 
-AnyDataset = Annotated[ReflectionData | RainData | HazeData | InpaintingData, Field(discriminator="task")]
+class MixedData(DatasetConfig):
+    """Several degradations on every photograph, for a model that is not told which: see degradations/composition.py."""
+
+    task: Literal["mixed"]
+    kind: Literal[
+        "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
+        "haze+rain+raindrop", "mixed",
+    ] = "mixed"  # fmt: skip
+
+
+AnyDataset = Annotated[
+    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData,
+    Field(discriminator="task"),
+]
 
 
 class TrainConfig(Strict):
@@ -207,7 +236,7 @@ class DmgnRun(Strict):
     dataset: str
     options: DmgnOptions
     objective: DmgnObjective = DmgnObjective()
-    train: dict[str, Any] = {}  # overrides of the shared `train`, checked as a TrainConfig
+    train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
 
 
 class EvaluateConfig(Strict):
@@ -228,6 +257,7 @@ class Params(Strict):
     photos: PhotosConfig
     synthesize: SynthesizeConfig
     datasets: dict[Name, AnyDataset]
+    real: RealConfig = RealConfig()
     train: dict[str, Any]
     runs: dict[Name, DmgnRun]
     evaluate: EvaluateConfig
@@ -238,17 +268,31 @@ class Params(Strict):
         for key, dataset in self.datasets.items():
             if key.split("-")[0] != dataset.task:
                 raise ValueError(f"datasets.{key}: a data set's name starts with its task, '{dataset.task}'")
+        for key, real in self.real.train.items():
+            if key.split("-")[0] != real.task or key in self.datasets:
+                raise ValueError(f"real.train.{key}: name it '{real.task}-' and something that no other set is called")
         for name, run in self.runs.items():
-            if run.dataset not in self.datasets:
-                raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, self.datasets)}")
+            if run.dataset not in {**self.datasets, **self.real.train}:
+                known = [*self.datasets, *self.real.train]
+                raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, known)}")
             if name.split("--")[0] != f"{run.model}-{run.dataset}":
                 raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
+            task = self.trained_on(run.dataset).task
+            if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
+                raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
         return self
 
     def dataset(self, name: str) -> AnyDataset:
         if name not in self.datasets:
             raise unknown_name("data set", name, self.datasets)
         return self.datasets[name]
+
+    def trained_on(self, name: str) -> AnyDataset | RealTraining:
+        """What a run names as its data set, made here or real."""
+        sets: dict[str, AnyDataset | RealTraining] = {**self.datasets, **self.real.train}
+        if name not in sets:
+            raise unknown_name("data set", name, sets)
+        return sets[name]
 
     def run(self, name: str) -> DmgnRun:
         if name not in self.runs:
@@ -301,7 +345,7 @@ def _training_problems(params: Params, run: str) -> list[str]:
             for p in error.errors()
         ]
     spec = params.runs[run]
-    data = params.datasets[spec.dataset]
+    data = params.trained_on(spec.dataset)
     problems = {
         f"crop {config.crop} is larger than the tiles of '{spec.dataset}' ({data.train.tile})": (
             config.crop > data.train.tile
@@ -340,7 +384,10 @@ _DATASETS: dict[str, type[BaseModel]] = {
     "reflection": ReflectionData,
     "rain": RainData,
     "haze": HazeData,
+    "raindrop": RaindropData,
+    "motion_blur": MotionBlurData,
     "inpainting": InpaintingData,
+    "mixed": MixedData,
 }
 
 
@@ -353,10 +400,12 @@ def _section(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         if section is Params and part == "datasets":
             section = _DATASETS.get(parts[1]) if len(parts) > 1 else None  # the name, then pydantic's tag: the task
             parts = parts[2:]
-        elif section is Params and part == "runs":
-            section, parts = DmgnRun, parts[1:]
         else:
             field = section.model_fields.get(part)
-            inner = field.annotation if field else None
+            inner: Any = field.annotation if field else None
+            if get_origin(inner) is dict:  # sections by name
+                inner, parts = get_args(inner)[1], parts[1:]
+            elif get_origin(inner) is tuple:  # sections by number
+                inner, parts = get_args(inner)[0], parts[1:]
             section = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
     return section

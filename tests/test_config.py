@@ -1,14 +1,17 @@
 """params.yaml: what is shipped is right, and what is wrong is named by its place before anything is touched."""
 
 import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from restorekit.config import Params, check_params, load_params
+from restorekit.config import _DATASETS, Params, check_params, load_params
+from restorekit.degradations import DEGRADATIONS
+from restorekit.degradations.holes import FILES
 from restorekit.errors import RestorekitError
 
 SHIPPED = Path(__file__).parent.parent / "params.yaml"
@@ -22,7 +25,15 @@ def shipped() -> dict[str, Any]:
 def test_the_shipped_parameters_are_right() -> None:
     params = load_params(SHIPPED)
     assert {"dmgn-reflection", "dmgn-rain", "dmgn-haze"} <= set(params.runs)
-    assert {"reflection", "rain", "haze", "inpainting"} <= set(params.datasets)
+    assert {"reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting"} <= set(params.datasets)
+
+
+def test_every_kind_of_every_degradation_can_be_named() -> None:
+    for task, degradation in DEGRADATIONS.items():
+        known = get_args(_DATASETS[task].model_fields["kind"].annotation)
+        given = (FILES,) if task == "inpainting" else ()
+        assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed", *given), task
+    assert set(_DATASETS) == set(DEGRADATIONS)
 
 
 def test_a_run_overrides_what_all_runs_share() -> None:
@@ -53,6 +64,10 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["datasets"].update(mist=v["datasets"]["haze"]), r"starts with its task, 'haze'"),
     (lambda v: v["datasets"]["rain"]["train"].update(tile=9000), r"tile 9000 does not fit"),
     (lambda v: v["photos"].update(split={"train": 0.5, "val": 0.1, "test": 0.1}), r"photos\.split: .*is 0\.7"),
+    (lambda v: v["datasets"]["inpainting"].update(kind="files"), r"masks, a folder, is given with kind: files"),
+    (lambda v: v["datasets"]["inpainting"].update(masks="m"), r"masks, a folder, is given with kind: files"),
+    (lambda v: v["synthesize"].update(quality=90), r"synthesize: quality is for encoding: jpeg; png loses nothing"),
+    (lambda v: v["synthesize"].update(encoding="jpeg", quality=0), r"synthesize\.quality"),
     (lambda v: v["photos"].update(packages="maybe"), r"photos\.packages: .*'maybe'"),
     (lambda v: v.pop("seed"), r"seed: Field required"),
     (lambda v: v["train"].update(steps=True), r"train\.steps: .*found True"),
@@ -67,6 +82,48 @@ WRONG: list[tuple[Change, str]] = [
     ),
     (lambda v: v["runs"].update({"dmgn-rain--../../x": v["runs"]["dmgn-rain"]}), r"runs\.dmgn-rain--"),
 ]
+
+
+RAIN = {"task": "rain", "layout": "rain100L-train", "root": "a", "train": {"tiles": 2, "tile": 144, "shards": 2}}
+TEST = {"task": "rain", "layout": "rain100L-test", "root": "a"}
+
+
+def with_real(train: dict[str, Any] | None = None, evaluate: dict[str, Any] | None = None) -> Change:
+    return lambda v: v.update(real={"train": train or {}, "evaluate": evaluate or {}})
+
+
+def with_real_run(values: dict[str, Any]) -> None:
+    values["real"] = {"train": {"rain-100L": RAIN}, "evaluate": {"rain100L": TEST}}
+    values["runs"]["dmgn-rain-100L"] = {**values["runs"]["dmgn-rain"], "dataset": "rain-100L"}
+
+
+WRONG += [
+    (with_real({"100L": RAIN}), r"real\.train\.100L: name it 'rain-'"),
+    (with_real({"rain": RAIN}), r"something that no other set is called"),
+    (with_real({"rain-x": RAIN | {"layout": "rain100Ltrain"}}), r"real\.train\.rain-x.*did you mean 'rain100L-train'"),
+    (with_real({"rain-x": RAIN | {"layout": "gopro-train"}}), r"'gopro-train' is for the task motion_blur, not rain"),
+    (with_real({"rain-x": RAIN | {"layout": "unpaired"}}), r"'unpaired' has no clean images to train on"),
+    (with_real({"rain-x": RAIN | {"rot": "b"}}), r"real\.train\.rain-x\.rot: .*did you mean 'root'"),
+    (with_real({"rain-x": RAIN | {"val": {"share": 1.0}}}), r"real\.train\.rain-x\.val\.share"),
+    (with_real({"rain-x": RAIN | {"task": "inpainting"}}), r"real\.train\.rain-x\.task: .*'inpainting'"),
+    (with_real(None, {"synthetic-test": TEST}), r"that is what the synthetic test images are called"),
+    (with_real(None, {"a/b": TEST}), r"real\.evaluate"),
+    (with_real({"rain-x": RAIN}, {"y": TEST | {"layout": "rain100L-train"}}), r"y is what train\.rain-x is trained on"),
+    (lambda v: (with_real_run(v), v["real"].update(evaluate={})), r"no pairs to judge it by: add some for rain"),
+    (lambda v: v["photos"].update(folders=[{"root": "a", "layout": "celebA"}]), r"photos\.folders\.0.*'celeba'"),
+    (lambda v: v["photos"].update(folders=[{"root": "a", "photographs": 3}]), r"name the layout"),
+    (lambda v: v["photos"].update(folders=[{"rooot": "a"}]), r"photos\.folders\.0\.rooot: .*did you mean 'root'"),
+]
+
+
+def test_a_run_can_be_trained_on_real_pairs() -> None:
+    values = shipped()
+    with_real_run(values)
+    params = check_params(values)
+    assert params.trained_on("rain-100L").train.tile == 144
+    assert list(params.real.to_evaluate("rain")) == ["rain100L"]
+    assert params.real.to_evaluate("haze") == {}
+    assert check_params(params.model_dump(mode="json")) == params
 
 
 @pytest.mark.parametrize("change, message", WRONG)

@@ -68,7 +68,7 @@ def _prior(image: np.ndarray, params: dict[str, Any]) -> np.ndarray:
     depth = ground.astype(np.float32) * np.exp(np.float32(params["relief"]) * relief)
     sky = _sky(small)
     depth += sky * (np.float32(params["sky"]) - depth)
-    return np.maximum(_guided(image, small, depth), np.float32(0.05))
+    return np.maximum(fit_to_edges(image, small, depth), np.float32(0.05))
 
 
 def _sky(small: np.ndarray) -> np.ndarray:
@@ -80,14 +80,17 @@ def _sky(small: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate(cv2.blur(likeness, (3, 3)), axis=0)
 
 
-def _guided(image: np.ndarray, small: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The fast guided filter (He and Sun, 2015): depth as a local linear function of the photograph's brightness."""
+def fit_to_edges(image: np.ndarray, small: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Enlarges `values`, float32 (h, w), to (H, W) of `image` so that they follow its edges; `small` is it at (h, w).
+
+    The fast guided filter (He and Sun, 2015): values as a local linear function of the photograph's brightness.
+    """
     guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     side = (2 * max(1, min(guide.shape) // 12) + 1,) * 2
-    mean_guide, mean_depth = cv2.blur(guide, side), cv2.blur(depth, side)
-    slope = cv2.blur(guide * depth, side) - mean_guide * mean_depth
+    mean_guide, mean_values = cv2.blur(guide, side), cv2.blur(values, side)
+    slope = cv2.blur(guide * values, side) - mean_guide * mean_values
     slope /= cv2.blur(guide * guide, side) - mean_guide * mean_guide + np.float32(0.01)
-    offset = cv2.blur(mean_depth - slope * mean_guide, side)
+    offset = cv2.blur(mean_values - slope * mean_guide, side)
     slope = cv2.blur(slope, side)
     size = image.shape[1::-1]
     slope, offset = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in (slope, offset))

@@ -13,10 +13,12 @@ import numpy as np
 from restorekit.degradations.record import between, new_record, uniform
 from restorekit.degradations.relief import smooth_field
 from restorekit.degradations.scene import Degraded, Scene, check_scene
+from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
 KINDS = ("strokes", "blobs", "boxes", "borders")
 BUCKETS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
+FILES = "files"  # the kind of holes that are given with the scene, which `sample_given` makes records for
 FILL = 0.5  # sRGB, what a hole is filled with
 _NEVER = 2**31 - 1  # the place of a pixel that never becomes a hole
 _LEVELS = 2**16  # places that a continuous field is cut into
@@ -65,9 +67,27 @@ class Holes:
             "cell": uniform(rng, (0.2, 0.5)),  # size of blobs, of the short side
         }
 
+    def sample_given(self, rng: np.random.Generator, holes: np.ndarray) -> dict[str, Any]:
+        """A record for a mask of the user's, bool (H, W); its share is what it is, its border is freed half the time.
+
+        `severity` is where the share lies in the buckets, and `bucket` is None for a share in none of them.
+        """
+        params = new_record(rng, self.name, KINDS, (holes.shape[0], holes.shape[1]), 0.0, "mixed")
+        params |= {"kind": FILES, "free_border": 0.08 if rng.random() < 0.5 else 0.0}
+        share = float(_given(holes, params).mean())
+        inside = [number for number, (low, high) in enumerate(BUCKETS) if low <= share <= high]
+        shares = [BUCKETS[0][0], *(high for _, high in BUCKETS)]
+        severity = float(np.interp(share, shares, np.linspace(0.0, 1.0, len(shares))))
+        return {**params, "severity": severity, "share": share, "bucket": list(BUCKETS[inside[0]]) if inside else None}
+
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
         size = check_scene(scene, params)
-        hole = hole_mask(size, params)
+        if params["kind"] != FILES:
+            hole = hole_mask(size, params)
+        elif scene.holes is None or scene.holes.shape != size:
+            raise RestorekitError(f"the record was drawn for a mask from a file: give `holes`, {size[0]} x {size[1]}")
+        else:
+            hole = _given(scene.holes, params)
         degraded = scene.image.copy()
         degraded[hole] = FILL
         return Degraded(degraded, scene.image, None, hole.astype(np.float32), None)
@@ -83,6 +103,15 @@ def hole_mask(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
     low, high = params["bucket"]
     missed = np.abs(shares - params["share"]) + ((shares < low) | (shares > high))
     return order <= missed.argmin()
+
+
+def _given(holes: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """The user's mask, bool (H, W), without what lies on the free border."""
+    margin = int(params["free_border"] * min(holes.shape))
+    inside = np.s_[margin : holes.shape[0] - margin, margin : holes.shape[1] - margin]
+    hole = np.zeros(holes.shape, bool)
+    hole[inside] = holes[inside]
+    return hole
 
 
 def _shares(order: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The two published reflection syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, at any frame size.
+"""Reflections: the two published syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, and thick glass.
 
 S1 follows CEILNet and ERRNet, S2 follows Zhang et al. (CVPR 2018), both as DMGN modified them. The functions `s1` and
 `s2` are the published forms. `Reflection` places the reflected photograph, scales the published lengths (given for
@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from scipy.special import ndtr
 
+from restorekit.degradations.glass import draw_glass, glass_light
+from restorekit.degradations.light import to_light, to_srgb
 from restorekit.degradations.record import new_record, uniform
 from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
 from restorekit.errors import RestorekitError
 
-KINDS = ("s1", "s2")
-GAMMA = 2.2
+KINDS = ("s1", "s2", "glass")
 FRAME = 256  # pixels of the published crops, for which blur and vignette are given
 VIGNETTE = 549  # pixels that the published vignette can cover
 _REDUCED = 512  # frames of twice this short side or more get a blurred reflection by way of a smaller one
@@ -70,11 +71,11 @@ def s2(
     for start, side in zip(window, (height, width), strict=True):
         if not 0 <= start <= VIGNETTE - side:
             raise RestorekitError(f"the vignette's window starts between 0 and {VIGNETTE - side}, found {start}")
-    light = _power(background, GAMMA)
+    light = to_light(background)
     reflection = _s2_light(light, reflected, 2 * int(np.ceil(2 * sigma)) + 1, sigma, attenuation)
     reflection *= vignette((height, width), (float(window[0]), float(window[1])), 1.0)[..., None]
-    mixture = _power(reflection + np.float32(alpha) * light, 1 / GAMMA)
-    return Synthesis(background, _power(reflection, 1 / GAMMA), np.clip(mixture, 0.0, 1.0) if clip else mixture)
+    mixture = to_srgb(reflection + np.float32(alpha) * light)
+    return Synthesis(background, to_srgb(reflection), np.clip(mixture, 0.0, 1.0) if clip else mixture)
 
 
 def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> np.ndarray:
@@ -91,7 +92,7 @@ def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> 
 
 
 class Reflection:
-    """kind "s1" or "s2": the published syntheses; severity dims the finished reflection to `STRENGTH`.
+    """kind "s1", "s2": the published syntheses, "glass": see glass.py; severity dims the reflection to `STRENGTH`.
 
     The background's own crop, flip and resize belong to the loader; of the published pair geometry the record keeps
     what concerns the reflected photograph.
@@ -112,21 +113,20 @@ class Reflection:
         }
         place = {"short_side": 2 * int(rng.integers(160, 241)), "offset": [float(rng.random()), float(rng.random())]}
         much = uniform(rng, (0.85, 1.15))
+        own: dict[str, dict[str, Any]] = {"s1": s1_branch, "s2": s2_draws, "glass": draw_glass(rng)}
         return {
             **params,
             "place": place,
             "strength": float(much * STRENGTH[0] * (STRENGTH[1] / STRENGTH[0]) ** severity),
-            **(s2_draws if params["kind"] == "s2" else s1_branch),
+            **own[params["kind"]],
         }
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
         size = check_scene(scene, params)
         if scene.other is None:
             raise RestorekitError("a reflection needs a second photograph, the scene that is reflected: give `other`")
-        if params["kind"] == "s1":
-            reflection, mixture = _apply_s1(scene.image, scene.other, size, params)
-        else:
-            reflection, mixture = _apply_s2(scene.image, scene.other, size, params)
+        operator = {"s1": _apply_s1, "s2": _apply_s2, "glass": _apply_glass}[params["kind"]]
+        reflection, mixture = operator(scene.image, scene.other, size, params)
         return Degraded(mixture, scene.image, reflection, visible_mask(mixture - scene.image), None)
 
 
@@ -151,7 +151,7 @@ def _apply_s2(
     image: np.ndarray, other: np.ndarray, size: tuple[int, int], params: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     small, scale = _reduced(size)
-    light = _power(image, GAMMA)
+    light = to_light(image)
     sigma = params["sigma"] * scale
     reflected = place_reflected(other, small, params["place"])
     kernel = 2 * int(np.ceil(2 * sigma)) + 1
@@ -162,11 +162,22 @@ def _apply_s2(
     start = [share * (VIGNETTE - side * step) for share, side in zip(params["window"], small, strict=True)]
     reflection *= vignette(small, (start[0], start[1]), step)[..., None]
     reflection *= np.float32(_s2_gain(small_light, reflection, params["alpha"], params["strength"]))
-    shown = _resized(_power(reflection, 1 / GAMMA), size)
-    mixture = _power(cv2.addWeighted(light, params["alpha"], _resized(reflection, size), 1.0, 0.0), 1 / GAMMA)
+    shown = _resized(to_srgb(reflection), size)
+    mixture = to_srgb(cv2.addWeighted(light, params["alpha"], _resized(reflection, size), 1.0, 0.0))
     if params["clip"]:
         np.clip(mixture, 0.0, 1.0, out=mixture)
     return shown, mixture
+
+
+def _apply_glass(
+    image: np.ndarray, other: np.ndarray, size: tuple[int, int], params: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    small, _ = _reduced(size)
+    light = to_light(image)
+    reflection = glass_light(to_light(place_reflected(other, small, params["place"])), params)
+    reflection *= np.float32(_s2_gain(_resized(light, small), reflection, params["alpha"], params["strength"]))
+    shown = _resized(to_srgb(reflection), size)
+    return shown, to_srgb(cv2.addWeighted(light, params["alpha"], _resized(reflection, size), 1.0, 0.0))
 
 
 def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
@@ -214,7 +225,7 @@ def _s2_light(
     background: np.ndarray, reflected: np.ndarray, kernel: int, sigma: float, attenuation: float
 ) -> np.ndarray:
     """S2's reflection in linear light before the vignette; `background` in linear light, `reflected` in sRGB."""
-    reflection = cv2.GaussianBlur(_power(reflected, GAMMA), (kernel, kernel), sigma, borderType=cv2.BORDER_REFLECT_101)
+    reflection = cv2.GaussianBlur(to_light(reflected), (kernel, kernel), sigma, borderType=cv2.BORDER_REFLECT_101)
     for channel in range(3):
         mixture = background[..., channel] + reflection[..., channel]
         over = mixture[mixture > 1]
@@ -237,11 +248,11 @@ def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, stren
     """
     step = max(1, min(background.shape[:2]) // 48)
     under, over = (np.ascontiguousarray(part[::step, ::step]) for part in (background, reflection))
-    photograph = _power(under, 1 / GAMMA)
+    photograph = to_srgb(under)
     if not over.any():
         return 1.0
     changes = [
-        float(cv2.norm(_power(cv2.addWeighted(under, alpha, over, gain, 0.0), 1 / GAMMA), photograph)) / under.size**0.5
+        float(cv2.norm(to_srgb(cv2.addWeighted(under, alpha, over, gain, 0.0)), photograph)) / under.size**0.5
         for gain in _GAINS
     ]
     above = len(changes) - 1
@@ -266,10 +277,3 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     shrinks = size[0] < image.shape[0]
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _power(image: np.ndarray, exponent: float) -> np.ndarray:
-    """image ** exponent; zeros count as 1e-14, for which the result is below 1e-6 (pow itself is slow at zero)."""
-    logarithm = cv2.log(np.maximum(image, np.float32(1e-14)))
-    logarithm *= np.float32(exponent)
-    return cv2.exp(logarithm, logarithm)

@@ -18,11 +18,13 @@ class Scene:
     image: float32 (H, W, 3), sRGB in [0, 1], the clean photograph.
     disparity: float32 (H, W), larger = nearer, any positive scale, NaN or 0 where unknown.
     other: float32 (H', W', 3), sRGB in [0, 1], the photograph that is reflected; only reflection needs it.
+    holes: bool (H, W), a mask of the user's; only holes of the kind "files" need it.
     """
 
     image: np.ndarray
     disparity: np.ndarray | None = None
     other: np.ndarray | None = None
+    holes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ class PairSet:
     name: str
     digest: str
     open: Callable[[], Iterator[Pair]]
+    known: tuple[Facts, ...] | None = None  # of all pairs in order, where they are known without opening any
+
+    def facts(self) -> list[Facts]:
+        """What is known of every pair."""
+        return list(self.known) if self.known is not None else [pair.facts for pair in self.open()]
 
 
 def synthetic_test(shards: Path) -> PairSet:

@@ -1,4 +1,4 @@
-"""Triptychs degraded | restored | clean, of images that are chosen before anything is restored."""
+"""Triptychs degraded | restored | clean (or the first two), of images that are chosen before anything is restored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ LONGEST = 1280  # pixels of a panel's longer side; larger images are scaled down
 
 @dataclass(frozen=True)
 class Triptych:
-    """uint8 (height, 3 * width + 2 * GUTTER, 3): three panels of `width` x `height` pixels."""
+    """uint8 (height, panels * width + (panels - 1) * GUTTER, 3): panels of `width` x `height` pixels."""
 
     image: np.ndarray
     width: int
     height: int
+    panels: int
 
 
 def choose(facts: Sequence[Facts], count: int) -> list[str]:
@@ -44,12 +45,13 @@ def choose(facts: Sequence[Facts], count: int) -> list[str]:
     return chosen
 
 
-def triptych(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray) -> Triptych:
-    """Three uint8 (H, W, 3) images of one size side by side, with a white gutter and no labels."""
-    panels = [_fitted(image) for image in (degraded, restored, clean)]
+def triptych(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray | None) -> Triptych:
+    """Uint8 (H, W, 3) images of one size side by side, with a white gutter and no labels; two where none is clean."""
+    panels = [_fitted(image) for image in (degraded, restored, clean) if image is not None]
     height, width = panels[0].shape[:2]
     gutter = np.full((height, GUTTER, 3), GUTTER_LEVEL, np.uint8)
-    return Triptych(np.concatenate([panels[0], gutter, panels[1], gutter, panels[2]], axis=1), width, height)
+    parts = [part for panel in panels for part in (gutter, panel)][1:]
+    return Triptych(np.concatenate(parts, axis=1), width, height, len(panels))
 
 
 def _fitted(image: np.ndarray) -> np.ndarray:

@@ -18,19 +18,22 @@ _OPTIONS: dict[Encoding, list[int]] = {
         *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
     ],
     "webp": [cv2.IMWRITE_WEBP_QUALITY, 101],
-    "jpeg": [
-        *(cv2.IMWRITE_JPEG_QUALITY, 95),
-        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-    ],
+    "jpeg": [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
 }
+_QUALITY = 95  # of jpeg, where none is given
 _SUFFIXES: dict[Encoding, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
 
-def encode_rgb(image: np.ndarray, encoding: Encoding) -> bytes:
-    """Encodes uint8 (H, W, 3): lossless "png" or "webp", or "jpeg" at quality 95 without chroma subsampling."""
+def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
+    """Encodes uint8 (H, W, 3): lossless "png" or "webp", or "jpeg" at a quality (1 to 100) without chroma subsampling.
+
+    Without a quality jpeg has 95; the other two take none.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise TypeError(f"uint8 (H, W, 3) is expected, not {image.dtype} {image.shape}")
-    return _encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), encoding)
+    if quality is not None and encoding != "jpeg":
+        raise ValueError(f"{encoding} has no quality: it loses nothing")
+    return _encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), encoding, quality)
 
 
 def decode_rgb(data: bytes) -> np.ndarray:
@@ -50,8 +53,9 @@ def decode_grey(data: bytes) -> np.ndarray:
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
 
-def _encode(image: np.ndarray, encoding: Encoding) -> bytes:
-    done, buffer = cv2.imencode(_SUFFIXES[encoding], image, _OPTIONS[encoding])
+def _encode(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY if quality is None else quality] if encoding == "jpeg" else []
+    done, buffer = cv2.imencode(_SUFFIXES[encoding], image, _OPTIONS[encoding] + options)
     if not done:
         raise RestorekitError(f"an image of {image.shape[1]} x {image.shape[0]} pixels cannot be encoded as {encoding}")
     return buffer.tobytes()

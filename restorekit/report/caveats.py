@@ -19,6 +19,13 @@ def caveats(results: Sequence[RunResult]) -> list[str]:
             "photographs, and nothing here measures that. Do not hold these figures against published ones on other "
             "test sets."
         )
+    real = list(dict.fromkeys(score.dataset for score in scores if score.dataset != SYNTHETIC_TEST))
+    if real:
+        said.append(
+            f"{', '.join(real)}: pairs from your folders, not made here. Public ones are under licences of their own; "
+            "look at those before you show this page's pictures to anyone. Figures are by the protocols named here, "
+            "on whole images as the files have them; published figures may be by other protocols."
+        )
     fewest = min((score.photographs for score in scores if score.slice == "all"), default=FEW)
     if fewest < FEW:
         photographs = "1 test photograph" if fewest == 1 else f"{fewest} test photographs"

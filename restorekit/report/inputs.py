@@ -17,7 +17,7 @@ PROMOTE = "run `dvc repro promote`"
 
 @dataclass(frozen=True)
 class Sample:
-    """A triptych: three panels of `width` x `height` pixels with gutters between them."""
+    """A picture of three panels of `width` x `height` pixels with gutters between them; of two where none is clean."""
 
     file: Path
     key: str
@@ -27,6 +27,8 @@ class Sample:
     width: int
     height: int
     gutter: int
+    panels: int
+    dataset: str
     degraded: dict[str, float]
     restored: dict[str, float]
 

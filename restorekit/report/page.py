@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from restorekit.evaluation.pairs import SYNTHETIC_TEST
 from restorekit.evaluation.slices import ALL, SliceScore
 from restorekit.files import write_beside, write_json
 from restorekit.metrics import METRICS
@@ -16,6 +17,8 @@ from restorekit.report.caveats import caveats
 from restorekit.report.figures import Chart, charts_of, interval_mark
 from restorekit.report.inputs import RunResult, Sample
 from restorekit.report.leaderboard import leaderboard
+from restorekit.report.sheets import Sheet, write_sheets
+from restorekit.report.traits import Traits
 from restorekit.sources.manifest import Photograph
 
 HEADLINE = ("psnr_rgb", "ssim_rgb")
@@ -49,6 +52,7 @@ class Comparison:
     height: int
     scale: float
     shift: float
+    clean: bool  # whether the clean image is in it
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,32 @@ class RunSection:
 
 
 def write_report(
-    folder: Path, results: Sequence[RunResult], photographs: Sequence[Photograph], metric: str = HEADLINE[0]
+    folder: Path,
+    results: Sequence[RunResult],
+    photographs: Sequence[Photograph],
+    metric: str = HEADLINE[0],
+    sheets: Sequence[Sheet] = (),
+    real: Sequence[Traits] = (),
 ) -> None:
-    """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's."""
+    """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
+
+    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs.
+    """
     with write_beside(folder) as beside:
         beside.mkdir()
         sections = [_section(beside, number, result, metric) for number, result in enumerate(results, start=1)]
-        (beside / "index.html").write_text(render(sections, results, photographs), encoding="utf-8")
+        (beside / "index.html").write_text(render(sections, results, photographs, bool(sheets)), encoding="utf-8")
+        if sheets:
+            write_sheets(beside, sheets, real)
         write_json(beside / "leaderboard.json", leaderboard(results))
 
 
-def render(sections: Sequence[RunSection], results: Sequence[RunResult], photographs: Sequence[Photograph]) -> str:
+def render(
+    sections: Sequence[RunSection],
+    results: Sequence[RunResult],
+    photographs: Sequence[Photograph],
+    has_sheets: bool = False,
+) -> str:
     """The page's text; every value is escaped unless it is markup that figures.py made."""
     environment = Environment(
         loader=PackageLoader("restorekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -90,6 +109,7 @@ def render(sections: Sequence[RunSection], results: Sequence[RunResult], photogr
     shown = {sample.photograph for result in results for sample in result.samples}
     return environment.get_template("report.html.j2").render(
         sections=sections,
+        has_sheets=has_sheets,
         caveats=caveats(results),
         credits=[photograph for photograph in photographs if photograph.name in shown],
         protocols={name: METRICS[name].says for name in _protocols(results)},
@@ -147,13 +167,18 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
     name = f"pictures/{number:02d}-{index:02d}-{slug(sample.key)}.png"
     (folder / "pictures").mkdir(exist_ok=True)
     shutil.copyfile(sample.file, folder / name)
-    facts = [sample.kind, None if sample.severity is None else f"severity {sample.severity:.2f}"]
+    facts = [
+        None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
+        sample.kind,
+        None if sample.severity is None else f"severity {sample.severity:.2f}",
+    ]
     if HEADLINE[0] in sample.restored:
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
-    total = 3 * sample.width + 2 * sample.gutter
+    total = sample.panels * sample.width + (sample.panels - 1) * sample.gutter
     return Comparison(
         file=name, title=sample.photograph, note=", ".join(fact for fact in facts if fact), width=sample.width,
         height=sample.height, scale=100 * total / sample.width, shift=100 * (sample.width + sample.gutter) / total,
+        clean=sample.panels == 3,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 
 FORMAT = 1
-REMEDY = "run `dvc repro synthesize`"
+REMEDY = "run `dvc repro synthesize`, or `dvc repro pairs` for a real set"
 
 
 @dataclass(frozen=True)

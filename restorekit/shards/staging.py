@@ -6,8 +6,9 @@ on, so that what another recipe left behind is never used.
 
 import logging
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from restorekit.config import AnyDataset, SynthesizeConfig
 from restorekit.errors import RestorekitError
@@ -15,7 +16,7 @@ from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
 from restorekit.provenance import sources_digest
 from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
-from restorekit.shards.synthesis import Recipe, recipe_digest_values, recipe_for, shard_samples
+from restorekit.shards.synthesis import recipe_for
 from restorekit.shards.writer import write_shard
 from restorekit.sources.manifest import SPLITS, PhotoManifest, SplitName
 
@@ -35,19 +36,41 @@ SOURCES = (
 )
 
 
+class Plan(Protocol):
+    """One split of a data set: which samples lie in which of its shards."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def split(self) -> SplitName: ...
+    @property
+    def num_shards(self) -> int: ...
+    def samples(self, shard: int, source: Path, /) -> Iterator[tuple[str, Mapping[str, bytes]]]: ...
+    def digest_values(self) -> dict[str, Any]: ...
+
+
 def synthesize_dataset(
     name: str, dataset: AnyDataset, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
-    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos) for split in SPLITS]
-    digest = digest_of([sources_digest(SOURCES), *(recipe_digest_values(recipe) for recipe in recipes)])
+    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
+    return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths)
+
+
+def write_dataset(
+    name: str, recipes: Sequence[Plan], source: Path, source_digest: str, num_workers: int, paths: Paths
+) -> dict[SplitName, ShardManifest]:
+    """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; needs an initialised Ray."""
+    digest = digest_of([sources_digest(SOURCES), *(recipe.digest_values() for recipe in recipes)])
     staging = paths.state(f"shards-{name}-{digest[:16]}")
     tasks = [(recipe, number) for recipe in recipes for number in range(recipe.num_shards)]
     missing = [task for task in tasks if _finished(staging, *task) is None]
     if len(missing) < len(tasks):
         print(f"{name}: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, {len(missing)} to make")
-    _write_all(missing, staging, paths.photos, config.num_workers)
-    manifests = {recipe.split: finish(recipe, staging, photos.digest) for recipe in recipes}
+    _write_all(missing, staging, source, num_workers)
+    manifests = {recipe.split: finish(recipe, staging, source_digest) for recipe in recipes}
     target = paths.shards(name)
     if target.exists():
         shutil.rmtree(target)
@@ -56,7 +79,7 @@ def synthesize_dataset(
     return manifests
 
 
-def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, photos: Path, num_workers: int) -> None:
+def _write_all(tasks: list[tuple[Plan, int]], staging: Path, source: Path, num_workers: int) -> None:
     """One Ray Data row for each shard to make; rows are numbers, so that the driver holds no samples."""
     import ray.data
 
@@ -67,7 +90,7 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, photos: Path, num
     def write(row: dict[str, Any]) -> dict[str, Any]:
         recipe, number = tasks[int(row["id"])]
         try:
-            stage_shard(recipe, number, staging, photos)
+            stage_shard(recipe, number, staging, source)
         except RestorekitError as error:
             return {"problem": str(error)}  # Ray Data would wrap what is raised into a traceback
         return {"problem": ""}
@@ -79,15 +102,15 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, photos: Path, num
         raise RestorekitError(next(filter(None, problems)))
 
 
-def stage_shard(recipe: Recipe, number: int, staging: Path, photos: Path) -> Shard:
+def stage_shard(recipe: Plan, number: int, staging: Path, source: Path) -> Shard:
     """Makes one shard and, once it is whole, the note beside it that says so."""
     path = _shard_path(staging, recipe, number)
-    shard = write_shard(path, shard_samples(recipe, number, photos))
+    shard = write_shard(path, recipe.samples(number, source))
     write_json(path.with_suffix(".json"), {"samples": shard.samples, "bytes": shard.bytes, "sha256": shard.sha256})
     return shard
 
 
-def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
+def _finished(staging: Path, recipe: Plan, number: int) -> Shard | None:
     """The shard, if an earlier run finished it and its bytes are still those."""
     path = _shard_path(staging, recipe, number)
     note = path.with_suffix(".json")
@@ -97,7 +120,7 @@ def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
     return shard if path.stat().st_size == shard.bytes and sha256_file(path) == shard.sha256 else None
 
 
-def finish(recipe: Recipe, staging: Path, photos_digest: str) -> ShardManifest:
+def finish(recipe: Plan, staging: Path, source_digest: str) -> ShardManifest:
     """Writes the manifest of a split whose shards are all staged, and drops their notes."""
     shards = []
     for number in range(recipe.num_shards):
@@ -107,10 +130,10 @@ def finish(recipe: Recipe, staging: Path, photos_digest: str) -> ShardManifest:
     for path in (staging / recipe.split).iterdir():
         if path.name not in {shard.name for shard in shards}:
             path.unlink()  # what a killed writer left
-    manifest = ShardManifest(recipe.name, recipe.dataset.task, recipe.split, photos_digest, tuple(shards))
+    manifest = ShardManifest(recipe.name, recipe.task, recipe.split, source_digest, tuple(shards))
     manifest.save(staging / recipe.split)
     return manifest
 
 
-def _shard_path(staging: Path, recipe: Recipe, number: int) -> Path:
+def _shard_path(staging: Path, recipe: Plan, number: int) -> Path:
     return staging / recipe.split / f"{recipe.name}-{recipe.split}-{number:05d}.tar"

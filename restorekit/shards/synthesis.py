@@ -6,7 +6,7 @@ into tiles, validation and test frames are kept whole.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from restorekit.config import AnyDataset, TrainShards
+from restorekit.config import AnyDataset, InpaintingData, TrainShards
 from restorekit.degradations import get_degradation
+from restorekit.degradations.holes import Holes
 from restorekit.degradations.scene import Degraded, Scene
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for
 from restorekit.sources.manifest import Photograph, PhotoManifest, SplitName, load_photograph
+from restorekit.sources.masks import MaskFile, find_masks, load_mask
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Recipe:
     seed: int
     encoding: Encoding
     photographs: tuple[Photograph, ...]
+    quality: int | None = None  # of jpeg
+    masks: tuple[MaskFile, ...] = ()  # the user's holes, for inpainting of the kind "files"
+    masks_folder: str = ""
+
+    @property
+    def task(self) -> str:
+        return self.dataset.task
 
     @property
     def num_frames(self) -> int:
@@ -42,6 +51,16 @@ class Recipe:
     @property
     def num_shards(self) -> int:
         return self._split.shards
+
+    def samples(self, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        """The (key, members) pairs of one shard, ready to be written; the photographs lie in `photos`."""
+        return shard_samples(self, shard, photos)
+
+    def digest_values(self) -> dict[str, Any]:
+        """What a half-finished synthesis must agree in to be taken up again."""
+        values = {**asdict(self), "dataset": self.dataset.model_dump(mode="json", exclude={"masks"})}
+        del values["masks_folder"]  # it may lie anywhere
+        return values
 
     @property
     def _split(self) -> Any:
@@ -53,7 +72,13 @@ class Recipe:
 
 
 def recipe_for(
-    name: str, dataset: AnyDataset, split: SplitName, seed: int, encoding: Encoding, photos: PhotoManifest
+    name: str,
+    dataset: AnyDataset,
+    split: SplitName,
+    seed: int,
+    encoding: Encoding,
+    photos: PhotoManifest,
+    quality: int | None = None,
 ) -> Recipe:
     """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
     photographs = tuple(photos.split(split))
@@ -61,7 +86,7 @@ def recipe_for(
         raise RestorekitError(
             f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
         )
-    recipe = Recipe(name, dataset, split, seed, encoding, photographs)
+    recipe = Recipe(name, dataset, split, seed, encoding, photographs, quality, *_masks_of(name, dataset))
     if recipe.num_frames < recipe.num_shards:
         raise RestorekitError(
             f"datasets.{name}.{split}: {recipe.num_frames} frames ({len(photographs)} photographs x "
@@ -76,9 +101,9 @@ def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[st
         photograph = recipe.photographs[frame % len(recipe.photographs)]
         variant = frame // len(recipe.photographs)
         record = frame_record(recipe, photograph, variant)
-        degraded = rebuild(record, photos, recipe.photographs)
+        degraded = rebuild(record, photos, recipe.photographs, Path(recipe.masks_folder))
         for key, window in _windows(recipe, photograph, variant, degraded.clean.shape):
-            yield key, _members(degraded, {**record, "tile": list(window)}, recipe.encoding)
+            yield key, _members(degraded, {**record, "tile": list(window)}, recipe)
 
 
 def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any]:
@@ -92,16 +117,25 @@ def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[s
     height, width = frame_size(photograph, dataset.short_side)
     degradation = get_degradation(dataset.task)
     other = _other(recipe, photograph, rng) if degradation.needs_other else None
-    params = degradation.sample(rng, (height, width), severity, dataset.kind)
+    if recipe.masks:
+        mask = recipe.masks[int(rng.integers(len(recipe.masks)))]
+        params = Holes().sample_given(rng, load_mask(Path(recipe.masks_folder), mask, (height, width)))
+        severity = params["severity"]
+    else:
+        mask = None
+        params = degradation.sample(rng, (height, width), severity, dataset.kind)
     return {
         "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
         "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
-        "short_side": dataset.short_side, "other": other, "params": json.loads(json.dumps(params)),
+        "short_side": dataset.short_side, "other": other,
+        "mask_file": None if mask is None else asdict(mask), "params": json.loads(json.dumps(params)),
     }  # fmt: skip
 
 
-def rebuild(record: Mapping[str, Any], photos: Path, photographs: tuple[Photograph, ...]) -> Degraded:
-    """The frame of a record, before encoding, bit for bit."""
+def rebuild(
+    record: Mapping[str, Any], photos: Path, photographs: tuple[Photograph, ...], masks: Path | None = None
+) -> Degraded:
+    """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
     by_name = {photograph.name: photograph for photograph in photographs}
     scene = _frame(photos, by_name[record["photograph"]], record["short_side"])
     other = record["other"]
@@ -110,6 +144,13 @@ def rebuild(record: Mapping[str, Any], photos: Path, photographs: tuple[Photogra
         scene = Scene(
             scene.image, scene.disparity, np.ascontiguousarray(pixels[:, ::-1]) if other["flipped"] else pixels
         )
+    if record["mask_file"] is not None:
+        if masks is None:
+            raise RestorekitError(
+                f"'{record['photograph']}' has holes from {record['mask_file']['file']}: give `masks`"
+            )
+        size = (scene.image.shape[0], scene.image.shape[1])
+        scene = replace(scene, holes=load_mask(masks, MaskFile(**record["mask_file"]), size))
     return get_degradation(record["task"]).apply(scene, record["params"])
 
 
@@ -117,6 +158,13 @@ def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
     """(height, width) of a photograph resized to `short_side` pixels on its shorter side."""
     scale = short_side / min(photograph.height, photograph.width)
     return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
+
+
+def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str]:
+    if not isinstance(dataset, InpaintingData) or dataset.masks is None:
+        return (), ""
+    folder = (Path.cwd() / Path(dataset.masks).expanduser()).resolve()
+    return find_masks(f"datasets.{name}.masks", folder), str(folder)
 
 
 def _other(recipe: Recipe, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
@@ -155,17 +203,25 @@ def _windows(
 
 
 # What training reads beside the pair: other layers can be rebuilt from the record.
-_MEMBERS = {"reflection": ("layer",), "haze": ("transmission",), "inpainting": ("mask",)}
+_MEMBERS = {
+    "reflection": ("layer",),
+    "haze": ("transmission",),
+    "raindrop": ("mask",),
+    "motion_blur": ("mask",),
+    "inpainting": ("mask",),
+    "mixed": ("mask",),
+}
 
 
-def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) -> dict[str, bytes]:
+def _members(degraded: Degraded, record: Mapping[str, Any], recipe: Recipe) -> dict[str, bytes]:
+    encoding, quality = recipe.encoding, recipe.quality
     top, left, height, width = record["tile"]
     window = np.s_[top : top + height, left : left + width]
     pixels = degraded.degraded[window]
     clipped = float(np.mean((pixels < 0.0) | (pixels > 1.0)))
     members = {
-        f"degraded.{encoding}": encode_rgb(to_uint8(pixels), encoding),
-        f"clean.{encoding}": encode_rgb(to_uint8(degraded.clean[window]), encoding),
+        f"degraded.{encoding}": encode_rgb(to_uint8(pixels), encoding, quality),
+        f"clean.{encoding}": encode_rgb(to_uint8(degraded.clean[window]), encoding, quality),
         "json": json.dumps({**record, "clipped": clipped}, sort_keys=True).encode(),
     }
     layers = {"layer": degraded.noise_layer, "mask": degraded.mask, "transmission": degraded.transmission}
@@ -174,14 +230,7 @@ def _members(degraded: Degraded, record: Mapping[str, Any], encoding: Encoding) 
         if values is None:
             raise ValueError(f"the degradation '{record['task']}' gave no {name}")
         if values.ndim == 3:
-            members[f"{name}.{encoding}"] = encode_rgb(to_uint8(values[window]), encoding)
+            members[f"{name}.{encoding}"] = encode_rgb(to_uint8(values[window]), encoding, quality)
         else:
             members[f"{name}.png"] = encode_grey(to_uint8(values[window]))
     return members
-
-
-def recipe_digest_values(recipe: Recipe) -> dict[str, Any]:
-    """What a half-finished synthesis must agree in to be taken up again."""
-    values = asdict(recipe)
-    values["dataset"] = recipe.dataset.model_dump(mode="json")
-    return values

@@ -40,11 +40,7 @@ def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Colle
     with write_beside(folder) as beside:
         beside.mkdir()
         taken = {photograph.sha256: photograph for photograph in _embedded(config, beside, left_out)}
-        found = [
-            file
-            for name in config.folders
-            for file in find_files(root / Path(name).expanduser(), folder.resolve().parent)
-        ]
+        found = [file for one in config.folders for file in find_files(one, root, folder.resolve().parent)]
         num_unusable = sum(not _take(file, config, beside, taken, left_out) for file in found)
         if config.folders and num_unusable == len(found):
             raise _nothing_usable(config, left_out[len(left_out) - num_unusable :])
@@ -90,7 +86,9 @@ def _too_small(what: str, photograph: Photograph, config: PhotosConfig) -> str:
 
 def _nothing_usable(config: PhotosConfig, reasons: list[str]) -> RestorekitError:
     if not reasons:
-        return RestorekitError(f"no JPEG, PNG, WebP or TIFF file in photos.folders: {', '.join(config.folders)}")
+        return RestorekitError(
+            f"no JPEG, PNG, WebP or TIFF file in photos.folders: {', '.join(one.root for one in config.folders)}"
+        )
     shown = "".join(f"\n  {reason}" for reason in reasons[:5])
     return RestorekitError(f"none of the {len(reasons)} files in photos.folders can be used:{shown}")
 

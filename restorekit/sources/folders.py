@@ -1,16 +1,18 @@
 """The user's own photographs: every readable one once, under the name of its content, always in the same split."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit.config import Split
+from restorekit.config import PhotoFolder, Split
 from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
-from restorekit.image import FORMATS, read_image
+from restorekit.image import read_image
 from restorekit.rng import seed_for
+from restorekit.sources.layouts import get_photo_layout
+from restorekit.sources.listing import list_pictures
 from restorekit.sources.manifest import Photograph, SplitName
+from restorekit.sources.matching import match_photographs
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,31 @@ class FoundFile:
     source: str  # relative to the folder it was found in
 
 
-def find_files(folder: Path, exclude: Path) -> Iterator[FoundFile]:
-    """The files with a known suffix in `folder` and below, in a fixed order; none that is hidden or in `exclude`."""
-    if not folder.is_dir():
-        raise RestorekitError(f"photos.folders: no folder at {folder}")
-    for place, subfolders, names in os.walk(folder, onerror=_unreadable):
-        here = Path(place)
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and (here / n).resolve() != exclude)
-        for name in sorted(names):
-            path = here / name
-            if path.suffix.lower() in FORMATS and not name.startswith("."):
-                yield FoundFile(path, path.relative_to(folder).as_posix())
+def find_files(folder: PhotoFolder, root: Path, exclude: Path) -> Iterator[FoundFile]:
+    """The files with a known suffix in a folder and below, in a fixed order; none that is hidden or in `exclude`.
+
+    The folder lies relative to `root`. With a layout its photographs are those of the public set, and all of them must
+    be there.
+    """
+    place = root / Path(folder.root).expanduser()
+    names = list_pictures("photos.folders", place, exclude)
+    if folder.layout is not None:
+        names = _of_layout(folder, place, names)
+    for name in names:
+        yield FoundFile(place / name, name)
 
 
-def _unreadable(error: OSError) -> None:
-    raise RestorekitError(f"photos.folders: {error.filename} cannot be read: {error.strerror}") from error
+def _of_layout(folder: PhotoFolder, place: Path, names: list[str]) -> list[str]:
+    layout = get_photo_layout(folder.layout or "")
+    matched = match_photographs(layout, names)
+    wanted = folder.photographs if folder.photographs is not None else layout.photographs
+    if not matched or (wanted is not None and len(matched) != wanted):
+        stated = "any" if wanted is None else str(wanted)
+        raise RestorekitError(
+            f"photos.folders: photographs of layout '{folder.layout}' in {place}: {len(matched)}, expected are "
+            f"{stated}: complete the folder, or say so with photographs: {len(matched)}\n    {layout.says}"
+        )
+    return list(matched)
 
 
 def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -190,6 +191,22 @@ def test_every_task_degrades_a_photo_the_same_way_for_the_same_seed(tmp_path, ta
     one, two, three = ((tmp_path / f"{name}.png").read_bytes() for name in ("one", "two", "three"))
     assert one == two != three
     assert not np.array_equal(read_image(tmp_path / "one.png").pixels, read_image(clean).pixels)
+
+
+@pytest.mark.parametrize("task", DEGRADATIONS)
+def test_degraded_photos_keep_their_depth_their_grey_and_their_alpha(tmp_path, task, type_in):
+    deep = rng_for(1, "deep").integers(0, 65536, (37, 31, 4), dtype=np.uint16)
+    for name, pixels in {"deep": deep, "grey": deep[..., 0], "both": (deep // 257).astype(np.uint8)}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+        other = ["--other", photo(tmp_path / "b.png", 120, 140)] if DEGRADATIONS[task].needs_other else []
+        done = type_in("degrade", f"{name}.png", "--task", task, "--severity", 0.9, "--output", "out.png", *other)
+        assert done.returncode == 0, done.stderr
+        made = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+        assert made.dtype == pixels.dtype
+        assert made.shape[:2] == (37, 31)
+        assert not np.array_equal(read_image(tmp_path / "out.png").pixels, read_image(tmp_path / f"{name}.png").pixels)
+        if pixels.ndim == 3:
+            np.testing.assert_array_equal(made[..., 3], pixels[..., 3])
 
 
 def test_degrade_says_what_is_wrong(tmp_path, type_in):

@@ -1,6 +1,7 @@
 """What holds for every degradation of the table and each of its kinds."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -9,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from restorekit.degradations import DEGRADATIONS, Degraded, Scene, get_degradation, haze, holes, rain, reflection
+from restorekit.degradations import DEGRADATIONS, Degraded, Scene, get_degradation
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]
-KINDS = {"reflection": reflection.KINDS, "rain": rain.KINDS, "haze": haze.KINDS, "inpainting": holes.KINDS}
+KINDS = {task: sys.modules[type(degradation).__module__].KINDS for task, degradation in DEGRADATIONS.items()}
 CASES = [(task, kind) for task in DEGRADATIONS for kind in (*KINDS[task], "mixed")]
 every_case = pytest.mark.parametrize("task, kind", CASES)
 every_task = pytest.mark.parametrize("task", DEGRADATIONS)
@@ -117,7 +118,8 @@ def test_resolution_changes_no_scene(task: str, kind: str, make_scene: MakeScene
     assert abs(psnr(made[0]) - psnr(made[1])) < 0.7
     shrunk = cv2.resize(made[0].degraded, (384, 256), interpolation=cv2.INTER_AREA)
     changed = np.abs(made[1].degraded - small).mean()
-    assert np.abs(shrunk - made[1].degraded).mean() < 0.12 * changed
+    # A slight blur changes little but the finest detail, which a small frame holds less of.
+    assert np.abs(shrunk - made[1].degraded).mean() < (0.16 if "motion_blur" in task + kind else 0.12) * changed
 
 
 @every_task

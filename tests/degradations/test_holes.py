@@ -1,6 +1,7 @@
 """Holes have the share that the severity's bucket names, whatever their shape."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from restorekit.degradations import Scene
 from restorekit.degradations.holes import BUCKETS, KINDS, Holes, bucket_of, hole_mask, target_share
+from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]
@@ -63,6 +65,25 @@ def test_a_free_border_stays_free_and_is_drawn_half_of_the_time() -> None:
             assert not mask[:, :8].any()
             assert not mask[:, -8:].any()
     assert 20 < sum(free) < 40
+
+
+def test_a_given_mask_is_the_hole_and_its_share_is_on_record(make_scene: MakeScene) -> None:
+    mask = np.zeros((100, 120), bool)
+    mask[:34, :66] = True
+    scene = replace(make_scene((100, 120)), holes=mask)
+    seen = set()
+    for seed in range(12):
+        params = Holes().sample_given(rng_for(seed), mask)
+        made = Holes().apply(scene, params)
+        assert made.mask.mean() == pytest.approx(params["share"])
+        assert params["bucket"] == [0.1, 0.2]
+        assert params["bucket"] == list(bucket_of(params["severity"]))
+        assert made.mask[:8].any() == (params["free_border"] == 0)
+        seen.add(params["free_border"])
+    assert len(seen) == 2
+    with pytest.raises(RestorekitError, match="give `holes`"):
+        Holes().apply(make_scene((100, 120)), params)
+    assert Holes().sample_given(rng_for(0), np.ones((50, 50), bool) & False)["bucket"] is None
 
 
 def test_borders_leave_one_window() -> None:

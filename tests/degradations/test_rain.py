@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from restorekit.degradations import Scene
-from restorekit.degradations.rain import Rain
+from restorekit.degradations.rain import KINDS, Rain
 from restorekit.degradations.streaks import draw_streaks
 from restorekit.rng import rng_for
 
@@ -23,11 +23,11 @@ LAYER = {
 
 
 def test_layer_is_what_was_added_and_only_lightens() -> None:
-    for kind in ("light", "heavy"):
+    for kind in KINDS:
         made = Rain().apply(GREY, Rain().sample(rng_for(1, kind), (160, 200), 0.5, kind))
         np.testing.assert_array_equal(made.noise_layer, made.degraded - made.clean)
         assert made.noise_layer.min() > -1e-6
-        assert made.noise_layer[made.mask == 1].mean() > 3 * made.noise_layer[made.mask == 0].mean() * (kind == "light")
+        assert made.noise_layer[made.mask == 1].mean() > 3 * made.noise_layer[made.mask == 0].mean() * (kind != "heavy")
 
 
 def test_heavy_rain_covers_more_and_hides_what_is_far() -> None:

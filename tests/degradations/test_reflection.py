@@ -148,3 +148,38 @@ def test_the_background_stays_the_target_and_the_mask_is_where_it_changes(make_s
     assert change[made.mask == 1].min() > 0.039
     assert change[made.mask == 0].max() < 0.041
     assert 0.05 < made.mask.mean() < 1
+
+
+def glass(make_scene: MakeScene, **changes) -> tuple[Scene, dict]:
+    """A grey frame before which one bright square is reflected, by a pane that does nothing more than `changes` say."""
+    other = np.zeros((96, 96, 3), np.float32)
+    other[40:52, 40:52] = 1.0
+    params = Reflection().sample(rng_for(1), (96, 96), 1.0, "glass")
+    params |= {"place": {"short_side": 256, "offset": [0.0, 0.0]}, "strength": 9.0, "defocus": 0.0, "highlights": 0.0}
+    params |= {"ghost": [0.0, 0.0], "ghost_weight": 0.0, "fade": [0.0, 0.0], "fade_corners": 0.0, "alpha": 1.0}
+    return Scene(np.full((96, 96, 3), 0.2, np.float32), other=other), params | changes
+
+
+def test_thick_glass_shows_two_copies_in_linear_light(make_scene: MakeScene) -> None:
+    scene, params = glass(make_scene, ghost=[0.0, 0.25], ghost_weight=0.5)
+    light = Reflection().apply(scene, params).degraded[46, :, 0] ** 2.2 - 0.2**2.2
+    np.testing.assert_allclose([light[46], light[46 + 24], light[20]], [2 / 3, 1 / 3, 0.0], atol=1e-3)
+
+
+def test_lamps_are_brighter_than_white_and_glass_fades(make_scene: MakeScene) -> None:
+    plain, bright, faded = (
+        Reflection().apply(*glass(make_scene, **changes)).noise_layer
+        for changes in ({}, {"highlights": 3.0}, {"fade_corners": 1.5, "fade": [1.0, -0.5]})
+    )
+    assert plain.max() == pytest.approx(1.0, abs=1e-3)
+    assert bright.max() == pytest.approx(4 ** (1 / 2.2), rel=1e-3)
+    assert faded[40:52, 51].max() < faded[40:52, 44].max()
+    assert faded[51, 46, 0] > faded[40, 46, 0]
+
+
+def test_out_of_focus_glass_keeps_its_light(make_scene: MakeScene) -> None:
+    sharp, soft = (
+        Reflection().apply(*glass(make_scene, defocus=defocus)).noise_layer ** 2.2 for defocus in (0.0, 0.02)
+    )
+    assert soft.sum() == pytest.approx(sharp.sum(), rel=1e-3)
+    assert (soft > 1e-3).sum() > 1.5 * (sharp > 1e-3).sum()

@@ -20,7 +20,7 @@ def stages() -> dict[str, Any]:
 
 
 def test_every_stage_has_its_page(stages: dict[str, Any]) -> None:
-    assert list(stages) == ["photos", "synthesize", "train", "evaluate", "promote", "report"]
+    assert list(stages) == ["photos", "synthesize", "pairs", "train", "evaluate", "promote", "report"]
     for name, stage in stages.items():
         body = stage.get("do", stage)
         assert body["cmd"].startswith(f"python -m pipelines.{name}")

@@ -21,7 +21,7 @@ def score(protocol: str, name: str = "all", photographs: int = 2, dataset: str =
 
 def result(text: str, picture: Path, **changes: object) -> RunResult:
     values = {"psnr_rgb": 20.0}
-    sample = Sample(picture, text, text, text, 0.5, 8, 6, 6, values, values)
+    sample = Sample(picture, text, text, text, 0.5, 8, 6, 6, 3, "synthetic-test", values, values)
     fields = {
         "run": text, "model": text, "task": text, "trained_on": text, "digest": text, "steps": 10, "version": 1,
         "alias": "champion", "name": text, "decision": text, "reasons": (text,),

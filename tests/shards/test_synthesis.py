@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,24 @@ import pytest
 from pydantic import TypeAdapter
 
 from restorekit.config import AnyDataset, PhotosConfig
+from restorekit.degradations import DEGRADATIONS
 from restorekit.errors import RestorekitError
-from restorekit.image import to_uint8
+from restorekit.image import encode_grey, to_uint8
+from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.shards.staging import finish, stage_shard
 from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
 from restorekit.sources.collection import collect_photographs
 from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.masks import load_mask
 
-TASKS = ("reflection", "rain", "haze", "inpainting")
+TASKS = tuple(DEGRADATIONS)
+
+
+MEMBERS = [
+    ("reflection", "layer"), ("haze", "transmission"), ("raindrop", "mask"), ("motion_blur", "mask"),
+    ("inpainting", "mask"), ("mixed", "mask"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +68,7 @@ def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, ta
         assert 0.0 <= sample.record["clipped"] <= 1.0
 
 
-@pytest.mark.parametrize("task, member", [("reflection", "layer"), ("haze", "transmission"), ("inpainting", "mask")])
+@pytest.mark.parametrize("task, member", MEMBERS)
 def test_each_task_has_the_member_that_it_is_learnt_with(photos: Path, tmp_path: Path, task: str, member: str) -> None:
     sample = made(recipe(photos, task, "val"), photos, tmp_path)[0]
     values = getattr(sample, member)
@@ -66,8 +76,9 @@ def test_each_task_has_the_member_that_it_is_learnt_with(photos: Path, tmp_path:
     assert values.std() > 0
 
 
-def test_the_bytes_do_not_depend_on_the_order_of_making(photos: Path, tmp_path: Path) -> None:
-    plan = recipe(photos, "rain", "train")
+@pytest.mark.parametrize("task", TASKS)
+def test_the_bytes_do_not_depend_on_the_order_of_making(photos: Path, tmp_path: Path, task: str) -> None:
+    plan = recipe(photos, task, "train")
     forwards = [stage_shard(plan, number, tmp_path / "a", photos) for number in (0, 1)]
     backwards = [stage_shard(plan, number, tmp_path / "b", photos) for number in (1, 0)]
     assert forwards == backwards[::-1]
@@ -100,6 +111,53 @@ def test_another_seed_gives_other_samples_and_the_encoding_none(photos: Path, tm
     webp = made(recipe(photos, "rain", "val", encoding="webp"), photos, tmp_path / "c")
     assert not np.array_equal(first[0].degraded, other[0].degraded)
     np.testing.assert_array_equal(first[0].degraded, webp[0].degraded)
+
+
+def test_jpeg_at_a_quality_loses_little_and_keeps_masks_whole(photos: Path, tmp_path: Path) -> None:
+    whole = made(recipe(photos, "inpainting", "val"), photos, tmp_path / "png")
+    sizes = []
+    for quality in (70, 95):
+        plan = replace(recipe(photos, "inpainting", "val", encoding="jpeg"), quality=quality)
+        lossy = made(plan, photos, tmp_path / str(quality))
+        for one, other in zip(whole, lossy, strict=True):
+            assert 0 < np.abs(one.clean.astype(int) - other.clean).mean() < 6
+            np.testing.assert_array_equal(one.mask, other.mask)
+        sizes.append(sum(shard.bytes for shard in ShardManifest.load(tmp_path / str(quality) / "val").shards))
+    assert sizes[0] < sizes[1]
+
+
+def test_holes_from_a_folder_are_the_users_own(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    (folder / "more").mkdir(parents=True)
+    for number, side in enumerate((30, 60)):
+        grey = np.zeros((side, 50), np.uint8)
+        grey[: side // 3, :25] = 200  # touches the border, and is a sixth of the frame
+        (folder / "more" / f"{number}.png").write_bytes(encode_grey(grey))
+    changes = {"kind": "files", "masks": str(folder), "val": {"variants": 12}}
+    plan = recipe(photos, "inpainting", "val", **changes)
+    samples = made(plan, photos, tmp_path / "out")
+    free = [sample.record["params"]["free_border"] > 0 for sample in samples]
+    assert 0 < sum(free) < len(free)
+    assert {sample.record["mask_file"]["file"] for sample in samples} == {"more/0.png", "more/1.png"}
+    for sample, is_free in zip(samples, free, strict=True):
+        params = sample.record["params"]
+        assert (sample.mask == 255).mean() == pytest.approx(params["share"], abs=1e-6)
+        assert params["bucket"] == ([0.01, 0.1] if params["share"] <= 0.1 else [0.1, 0.2])
+        assert bool(sample.mask[0].any()) != is_free
+        frame = rebuild(sample.record, photos, plan.photographs, folder)
+        np.testing.assert_array_equal(to_uint8(frame.degraded), sample.degraded)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+    assert (
+        recipe(photos, "inpainting", "val", **changes | {"masks": str(moved)}).digest_values() == plan.digest_values()
+    )
+    (folder / "more" / "0.png").write_bytes(encode_grey(np.zeros((30, 50), np.uint8)))
+    load_mask.cache_clear()
+    with pytest.raises(RestorekitError, match="not the one it was"):
+        made(plan, photos, tmp_path / "again")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RestorekitError, match=r"datasets\.inpainting\.masks: no picture in"):
+        recipe(photos, "inpainting", "val", kind="files", masks=str(tmp_path / "empty"))
 
 
 def test_records_are_plain_json(photos: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def fill(folder: Path, count: int, first: int = 0, side: int = 40) -> Path:
     return folder
 
 
-def config(*folders: str, packages: bool = False, **values: object) -> PhotosConfig:
+def config(*folders: object, packages: bool = False, **values: object) -> PhotosConfig:
     return PhotosConfig(packages=packages, folders=folders, **{"min_side": 32, "license": "all mine", **values})
 
 
@@ -154,3 +154,17 @@ def test_small_embedded_photographs_are_left_out_with_their_files(tmp_path):
     assert "chelsea" not in splits(collection.manifest)
     assert any("chelsea" in reason for reason in collection.left_out)
     assert not (tmp_path / "photos/chelsea.png").exists()
+
+
+def test_a_public_set_is_taken_by_its_layout_and_must_be_whole(tmp_path):
+    fill(tmp_path / "paris/paris_train_original", 30)
+    fill(tmp_path / "paris/paris_eval_corrupted", 3, first=50)
+    folder = {"root": "paris", "layout": "paris-train"}
+    with pytest.raises(RestorekitError, match=r"'paris-train' in .*: 30, expected are 14900: .*photographs: 30"):
+        collect_photographs(config(folder), tmp_path, tmp_path / "photos")
+    whole = folder | {"photographs": 30}
+    collection = collect_photographs(config(whole), tmp_path, tmp_path / "photos")
+    assert len(collection.manifest.photographs) == 30
+    assert all(p.source.startswith("paris_train_original/") for p in collection.manifest.photographs)
+    with pytest.raises(RestorekitError, match=r"'celeba' in .*: 0, expected"):
+        collect_photographs(config(folder | {"layout": "celeba"}), tmp_path, tmp_path / "photos")

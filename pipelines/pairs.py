@@ -1,0 +1,41 @@
+"""real pairs -> data/shards/<name>/{train,val}/*.tar + manifest.json: a public set to train on, as it lies on disk.
+
+python -m pipelines.pairs --dataset rain-100L
+"""
+
+import argparse
+from pathlib import Path
+
+from restorekit.cluster import ray_cluster
+from restorekit.config import Params, load_params
+from restorekit.entry import run_entry
+from restorekit.errors import unknown_name
+from restorekit.paths import Paths, working_root
+from restorekit.shards.pairs import pair_recipes
+from restorekit.shards.staging import write_dataset
+from restorekit.sources.pairs import find_pairs, pairs_digest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help="a key of `real.train` in params.yaml")
+    write_pairs(parser.parse_args().dataset, load_params(Path("params.yaml")), working_root())
+
+
+def write_pairs(name: str, params: Params, paths: Paths) -> None:
+    """Makes what is missing of a real set's shards, then puts the whole in its place."""
+    if name not in params.real.train:
+        raise unknown_name("real set", name, params.real.train)
+    config = params.real.train[name]
+    root = Path.cwd() / Path(config.root).expanduser()
+    pairs = find_pairs(f"real.train.{name}", root, config.layout, config.pairs)
+    written = params.synthesize
+    recipes = pair_recipes(name, config, params.seed, written.encoding, pairs, written.quality)
+    with ray_cluster(params.synthesize.num_workers):
+        manifests = write_dataset(name, recipes, root, pairs_digest(pairs), params.synthesize.num_workers, paths)
+    for split, manifest in manifests.items():
+        print(f"{name} {split}: {manifest.num_samples} samples in {len(manifest.shards)} shards")
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,114 @@
+"""The sections of params.yaml that name public data sets: pairs to train on or to be judged by, and photographs."""
+
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from restorekit.errors import unknown_name
+from restorekit.strict import Count, Strict
+
+
+def _layouts() -> ModuleType:
+    """The table of layouts; its room comes after this one, and is needed only where parameters name a layout."""
+    from restorekit.sources import layouts
+
+    return layouts
+
+
+class PhotoFolder(Strict):
+    """A folder of photographs; in params.yaml its name alone will do."""
+
+    root: str
+    layout: str | None = None  # of a public set (restorekit/sources/layouts.py); None: every photograph in it
+    photographs: Count | None = None  # how many there must be, if not the published number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"root": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.layout is None:
+            if self.photographs is not None:
+                raise ValueError("photographs is the number of a layout's; name the layout")
+        elif self.layout not in _layouts().PHOTO_LAYOUTS:
+            raise ValueError(str(unknown_name("layout of photographs", self.layout, _layouts().PHOTO_LAYOUTS)))
+        return self
+
+
+class RealSet(Strict):
+    """Pairs that were photographed or published, not made here, as their authors lay them out."""
+
+    task: Literal["reflection", "rain", "haze", "raindrop", "motion_blur"]
+    layout: str  # see restorekit/sources/layouts.py
+    root: str  # relative to params.yaml, or absolute
+    pairs: Count | None = None  # how many there must be, if not the published number
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        known = _layouts().LAYOUTS
+        if self.layout not in known:
+            raise ValueError(str(unknown_name("layout", self.layout, known)))
+        task = known[self.layout].task
+        if task not in (None, self.task):
+            raise ValueError(f"layout '{self.layout}' is for the task {task}, not {self.task}")
+        return self
+
+    @property
+    def paired(self) -> bool:
+        """Whether there are clean images to train on or to score by."""
+        return bool(_layouts().LAYOUTS[self.layout].paired)
+
+
+class PairTiles(Strict):
+    """Training tiles: `tiles` squares are cut from every pair."""
+
+    tiles: Count
+    tile: Annotated[int, Field(ge=32)]  # pixels
+    shards: Count
+
+
+class PairVal(Strict):
+    """Whole pairs for validation: this share of the scenes, chosen by the digest of their clean image."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    shards: Count = 1
+
+
+class RealTraining(RealSet):
+    """Pairs to train on: shards under the set's own name, beside those of `datasets`."""
+
+    train: PairTiles
+    val: PairVal = PairVal()
+
+    @model_validator(mode="after")
+    def _with_clean_images(self) -> Self:
+        if not self.paired:
+            raise ValueError(f"layout '{self.layout}' has no clean images to train on")
+        return self
+
+
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class RealConfig(Strict):
+    """Real pairs, by name. Names of sets to train on begin with their task, as those of `datasets` do."""
+
+    train: dict[SetName, RealTraining] = Field(default_factory=dict)
+    evaluate: dict[SetName, RealSet] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        trained = {(one.layout, one.root): name for name, one in self.train.items()}
+        for name, one in self.evaluate.items():
+            if (one.layout, one.root) in trained:
+                raise ValueError(f"evaluate.{name} is what train.{trained[one.layout, one.root]} is trained on")
+            if name == "synthetic-test":
+                raise ValueError("evaluate.synthetic-test: that is what the synthetic test images are called")
+        return self
+
+    def to_evaluate(self, task: str) -> dict[str, RealSet]:
+        """The sets for one task, in the order of the file."""
+        return {name: one for name, one in self.evaluate.items() if one.task == task}

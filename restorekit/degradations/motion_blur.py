@@ -1,0 +1,221 @@
+"""Motion blur: the scene, or some of it, moves along a path during the exposure and is averaged in linear light.
+
+"shake": the camera turns and shifts along a random path with inertia (after Boracchi and Foi, TIP 2012); roll makes the
+blur vary over the frame. "regions": parts of the photograph, fitted to its edges, move over a sharp background. As in
+GoPro (Nah et al., CVPR 2017) the target is the frame in the middle of the exposure. A path that is long in pixels is
+followed on a coarser grid: what is finer than that is kept where the scene hardly moves, and smeared away elsewhere.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.depth import fit_to_edges
+from restorekit.degradations.light import to_light, to_srgb
+from restorekit.degradations.record import between, new_record, uniform
+from restorekit.degradations.relief import smooth_field
+from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
+from restorekit.rng import rng_for
+
+KINDS = ("shake", "regions")
+
+# Length of the path, of the short side, over severity 0 to 1. By measurement 0.2 to 0.8 gives 30 to 23 dB ("shake") and
+# 33 to 25 ("regions"); six pairs of GoPro have 22 to 31.
+LENGTH = {"shake": (0.004, 0.026), "regions": (0.012, 0.075)}
+ROLL = 0.3  # standard deviation of roll over the exposure: of the shift at half a short side from the centre
+_STEPS = 21  # points of a path, the middle one at rest
+_WORK = 15e6  # pixels of a grid times the length of a shake in them: bounds the time
+_LONGEST = 10.0  # pixels of a region's path on the grid it is followed on
+_WORTH_IT = 1.25  # a grid less coarse than this would lose detail and save little
+_SMALL = 96  # pixels of the short side at which regions are drawn
+
+
+class MotionBlur:
+    """kind "shake" or "regions"; "mixed": one of them, or both at once. Severity sets the length of the path."""
+
+    name = "motion_blur"
+    needs_other = False
+
+    def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
+        params = new_record(rng, self.name, KINDS, size, severity, kind)
+        both = rng.random() < 0.4 and kind == "mixed"
+        moves = list(KINDS) if both else [params["kind"]]
+        much = uniform(rng, (0.7, 1.3))
+        share = 0.7 if both else 1.0
+        shake = {
+            "length": between(LENGTH["shake"], severity) * much * share,  # of the short side
+            "direction": uniform(rng, (0.0, 360.0)),  # degrees
+            "curvature": uniform(rng, (0.1, 1.0)),  # 0: straight and even; 1: a wandering hand
+            "roll": float(rng.normal(0.0, ROLL)),
+            "centre": [
+                uniform(rng, (0.2, 0.8)),
+                uniform(rng, (0.2, 0.8)),
+            ],  # (y, x) of the frame, around which it rolls
+            "seed": int(rng.integers(2**32)),
+        }
+        regions = [
+            {
+                "length": between(LENGTH["regions"], severity) * uniform(rng, (0.6, 1.2)) * share,
+                "direction": float(rng.normal(0.0, 25.0)) + 180.0 * float(rng.random() < 0.5),  # mostly level
+                "curvature": uniform(rng, (0.0, 0.4)),
+                "roll": float(rng.normal(0.0, ROLL)),
+                "centre": [uniform(rng, (0.25, 0.8)), uniform(rng, (0.15, 0.85))],  # of the region and of its roll
+                "radii": [uniform(rng, (0.16, 0.38)), uniform(rng, (0.14, 0.34))],  # (y, x), of the short side
+                "seed": int(rng.integers(2**32)),
+            }
+            for _ in range(3)
+        ]
+        number = int(rng.integers(1, 4))
+        return {
+            **params,
+            "shake": shake if "shake" in moves else None,
+            "regions": regions[:number] if "regions" in moves else [],
+        }
+
+    def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
+        size = check_scene(scene, params)
+        grid = _grid(size, params)
+        image = scene.image if grid == size else cv2.resize(scene.image, grid[::-1], interpolation=cv2.INTER_AREA)
+        light = to_light(image)
+        still = np.ones(grid, np.float32)  # how much of the detail finer than the grid is kept
+        for region in params["regions"]:
+            light, moved = _move_region(image, light, region)
+            still *= 1 - moved
+        if params["shake"]:
+            path, centre = _path(params["shake"], min(grid)), _centre(params["shake"], grid)
+            if grid != size:
+                still *= _stillness(path, centre, grid)
+            light = _average(light, path, centre, cv2.BORDER_REFLECT_101)
+        blurred = to_srgb(light)
+        degraded = blurred if grid == size else _with_detail(blurred, scene.image, image, still)
+        layer = degraded - scene.image
+        return Degraded(degraded, scene.image, layer, visible_mask(layer), None)
+
+
+def _grid(size: tuple[int, int], params: dict[str, Any]) -> tuple[int, int]:
+    """The size at which the paths are followed: the frame's own, unless they are long in pixels."""
+    factor = max((region["length"] * min(size) / _LONGEST for region in params["regions"]), default=1.0)
+    if params["shake"]:
+        factor = max(factor, (params["shake"]["length"] * min(size) * size[0] * size[1] / _WORK) ** (1 / 3))
+    return size if factor < _WORTH_IT else (max(1, round(size[0] / factor)), max(1, round(size[1] / factor)))
+
+
+def _centre(move: dict[str, Any], size: tuple[int, ...]) -> tuple[float, float]:
+    return move["centre"][0] * size[0] - 0.5, move["centre"][1] * size[1] - 0.5
+
+
+def _path(move: dict[str, Any], short: int) -> np.ndarray:
+    """The path, float64 (steps, 3): x and y in pixels and roll in radians, all zero in the middle of the exposure."""
+    draws = rng_for(move["seed"], "path").normal(size=(3, _STEPS + 2))
+    velocity = np.empty((3, _STEPS - 1))
+    state = np.zeros(3)
+    for step in range(_STEPS - 1):  # a hand's tremor: what it does next is mostly what it did before
+        state = 0.85 * state + draws[:, step]
+        velocity[:, step] = state
+    velocity *= move["curvature"] / np.sqrt(3.0)
+    velocity[0] += 1.0
+    velocity[2] = 1.0 + 0.5 * velocity[2]
+    places = np.concatenate([np.zeros((3, 1)), np.cumsum(velocity, axis=1)], axis=1)
+    places -= places[:, _STEPS // 2 : _STEPS // 2 + 1]
+    places[:2] /= np.hypot(velocity[0], velocity[1]).sum()
+    places[2] /= max(np.abs(velocity[2]).sum(), 1e-6)
+    angle = np.radians(move["direction"])
+    x = np.cos(angle) * places[0] - np.sin(angle) * places[1]
+    y = np.sin(angle) * places[0] + np.cos(angle) * places[1]
+    length = move["length"] * short
+    path = np.stack([x * length, y * length, places[2] * move["roll"] * move["length"] * 2], axis=1)
+    # As many steps as the path has pixels, so that no step shows.
+    count = max(3, 2 * int(np.ceil(length * (1 + abs(move["roll"])) / 2)) + 1)
+    at = np.linspace(0, _STEPS - 1, count)
+    return np.stack([np.interp(at, np.arange(_STEPS), column) for column in path.T], axis=1)
+
+
+def _average(light: np.ndarray, path: np.ndarray, centre: tuple[float, float], border: int) -> np.ndarray:
+    """The mean of `light` over the path, rolled around `centre` (y, x), added up in float32 in the path's order."""
+    cy, cx = centre
+    size = light.shape[1::-1]
+    total = np.zeros_like(light)
+    shown = np.empty_like(light)
+    for x, y, roll in path:
+        cos, sin = np.cos(roll), np.sin(roll)
+        matrix = np.array([[cos, -sin, cx - cos * cx + sin * cy + x], [sin, cos, cy - sin * cx - cos * cy + y]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cv2.warpAffine(light, matrix, size, dst=shown, flags=flags, borderMode=border)
+        cv2.add(total, shown, dst=total)
+    total *= np.float32(1 / len(path))
+    return total
+
+
+def _stillness(path: np.ndarray, centre: tuple[float, float], grid: tuple[int, int]) -> np.ndarray:
+    """How much of a detail of one grid pixel survives, float32 (h, w): 1 at rest, 0 where it moves further."""
+    y = np.arange(grid[0], dtype=np.float32)[:, None] - np.float32(centre[0])
+    x = np.arange(grid[1], dtype=np.float32)[None] - np.float32(centre[1])
+    spread = np.zeros(grid, np.float32)
+    for axis, lever, sign in ((0, y, -1.0), (1, x, 1.0)):
+        shift, roll = path[:, axis], sign * path[:, 2]
+        covariance = np.cov(np.stack([shift, roll]), bias=True)
+        spread += np.float32(covariance[0, 0]) + lever * np.float32(2 * covariance[0, 1])
+        spread += lever * lever * np.float32(covariance[1, 1])
+    return cv2.exp(spread * np.float32(-12.0))
+
+
+def _move_region(image: np.ndarray, light: np.ndarray, region: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """`light` with one region of it smeared along its path over what lies around it, and where that changed it."""
+    size = (light.shape[0], light.shape[1])
+    alpha, behind = _cut_out(image, light, region)
+    path = _path(region, min(size))
+    moved = np.zeros(size, np.float32)
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    if not rows.size:
+        return light, moved
+    wide = max(rows[-1] - rows[0], columns[-1] - columns[0])
+    reach = int(np.abs(path[:, :2]).max() + 1.5 * np.abs(path[:, 2]).max() * wide) + 3
+    top, left = max(0, rows[0] - reach), max(0, columns[0] - reach)
+    box = np.s_[top : rows[-1] + reach + 1, left : columns[-1] + reach + 1]
+    alpha, inside = alpha[box], light[box]
+    y, x = _centre(region, size)
+    layer = cv2.merge([*cv2.split(inside * alpha[..., None]), alpha])
+    layer = _average(layer, path, (y - top, x - left), cv2.BORDER_CONSTANT)
+    shown = np.maximum(alpha, layer[..., 3])
+    moved[box] = np.minimum(2 * cv2.blur(cv2.dilate(shown, np.ones((3, 3), np.uint8)), (3, 3)), 1.0)
+    background = inside + alpha[..., None] * (behind[box] - inside)
+    result = light.copy()
+    result[box] = background * (1 - layer[..., 3:]) + layer[..., :3]
+    return result, moved
+
+
+def _cut_out(image: np.ndarray, light: np.ndarray, region: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The region's alpha, float32 (h, w), fitted to the photograph's edges, and the light that lies behind it."""
+    size = (light.shape[0], light.shape[1])
+    scale = min(1.0, _SMALL / min(size))
+    small_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    small = cv2.resize(image, small_size[::-1], interpolation=cv2.INTER_AREA) if scale < 1 else image
+    y, x = ((np.arange(side, dtype=np.float32) + 0.5) / min(small_size) for side in small_size)
+    y = (y - np.float32(region["centre"][0] * y[-1])) / np.float32(region["radii"][0])
+    x = (x - np.float32(region["centre"][1] * x[-1])) / np.float32(region["radii"][1])
+    far = np.sqrt(y[:, None] ** 2 + x[None] ** 2)
+    far += np.float32(0.18) * smooth_field(rng_for(region["seed"], "outline"), small_size, (0.2, 0.2), 2)
+    coarse = np.clip((1 - far) * np.float32(4.0) + np.float32(0.5), 0.0, 1.0)
+    alpha = np.clip(fit_to_edges(image, small, coarse) * np.float32(2.0) - np.float32(0.5), 0.0, 1.0)
+    around = cv2.resize(to_light(small), small_size[::-1]) if scale < 1 else light
+    weight = np.clip(1 - 1.2 * coarse, 0.0, 1.0) + np.float32(1e-4)
+    sigma = 0.05 * min(small_size)
+    mean = cv2.GaussianBlur(around * weight[..., None], (0, 0), sigma)
+    mean /= cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+    return alpha, cv2.resize(mean, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """The grid's result at the photograph's size; where the scene is still, with what the grid cannot hold."""
+    size = image.shape[1::-1]
+    degraded: np.ndarray = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
+    if float(still.max()) < 0.02:
+        return degraded
+    kept: np.ndarray = cv2.resize(still, size, interpolation=cv2.INTER_LINEAR)
+    coarse: np.ndarray = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    for channel in range(3):
+        detail: np.ndarray = image[..., channel] - coarse[..., channel]
+        detail *= kept
+        degraded[..., channel] += detail
+    return degraded

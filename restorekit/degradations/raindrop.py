@@ -1,0 +1,194 @@
+"""Raindrops on the glass before the lens: each one a small lens that shows the scene upside down, out of focus.
+
+With alpha the share of a pixel's light that comes through a drop, light = (1 - alpha) J^2 + alpha R^2 and the
+photograph its square root: sRGB is taken as the square root of light. R is what a drop refracts, a wide and inverted
+view of the photograph (Roser and Geiger, ICCV-W 2009; You et al., TPAMI 2016). The camera is focused on the scene, so
+that the layer of drops is blurred as a whole; it is made on a grid no finer than that blur needs.
+"""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.record import between, new_record, uniform
+from restorekit.degradations.scene import Degraded, Scene, check_scene
+from restorekit.rng import rng_for
+
+KINDS = ("soft", "crisp")
+
+# By measurement, severity 0.2 to 0.8 gives an input PSNR of 27 to 21 dB; RainDrop's test pairs have 19 to 28.
+DENSITY = {"soft": (14.0, 90.0), "crisp": (60.0, 330.0)}  # drops on a square of the short side, over severity 0 to 1
+RADIUS = {"soft": (0.019, 0.030), "crisp": (0.0075, 0.0125)}  # the median drop's, of the short side
+DEFOCUS = {"soft": (0.007, 0.018), "crisp": (0.0020, 0.0038)}  # standard deviation of the blur, of the short side
+SPREAD = 0.45  # standard deviation of the logarithm of the radius: many small drops, few large ones
+LARGEST = 0.08  # radius, of the short side
+COVERED = 0.1  # alpha from which on the mask counts a pixel
+_FINE = 2.2  # standard deviation of the blur on the grid, pixels
+_GRID = 1080  # pixels of the grid's short side at most
+_ROW = 4096
+_SCENE = 72  # pixels of the short side of what is seen through the drops
+
+
+class Raindrop:
+    """kind "soft": few drops far out of focus, near RainDrop's; "crisp": many small ones whose refraction shows."""
+
+    name = "raindrop"
+    needs_other = False
+
+    def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
+        params = new_record(rng, self.name, KINDS, size, severity, kind)
+        much = uniform(rng, (0.85, 1.15))
+        radius, defocus = float(rng.random()), float(rng.random())
+        return {
+            **params,
+            "density": between(DENSITY[params["kind"]], severity) * much,  # on a square of the short side
+            "radius": between(RADIUS[params["kind"]], radius),  # median, of the short side
+            "defocus": between(DEFOCUS[params["kind"]], defocus),
+            "view": uniform(rng, (0.55, 0.85)),  # what a drop's rim looks at, from its centre, in short sides
+            "centred": uniform(rng, (0.25, 0.6)),  # how far a drop's view moves from its place to the frame's middle
+            "wobble": uniform(rng, (0.04, 0.12)),  # irregularity of the outlines
+            "sag": uniform(rng, (0.05, 0.22)),  # how much heavier the lower half is
+            "gain": uniform(rng, (1.0, 1.6)),  # of what is refracted: drops gather light from above the frame too
+            "pale": uniform(rng, (0.05, 0.35)),  # share of the light that comes from all around, without colour
+            "rim": uniform(rng, (0.25, 0.7)),  # how dark the outline is, where light is reflected back
+        }
+
+    def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
+        size = check_scene(scene, params)
+        alpha, refracted = _layer(scene.image, params)
+        mask = np.zeros(size, np.float32) if alpha is None else _to_frame(alpha, size)
+        degraded = np.empty_like(scene.image)
+        through = 1 - mask
+        for channel in range(3):
+            behind = scene.image[..., channel]
+            light = behind * behind
+            light *= through
+            if alpha is not None:
+                light += _to_frame(np.ascontiguousarray(refracted[..., channel]), size)
+            np.sqrt(light, out=degraded[..., channel])  # of an exact square where no drop is: the photograph's own bits
+        return Degraded(degraded, scene.image, degraded - scene.image, (mask > COVERED).astype(np.float32), None)
+
+
+class _Drops(NamedTuple):
+    """One entry a drop, float32 (N,): pixels of the grid."""
+
+    x: np.ndarray
+    y: np.ndarray
+    radius: np.ndarray
+    outline: np.ndarray  # (N, 5): coefficients of cos and sin of 2 and 3 angles, and the sag
+
+
+def _layer(image: np.ndarray, params: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray]:
+    """alpha (h, w) and alpha R^2 (h, w, 3) on the grid, both out of focus; alpha is None where there is no drop."""
+    short = min(image.shape[:2])
+    factor = max(0.75, short / _GRID, params["defocus"] * short / _FINE)
+    grid = (max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor)))
+    drops = _scatter(params, image.shape[:2], short / factor)
+    where, place, inside = _cover(drops, grid)
+    if not where.size:
+        return None, np.empty((0, 0, 3), np.float32)
+    layer = np.zeros((grid[0] * grid[1], 4), np.float32)
+    seen = _refract(image, drops, place, inside, short / factor, params)
+    layer[where, 3] = inside[:, 3]
+    layer[where, :3] = seen * inside[:, 3:]
+    layer = layer.reshape(*grid, 4)
+    sigma = float(np.hypot(params["defocus"] * short / factor, 0.4))
+    layer = cv2.GaussianBlur(layer, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(layer[..., 3]), layer[..., :3]
+
+
+def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Drops:
+    """Draws the drops, small ones first; a greater density adds some and moves none. `unit`: pixels a short side."""
+    short = min(size)
+    margin = LARGEST
+    height, width = size[0] / short + 2 * margin, size[1] / short + 2 * margin
+    number = round(params["density"] * height * width)
+    draws = rng_for(params["seed"], "drops").random((number, 7))
+    radius = np.exp(SPREAD * rng_for(params["seed"], "radii").normal(size=number))
+    radius = np.minimum(params["radius"] * radius, LARGEST)
+    # Large drops are drawn out and sag, small ones are held round by their surface.
+    large = np.clip(radius / 0.03, 0.25, 1.0)
+    outline = (draws[:, 2:6] - 0.5) * (2 * params["wobble"] * large)[:, None]
+    outline[:, 0] -= 0.5 * params["sag"] * large
+    sag = params["sag"] * large * (0.4 + 0.6 * draws[:, 6])
+    order = np.argsort(radius, kind="stable")
+    columns = (draws[:, 0] * width - margin, draws[:, 1] * height - margin, radius)
+    x, y, radius = ((column[order] * unit).astype(np.float32) for column in columns)
+    return _Drops(x - 0.5, y - 0.5, radius, np.column_stack([outline, sag])[order].astype(np.float32))
+
+
+def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The grid's pixels inside of drops: flat places, the drop of each, and (x, y) / outline, their length, alpha.
+
+    Where drops overlap, the largest one has the pixel.
+    """
+    reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + 1
+    first_x, last_x = _span(drops.x, reach, grid[1])
+    first_y, last_y = _span(drops.y, reach, grid[0])
+    wide = np.maximum(last_x - first_x + 1, 0)
+    count = wide * np.maximum(last_y - first_y + 1, 0)
+    drop = np.repeat(np.arange(count.size), count)
+    within = np.arange(drop.size) - np.repeat(np.cumsum(count) - count, count)
+    row, column = np.divmod(within, np.maximum(wide, 1)[drop])
+    row += first_y[drop]
+    column += first_x[drop]
+    x = column.astype(np.float32) - drops.x[drop]
+    y = row.astype(np.float32) - drops.y[drop]
+    far = np.sqrt(x * x + y * y) + np.float32(1e-6)
+    cos, sin = x / far, y / far
+    cos2 = cos * cos - sin * sin
+    sin2 = 2 * cos * sin
+    cos3, sin3 = cos2 * cos - sin2 * sin, sin2 * cos + cos2 * sin
+    bend = drops.outline[drop]
+    shape = 1 + bend[:, 0] * cos2 + bend[:, 1] * sin2 + bend[:, 2] * cos3 + bend[:, 3] * sin3 + bend[:, 4] * sin
+    outline = drops.radius[drop] * shape
+    alpha = np.clip(outline - far + np.float32(0.5), 0, 1)
+    kept = np.flatnonzero(alpha)
+    where = (row * grid[1] + column)[kept]
+    # The last drop to claim a pixel has it: numpy's assignment keeps the order of its indices.
+    owner = np.full(grid[0] * grid[1], -1, np.int32)
+    owner[where] = drop[kept]
+    kept = kept[owner[where] == drop[kept]]
+    outline = outline[kept]
+    inside = np.column_stack([x[kept] / outline, y[kept] / outline, far[kept] / outline, alpha[kept]])
+    return row[kept] * grid[1] + column[kept], drop[kept], inside
+
+
+def _span(centre: np.ndarray, reach: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    first = np.clip(np.ceil(centre - reach), 0, side).astype(np.intp)
+    return first, np.clip(np.floor(centre + reach), -1, side - 1).astype(np.intp)
+
+
+def _refract(
+    image: np.ndarray, drops: _Drops, drop: np.ndarray, inside: np.ndarray, unit: float, params: dict[str, Any]
+) -> np.ndarray:
+    """The light R^2 that comes through each pixel of a drop, float32 (N, 3)."""
+    scale = min(1.0, _SCENE / min(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = small * small
+    # Flat in the middle and steep at the rim, a drop bends rays the more the nearer they are to its outline.
+    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * inside[:, 2] ** 2)
+    at = []
+    for axis, centre, side in ((0, drops.x, size[0]), (1, drops.y, size[1])):
+        middle = (centre + np.float32(0.5)) * np.float32(min(size) / unit)
+        middle += np.float32(params["centred"]) * (np.float32(side / 2) - middle)
+        at.append(middle[drop] + bent * inside[:, axis] - np.float32(0.5))
+    # In rows: OpenCV remaps to fewer than 32768 pixels a side.
+    rows = (-(-drop.size // _ROW), _ROW)
+    table = [np.resize(axis, rows).astype(np.float32) for axis in at]
+    seen: np.ndarray = cv2.remap(small, table[0], table[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    seen = seen.reshape(-1, 3)[: drop.size]
+    around = float(small.mean(dtype=np.float64)) * 1.4  # of what a drop gathers, half a sphere, more is sky
+    seen += np.float32(params["pale"]) * (np.float32(around) - seen)
+    edge = np.minimum(inside[:, 2], 1) ** 2
+    shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
+    seen *= shade[:, None]
+    return np.minimum(seen, 1, out=seen)
+
+
+def _to_frame(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if plane.shape == size:
+        return plane
+    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if plane.shape > size else cv2.INTER_LINEAR)

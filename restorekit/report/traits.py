@@ -1,0 +1,53 @@
+"""What a set of degraded photographs is like, in figures: how far from clean, how much of it, and which way it runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.scene import visible_mask
+from restorekit.image import to_float
+
+STREAKS = ("rain",)  # tasks whose change has a direction
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Of a task's pairs under one name; (10th, 50th, 90th percentile) over `n` pairs."""
+
+    task: str
+    name: str
+    psnr: tuple[float, float, float]  # of the degraded image, dB
+    share: tuple[float, float, float]  # of the pixels that changed visibly
+    direction: tuple[float, float, float] | None  # degrees from the vertical, positive to the right; streaks only
+    n: int
+
+
+def traits_of(task: str, name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Traits:
+    """The traits of (degraded, clean) pairs, each uint8 or float32 (H, W, 3) sRGB; at least one pair."""
+    psnr, share, direction = [], [], []
+    for degraded, clean in pairs:
+        change = np.clip(to_float(degraded), 0.0, 1.0) - to_float(clean)
+        psnr.append(-10 * float(np.log10(max(1e-10, np.mean(change.astype(np.float64) ** 2)))))
+        share.append(float(visible_mask(change).mean()))
+        if task in STREAKS:
+            direction.append(streak_direction(change))
+    return Traits(task, name, _spread(psnr), _spread(share), _spread(direction) if direction else None, len(psnr))
+
+
+def streak_direction(change: np.ndarray) -> float:
+    """The main direction in which `change`, float32 (H, W, 3), runs: degrees from the vertical, positive to the right.
+
+    The normal of the main direction of the gradients of its brightness (structure tensor over the frame).
+    """
+    # Smoothed: differences of neighbours measure streaks of a pixel's width too small.
+    grey = cv2.GaussianBlur(cv2.cvtColor(change, cv2.COLOR_RGB2GRAY), (0, 0), 1.5)
+    down, across = np.gradient(grey.astype(np.float64)) if min(grey.shape) > 1 else (np.zeros(1), np.zeros(1))
+    normal = 0.5 * np.arctan2(2 * (down * across).sum(), (across**2 - down**2).sum())
+    return -float(np.degrees(normal))
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = np.percentile(values, (10, 50, 90))
+    return float(low), float(middle), float(high)

@@ -1,0 +1,287 @@
+"""How public data sets lie on disk as their authors ship them: one explicit table, and what is sure or assumed of each.
+
+A template names a file by its path without suffix, whatever lies above: ``hazy/{id:d}_*`` is ``hazy/1400_3.png`` and
+``SOTS/indoor/hazy/1400_3.png``. ``{name}`` is a part of one folder's or file's name, ``{name:d}`` digits only,
+``{name:path}`` anything, folders included; ``*`` is any text that is not needed. Input and target belong together where
+the names that occur in the target's template are equal. Capital and small letters are alike, and so are suffixes
+(.jpg, .png, .webp, .tif), so that sets which were converted stay what they are.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from restorekit.errors import unknown_name
+
+Task = Literal["reflection", "rain", "haze", "raindrop", "motion_blur"]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """One way in which a set is laid out."""
+
+    inputs: tuple[str, ...]  # templates of the degraded images
+    target: str | None = None  # template of the clean one; None where there is none, or where both share a file
+    layer: str | None = None  # template of what was added to the clean image, a reflection
+    halves: bool = False  # one file holds both images side by side: the clean one left, the degraded one right
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A public set, or one of its parts; `pairs` and `targets` are the published numbers, None where there is none."""
+
+    says: str  # source, what is sure ("As ...") and what is assumed ("Assumed: ...")
+    task: Task | None  # None: whatever the parameters say
+    arrangements: tuple[Arrangement, ...]  # the one that fits most files is taken, the first of equals
+    pairs: int | None = None
+    targets: int | None = None
+    part: str | None = None  # the folder of this part, which decides where a root holds several parts
+    spare_targets: bool = False  # targets without an input are no mistake
+    centre: bool = False  # a target that is larger all around is cut to the input's size about its centre
+
+    @property
+    def paired(self) -> bool:
+        """Whether there are clean images."""
+        return any(one.target is not None or one.halves for one in self.arrangements)
+
+
+@dataclass(frozen=True)
+class PhotoLayout:
+    """A public set of clean photographs."""
+
+    says: str
+    files: tuple[str, ...]  # templates
+    photographs: int | None = None
+    part: str | None = None
+
+
+def _rain100(folder: str, says: str, pairs: int) -> Layout:
+    """rain-001.png and norain-001.png in one folder, or the inputs in rainy/; JORDER's own archives have rain/X2."""
+    return Layout(
+        says,
+        "rain",
+        (
+            Arrangement(("rain-{id:d}",), "norain-{id:d}"),
+            Arrangement(("rainy/rain-{id:d}",), "norain-{id:d}"),
+            Arrangement(("rain/X2/norain-{id:d}x2",), "norain/norain-{id:d}"),
+            Arrangement(("rain/norain-{id:d}x2",), "norain/norain-{id:d}"),
+            Arrangement(("input/{id}",), "target/{id}"),
+        ),
+        pairs,
+        part=folder,
+    )
+
+
+_JORDER = "Yang et al., Deep joint rain detection and removal, CVPR 2017"
+_RAINDROP = "Qian et al., Attentive generative adversarial network for raindrop removal, CVPR 2018"
+_RESIDE = "Li et al., Benchmarking single-image dehazing and beyond (RESIDE), TIP 2019"
+_SIR2 = "Wan et al., Benchmarking single-image reflection removal algorithms (SIR2), ICCV 2017"
+
+
+def _rain1400(part: str, pairs: int, targets: int) -> Layout:
+    return Layout(
+        "Fu et al., Removing rain from single images via a deep detail network, CVPR 2017. As the authors ship it: "
+        "rainy_image/901_1.jpg to 901_14.jpg for ground_truth/901.jpg, in training/ and testing/.",
+        "rain", (Arrangement(("rainy_image/{id:d}_*",), "ground_truth/{id:d}"),), pairs, targets, part,
+    )  # fmt: skip
+
+
+def _rain800(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Zhang et al., Image de-raining using a conditional GAN (ID-CGAN), 2017. As shipped: training/, test_syn/ and "
+        "test_nature/, both images side by side in one file. Assumed, after the loaders of RESCAN and JDNet: the clean "
+        "image is the left half; look at one file before you train. test_nature has no clean images.",
+        "rain", (Arrangement((f"{part}/{{id}}",), halves=True), Arrangement(("{id:d}",), halves=True)), pairs,
+        part=part,
+    )  # fmt: skip
+
+
+def _raindrop(part: str, pairs: int) -> Layout:
+    return Layout(
+        f"{_RAINDROP}. As shipped: {part}/data/0_rain.png and {part}/gt/0_clean.png (.jpg in test_b)."
+        + (" Assumed: 249 pairs; the paper's total of 1119 is less than its parts." if part == "test_b" else ""),
+        "raindrop", (Arrangement(("data/{id}_rain",), "gt/{id}_clean"),), pairs, part=part,
+    )  # fmt: skip
+
+
+def _sots(part: str, targets: int, says: str) -> Layout:
+    return Layout(
+        f"{_RESIDE}. {says}",
+        "haze", (Arrangement(("hazy/{id:d}_*",), "gt/{id:d}"), Arrangement(("hazy/{id:d}_*",), "clear/{id:d}")),
+        500, targets, part, centre=True,
+    )  # fmt: skip
+
+
+def _sir2(part: str, pairs: int) -> Layout:
+    return Layout(
+        f"{_SIR2}. m is the mixture, g the ground truth, r the reflection. Sure: the folders blended/, "
+        "transmission_layer/ and reflection_layer/ in which ERRNet and its successors pass the set on, and its number "
+        "of pairs. Assumed of the authors' own archive: m, g and r in a folder of each scene, or as 1-m-2, 1-g-2, "
+        "1-r-2.",
+        "reflection",
+        (
+            Arrangement(("blended/{id}",), "transmission_layer/{id}", "reflection_layer/{id}"),
+            Arrangement((f"{part}/{{scene:path}}/m",), f"{part}/{{scene:path}}/g", f"{part}/{{scene:path}}/r"),
+            Arrangement(
+                (f"{part}/{{scene:path}}-m-{{id}}",),
+                f"{part}/{{scene:path}}-g-{{id}}",
+                f"{part}/{{scene:path}}-r-{{id}}",
+            ),
+            Arrangement(("{scene}/m",), "{scene}/g", "{scene}/r"),
+            Arrangement(("{scene}-m-{id}",), "{scene}-g-{id}", "{scene}-r-{id}"),
+        ),
+        pairs, part=part,
+    )  # fmt: skip
+
+
+def _gopro(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Nah et al., Deep multi-scale convolutional neural network for dynamic scene deblurring, CVPR 2017 "
+        f"(GOPRO_Large). As shipped: {part}/GOPR0384_11_00/blur/000001.png and sharp/000001.png; blur_gamma/ is not "
+        "used. A sequence is one scene.",
+        "motion_blur", (Arrangement(("{scene}/blur/{id}",), "{scene}/sharp/{id}"),), pairs, pairs, part,
+    )  # fmt: skip
+
+
+def _hide(inputs: tuple[str, ...], pairs: int) -> Layout:
+    return Layout(
+        "Shen et al., Human-aware motion deblurring (HIDE), ICCV 2019. As shipped: train/, test/test-close-ups/ and "
+        "test/test-long-shot/, with the sharp images of all under the same names in GT/.",
+        "motion_blur", (Arrangement(inputs, "GT/{id}"),), pairs, spare_targets=True,
+    )  # fmt: skip
+
+
+def _uhdrr4k(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Zhang et al., Benchmarking ultra-high-definition image reflection removal, 2023. Sure: the number of pairs. "
+        "Assumed, after the authors' code: blended/, transmission_layer/ and reflection_layer/ with equal names.",
+        "reflection", (Arrangement(("blended/{id}",), "transmission_layer/{id}", "reflection_layer/{id}"),), pairs,
+        part=part,
+    )  # fmt: skip
+
+
+def _rain13k(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Chen et al., Towards ultra-high-definition image deraining (4K-Rain13k), 2024. As the authors' code reads it: "
+        "input/ and target/ with equal names. Assumed: gt/ in some copies.",
+        "rain", (Arrangement(("input/{id}",), "target/{id}"), Arrangement(("input/{id}",), "gt/{id}")), pairs,
+        part=part,
+    )  # fmt: skip
+
+
+LAYOUTS: dict[str, Layout] = {
+    "plain": Layout(
+        "Your own: input/ and target/ with equal names; folders may lie below them.",
+        None, (Arrangement(("input/{id:path}",), "target/{id:path}"),),
+    ),
+    "unpaired": Layout(
+        "Your own: degraded photographs in input/, or right in the root, of which no clean ones exist.",
+        None, (Arrangement(("input/{id:path}",)), Arrangement(("{id}",))),
+    ),
+    "rain100L-train": _rain100("train", f"{_JORDER}. As shipped first: RainTrainL, 200 pairs.", 200),
+    "rain100L-test": _rain100("test", f"{_JORDER}. As shipped first: Rain100L, 100 pairs; its clean images are those "
+                              "of Rain100H, and all of them are in BSDS500.", 100),
+    "rain100H-train": _rain100("train", f"{_JORDER}. As shipped first: RainTrainH, 1800 pairs, 546 of which show "
+                               "scenes of the test.", 1800),
+    "rain100H-test": _rain100("test", f"{_JORDER}. As shipped first: Rain100H, 100 pairs.", 100),
+    "rain800-train": _rain800("training", 700),
+    "rain800-test": _rain800("test_syn", 100),
+    "rain1400-train": _rain1400("training", 12600, 900),
+    "rain1400-test": _rain1400("testing", 1400, 100),
+    "4k-rain13k-train": _rain13k("train", 12500),
+    "4k-rain13k-test": _rain13k("test", 500),
+    "reside-its": Layout(
+        f"{_RESIDE}. As shipped: hazy/1_1_0.90179.png for clear/1.png, ten for each; trans/ is not used.",
+        "haze", (
+            Arrangement(("hazy/{id:d}_*",), "clear/{id:d}"), Arrangement(("ITS_hazy/{id:d}_*",), "ITS_clear/{id:d}"),
+        ), 13990, 1399, centre=True,
+    ),
+    "reside-ots": Layout(
+        f"{_RESIDE}. As shipped: hazy/0005_0.8_0.04.jpg for clear/0005.jpg, 35 for each; depth is not used. Assumed: "
+        "the whole alpha version, whose hazy images come in parts that are unpacked into one folder.",
+        "haze", (
+            Arrangement(("hazy/{id:d}_*",), "clear/{id:d}"), Arrangement(("OTS/{id:d}_*",), "clear_images/{id:d}"),
+            Arrangement(("hazy/{folder}/{id:d}_*",), "clear/{id:d}"),
+        ), 313950, 8970, centre=True,
+    ),
+    "sots-indoor": _sots("indoor", 50, "As shipped: hazy/1400_1.png to 1400_10.png for gt/1400.png in nyuhaze500/ or "
+                         "indoor/; gt is larger by 10 pixels all around and is cut, as published figures have it."),
+    "sots-outdoor": _sots("outdoor", 492, "As shipped: hazy/0001_0.8_0.2.jpg for gt/0001.png in outdoor/."),
+    "o-haze": Layout(
+        "Ancuti et al., O-HAZE: a dehazing benchmark with real hazy and haze-free outdoor images, CVPRW 2018. As "
+        "shipped: hazy/01_outdoor_hazy.jpg and GT/01_outdoor_GT.jpg.",
+        "haze", (Arrangement(("hazy/{id:d}_outdoor_hazy",), "GT/{id:d}_outdoor_GT"),), 45, 45,
+    ),
+    "sir2-objects": _sir2("SolidObjectDataset", 200),
+    "sir2-postcard": _sir2("PostcardDataset", 199),
+    "sir2-wild": _sir2("WildSceneDataset", 55),
+    "real20": Layout(
+        "Zhang et al., Single image reflection separation with perceptual losses, CVPR 2018. As shipped: blended/3.jpg "
+        "and transmission_layer/3.jpg; the test has 20 pairs.",
+        "reflection", (Arrangement(("blended/{id}",), "transmission_layer/{id}"),), 20, part="test",
+    ),
+    "real89": Layout(
+        "As real20, the part for training. Assumed: 89 pairs; some papers count 90.",
+        "reflection", (Arrangement(("blended/{id}",), "transmission_layer/{id}"),), 89, part="train",
+    ),
+    "ceilnet": Layout(
+        "Fan et al., A generic deep architecture for single image reflection removal (CEILNet), ICCV 2017, "
+        "testdata_reflection_synthetic_table2. As shipped: 2007_003506-input.png, -label1.png (background) and "
+        "-label2.png (reflection); or in ERRNet's folders.",
+        "reflection", (
+            Arrangement(("{id}-input",), "{id}-label1", "{id}-label2"),
+            Arrangement(("blended/{id}",), "transmission_layer/{id}", "reflection_layer/{id}"),
+        ), 100,
+    ),
+    "ceilnet-real": Layout(
+        "As ceilnet, testdata_reflection_real: 45 photographs through glass as *-input, without clean ones.",
+        "reflection", (Arrangement(("{id}-input",)),), 45,
+    ),
+    "uhdrr4k-train": _uhdrr4k("train", 2999),
+    "uhdrr4k-test": _uhdrr4k("test", 168),
+    "raindrop-train": _raindrop("train", 861),
+    "raindrop-test_a": _raindrop("test_a", 58),
+    "raindrop-test_b": _raindrop("test_b", 249),
+    "gopro-train": _gopro("train", 2103),
+    "gopro-test": _gopro("test", 1111),
+    "hide-train": _hide(("train/{id}",), 6397),
+    "hide-test": _hide(("test/test-close-ups/{id}", "test/test-long-shot/{id}"), 2025),
+}  # fmt: skip
+
+_PARIS = "Doersch et al., What makes Paris look like Paris?, 2012, as the authors of Context Encoders pass it on"
+
+PHOTO_LAYOUTS: dict[str, PhotoLayout] = {
+    "places2-val": PhotoLayout(
+        "Zhou et al., Places, TPAMI 2018. As shipped: val_large/ or val_256/ with Places365_val_00000001.jpg.",
+        ("Places365_val_{id:d}",), 36500,
+    ),
+    "places2-train": PhotoLayout(
+        "Places2 for training. As shipped: data_large/ or data_256/ with a folder for each letter and category.",
+        ("data_large/{id:path}", "data_256/{id:path}"),
+    ),
+    "celeba": PhotoLayout(
+        "Liu et al., Deep learning face attributes in the wild (CelebA), ICCV 2015. As shipped: "
+        "img_align_celeba/000001.jpg, 178 x 218 pixels, so that photos.min_side must be 178 or less.",
+        ("img_align_celeba/{id:d}", "img_celeba/{id:d}"), 202599,
+    ),
+    "paris-train": PhotoLayout(
+        f"{_PARIS}. As shipped: paris_train_original/, 14900 photographs.", ("paris_train_original/{id:path}",), 14900,
+    ),
+    "paris-eval": PhotoLayout(
+        f"{_PARIS}. As shipped: paris_eval_gt/001_im.png; paris_eval_corrupted/ is not used.",
+        ("paris_eval_gt/{id}",), 100,
+    ),
+}  # fmt: skip
+
+
+def get_layout(name: str) -> Layout:
+    """The layout of a set of pairs; an unknown name is told with the nearest known one."""
+    if name not in LAYOUTS:
+        raise unknown_name("layout", name, LAYOUTS)
+    return LAYOUTS[name]
+
+
+def get_photo_layout(name: str) -> PhotoLayout:
+    """The layout of a set of clean photographs."""
+    if name not in PHOTO_LAYOUTS:
+        raise unknown_name("layout of photographs", name, PHOTO_LAYOUTS)
+    return PHOTO_LAYOUTS[name]

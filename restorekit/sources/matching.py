@@ -1,0 +1,279 @@
+"""Which files of a folder belong together, by their names alone: a pure function over a layout and a list of names."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from restorekit.image.photo import FORMATS
+from restorekit.sources.layouts import Arrangement, Layout, PhotoLayout
+
+LOOKED_AT = 200  # files of a folder, where it is only guessed what they are
+
+Groups = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class MatchedPair:
+    """Files of one pair, as POSIX paths below the root; the target is the input where one file holds both."""
+
+    key: str  # letters, digits, "_" and "-"; unique within the set
+    scene: str  # pairs of one scene are not independent of each other
+    input: str
+    target: str | None
+    layer: str | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with some names."""
+
+    says: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.says}: {len(self.names)} ({listed(self.names)})"
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The pairs, sorted by the input's name, and what is wrong; `folder` is where they lie, "" for the root."""
+
+    pairs: tuple[MatchedPair, ...]
+    problems: tuple[Problem, ...]
+    folder: str
+    arrangement: Arrangement | None
+
+    @property
+    def num_targets(self) -> int:
+        return len({pair.target for pair in self.pairs if pair.target is not None})
+
+
+def match_names(layout: Layout, names: Iterable[str]) -> Matched:
+    """Pairs the names, POSIX paths below a root, by the arrangement of `layout` that pairs most of them.
+
+    Where several folders below the root hold pairs, those in a folder called `layout.part` are meant; if that does not
+    decide, nothing is paired and the folders are the problem.
+    """
+    pictures = sorted(name for name in names if PurePosixPath(name).suffix.lower() in FORMATS)
+    found = [
+        _Found(arrangement, folder, roles)
+        for arrangement in layout.arrangements
+        for folder, roles in _roles(arrangement, pictures).items()
+    ]
+    found = [one for one in found if one.num_paired]
+    in_part = [one for one in found if layout.part and layout.part.lower() in one.where]
+    found = in_part or found
+    if not found:
+        return Matched((), (), "", None)
+    best: dict[str, _Found] = {}
+    for one in found:
+        known = best.get(one.folder)
+        if known is None or one.num_paired > known.num_paired:
+            best[one.folder] = one
+    outer = [one for folder, one in best.items() if not any(_inside(folder, other) for other in best)]
+    if len(outer) > 1:
+        folders = tuple(sorted(one.folder or "." for one in outer))
+        return Matched((), (Problem("folders that hold pairs, one of which must be the root", folders),), "", None)
+    return _matched(outer[0], layout, pictures)
+
+
+def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, ...]:
+    """The names that are photographs of the set, sorted."""
+    patterns = [_pattern(template) for template in layout.files]
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if PurePosixPath(name).suffix.lower() in FORMATS and any(p.fullmatch(_stem(name)) for p in patterns)
+        )
+    )
+
+
+def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int = 3) -> list[str]:
+    """The layouts that pair most of the names, those nearest to their published number first; "plain" says it all.
+
+    Of each folder the first few files are looked at.
+    """
+    folders: dict[PurePosixPath, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folders[PurePosixPath(name).parent].append(name)
+    some = [name for files in folders.values() for name in files[:LOOKED_AT]]
+    fits = []
+    for name, layout in layouts.items():
+        matched = match_names(layout, some)
+        if matched.arrangement is not None and not _fits_anything(matched.arrangement):
+            published = layout.pairs if layout.pairs is not None else 0
+            total = len(matched.pairs) if len(some) == len(names) else len(names)
+            fits.append((-len(matched.pairs), len(matched.problems), abs(published - total), name))
+    most = min(fits)[:2] if fits else None
+    likely = [name for *fit, name in sorted(fits) if tuple(fit[:2]) == most]
+    return ["plain"] if "plain" in likely else likely[:count]
+
+
+def _fits_anything(arrangement: Arrangement) -> bool:
+    """Whether the names of any photographs would do."""
+    return arrangement.target is None and re.fullmatch(r"\{[^/]*\}", arrangement.inputs[0]) is not None
+
+
+def listed(names: Sequence[str], count: int = 3) -> str:
+    """The first few names."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """The files in one folder: (name, values of the template's groups) by role."""
+
+    inputs: list[tuple[str, dict[str, str]]]
+    targets: dict[Groups, list[str]]
+    layers: dict[Groups, list[str]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    arrangement: Arrangement
+    folder: str
+    roles: _Roles
+
+    @property
+    def where(self) -> set[str]:
+        """Names of the folders that this is in, those that the templates name included."""
+        return {part.lower() for part in f"{self.folder}/{self.arrangement.inputs[0]}".split("/")[:-1]}
+
+    @property
+    def num_paired(self) -> int:
+        if self.arrangement.target is None:
+            return len(self.roles.inputs)
+        names = _names_in(self.arrangement.target)
+        return sum(_chosen(groups, names) in self.roles.targets for _, groups in self.roles.inputs)
+
+
+def _roles(arrangement: Arrangement, pictures: Sequence[str]) -> dict[str, _Roles]:
+    inputs = [_pattern(template) for template in arrangement.inputs]
+    target = _pattern(arrangement.target) if arrangement.target else None
+    layer = _pattern(arrangement.layer) if arrangement.layer else None
+    folders: dict[str, _Roles] = defaultdict(lambda: _Roles([], defaultdict(list), defaultdict(list)))
+    for name in pictures:
+        stem = _stem(name)
+        if match := next((match for pattern in inputs if (match := pattern.fullmatch(stem))), None):
+            folders[_folder(match)].inputs.append((name, _groups(match)))
+        elif target and (match := target.fullmatch(stem)):
+            folders[_folder(match)].targets[_all(match)].append(name)
+        elif layer and (match := layer.fullmatch(stem)):
+            folders[_folder(match)].layers[_all(match)].append(name)
+    return dict(folders)
+
+
+def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
+    """The pairs of one arrangement in one folder, and every name that has no place in it."""
+    arrangement, roles = found.arrangement, found.roles
+    pairs, alone, twice = [], [], []
+    for name, groups in roles.inputs:
+        targets = roles.targets.get(_chosen(groups, _names_in(arrangement.target)), []) if arrangement.target else []
+        layers = roles.layers.get(_chosen(groups, _names_in(arrangement.layer)), []) if arrangement.layer else []
+        if arrangement.target and not targets:
+            alone.append(name)
+        elif len(targets) > 1 or len(layers) > 1:
+            twice.append(", ".join(targets if len(targets) > 1 else layers))
+        else:
+            target = name if arrangement.halves else targets[0] if targets else None
+            scene = groups.get("scene", "")
+            pairs.append(MatchedPair("", scene, name, target, layers[0] if layers else None))
+    used = {pair.target for pair in pairs} | {name for names in twice for name in names.split(", ")}
+    spare = [name for names in roles.targets.values() for name in names if name not in used]
+    with_layer = {pair.layer is not None for pair in pairs}
+    unlayered = [pair.input for pair in pairs if pair.layer is None] if len(with_layer) > 1 else []
+    problems = [
+        Problem("degraded images without a clean one", tuple(alone)),
+        Problem("clean images without a degraded one", () if layout.spare_targets else tuple(sorted(spare))),
+        Problem("degraded images without a layer, which others have", tuple(unlayered)),
+        Problem("images that are there twice, with another suffix", tuple(sorted(set(twice)))),
+        Problem("files that are named otherwise", tuple(_odd(found, pictures))),
+    ]
+    named = tuple(problem for problem in problems if problem.names)
+    return Matched(_with_keys(pairs, found.folder), named, found.folder, arrangement)
+
+
+def _odd(found: _Found, pictures: Sequence[str]) -> list[str]:
+    """Pictures that lie among those of the arrangement and are none of them."""
+    roles = found.roles
+    known = {name for name, _ in roles.inputs}
+    known |= {name for of_role in (roles.targets, roles.layers) for names in of_role.values() for name in names}
+    folders = {PurePosixPath(name).parent for name in known}
+    return [name for name in pictures if name not in known and PurePosixPath(name).parent in folders]
+
+
+def _with_keys(pairs: Sequence[MatchedPair], folder: str) -> tuple[MatchedPair, ...]:
+    """Keys of letters that a file's and a sample's name may have; where two would be alike, a digest tells them apart.
+
+    A scene that the layout does not name is the clean image, or the degraded one where there is none.
+    """
+    keys = [re.sub(r"[^A-Za-z0-9_-]+", "_", stem) for stem in _short([pair.input for pair in pairs], folder)]
+    scenes = _short([pair.target or pair.input for pair in pairs], folder)
+    counts = Counter(keys)
+    return tuple(
+        replace(
+            pair,
+            key=key if counts[key] == 1 else f"{key}_{sha256(pair.input.encode()).hexdigest()[:8]}",
+            scene=pair.scene or scene,
+        )
+        for pair, key, scene in zip(pairs, keys, scenes, strict=True)
+    )
+
+
+def _short(names: Sequence[str], folder: str) -> list[str]:
+    """Stems below `folder`, and without the first folder there (input/, hazy/) where all share it."""
+    stems = [_stem(name)[len(folder) :].strip("/") for name in names]
+    heads = {stem.split("/")[0] if "/" in stem else "" for stem in stems}
+    return [stem.split("/", 1)[1] for stem in stems] if len(heads) == 1 and "" not in heads else stems
+
+
+@lru_cache(maxsize=256)
+def _pattern(template: str) -> re.Pattern[str]:
+    """A template as a regular expression over a path without its suffix; the group `_folder` is what lies above."""
+    text, seen = "", set()
+    for piece in re.split(r"(\{[^}]*\}|\*)", template):
+        if piece == "*":
+            text += "[^/]*"
+        elif piece.startswith("{"):
+            name, _, kind = piece[1:-1].partition(":")
+            form = {"": "[^/]+", "d": r"\d+", "path": ".+"}[kind]
+            text += f"(?P={name})" if name in seen else f"(?P<{name}>{form})"
+            seen.add(name)
+        else:
+            text += re.escape(piece)
+    return re.compile(f"(?P<_folder>(?:[^/]+/)*?){text}", re.IGNORECASE)
+
+
+@lru_cache(maxsize=256)
+def _names_in(template: str | None) -> tuple[str, ...]:
+    return tuple(re.findall(r"\{(\w+)", template or ""))
+
+
+def _stem(name: str) -> str:
+    """A path without its last suffix: 1400_1_0.8.png is 1400_1_0.8."""
+    return name[: -len(PurePosixPath(name).suffix)]
+
+
+def _folder(match: re.Match[str]) -> str:
+    return match["_folder"].rstrip("/")
+
+
+def _groups(match: re.Match[str]) -> dict[str, str]:
+    return {name: value for name, value in match.groupdict().items() if name != "_folder"}
+
+
+def _all(match: re.Match[str]) -> Groups:
+    return tuple(sorted(_groups(match).items()))
+
+
+def _chosen(groups: dict[str, str], names: Sequence[str]) -> Groups:
+    return tuple(sorted((name, groups[name]) for name in set(names)))
+
+
+def _inside(folder: str, other: str) -> bool:
+    return folder != other and (other == "" or folder.startswith(f"{other}/"))

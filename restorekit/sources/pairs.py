@@ -1,0 +1,169 @@
+"""Pairs of a degraded and a clean photograph from a user's folder: all of them as the layout says, or an error."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from restorekit.errors import RestorekitError
+from restorekit.files import digest_of, sha256_file
+from restorekit.image import read_image, to_uint8
+from restorekit.sources.layouts import LAYOUTS, Layout, get_layout
+from restorekit.sources.listing import list_pictures
+from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
+
+SHOWN = 5  # files named in an error
+
+
+@dataclass(frozen=True)
+class RealPair:
+    """A pair whose files were all there; names are POSIX paths below the root, digests those of the files."""
+
+    key: str
+    scene: str
+    input: str
+    target: str | None
+    layer: str | None
+    halves: bool  # the input's file holds the clean image left and the degraded one right
+    width: int  # pixels of the degraded image, upright
+    height: int
+    input_sha256: str
+    target_sha256: str | None
+    layer_sha256: str | None
+
+
+@dataclass(frozen=True)
+class LoadedPair:
+    """The images of a pair, uint8 (H, W, 3) sRGB of one size."""
+
+    degraded: np.ndarray
+    clean: np.ndarray | None
+    layer: np.ndarray | None
+
+
+def find_pairs(where: str, root: Path, layout: str, expected: int | None = None) -> tuple[RealPair, ...]:
+    """All pairs below `root`, sorted by the input's name; every file is read once for its size and its digest.
+
+    `where` names the parameters for errors, `expected` is the number of pairs if it is not the published one. Raises a
+    RestorekitError that names the first few files where names, numbers or sizes are not those of the layout.
+    """
+    form = get_layout(layout)
+    names = list_pictures(where, root)
+    matched = match_names(form, names)
+    if matched.problems:
+        told = "\n".join(f"    {problem}" for problem in matched.problems)
+        raise RestorekitError(f"{where}: {root} is not as layout '{layout}' has it:\n{told}\n    {form.says}")
+    if not matched.pairs:
+        raise _nothing_matched(where, root, layout, form, names)
+    _check_counts(where, root, layout, form, matched, expected)
+    assert matched.arrangement is not None
+    sizes = {name: _size(root / name) for pair in matched.pairs for name in _files(pair)}
+    _check_sizes(where, root, matched, sizes, form)
+    digests = {name: sha256_file(root / name) for name in sizes}
+    return tuple(_described(pair, matched.arrangement.halves, sizes, digests) for pair in matched.pairs)
+
+
+def load_pair(root: Path, pair: RealPair) -> LoadedPair:
+    """The images of a pair, once their bytes are those that `find_pairs` saw.
+
+    Clean images that are larger are cut to the degraded one's size about their centre, as published
+    figures on RESIDE have it; `find_pairs` let them through for such layouts only.
+    """
+    degraded = _read(root / pair.input, pair.input_sha256)
+    if pair.halves:
+        half = degraded.shape[1] // 2
+        return LoadedPair(np.ascontiguousarray(degraded[:, half:]), np.ascontiguousarray(degraded[:, :half]), None)
+    others = []
+    for name, digest in ((pair.target, pair.target_sha256), (pair.layer, pair.layer_sha256)):
+        image = None if name is None or digest is None else _read(root / name, digest)
+        others.append(_cut(image, *degraded.shape[:2]) if image is not None else None)
+    return LoadedPair(degraded, *others)
+
+
+def pairs_digest(pairs: Iterable[RealPair]) -> str:
+    """Changes with keys, scenes and contents; not with where the files lie or what they are called."""
+    return digest_of([[p.key, p.scene, p.halves, p.input_sha256, p.target_sha256, p.layer_sha256] for p in pairs])
+
+
+def _files(pair: MatchedPair) -> list[str]:
+    return list(dict.fromkeys(name for name in (pair.input, pair.target, pair.layer) if name is not None))
+
+
+def _nothing_matched(where: str, root: Path, layout: str, form: Layout, names: list[str]) -> RestorekitError:
+    likely = resembling(names, LAYOUTS)
+    hint = (
+        f" It looks like '{likely[0]}'" + (f" (or {' or '.join(likely[1:])})." if likely[1:] else ".") if likely else ""
+    )
+    found = f"{len(names)} files, such as {listed(names)}" if names else "no files"
+    return RestorekitError(
+        f"{where}: nothing in {root} is named as layout '{layout}' has it; found {found}.{hint}\n    {form.says}"
+    )
+
+
+def _check_counts(where: str, root: Path, layout: str, form: Layout, matched: Matched, expected: int | None) -> None:
+    wanted = expected if expected is not None else form.pairs
+    here = root / matched.folder
+    if wanted is not None and len(matched.pairs) != wanted:
+        stated = "stated" if expected is not None else "published"
+        raise RestorekitError(
+            f"{where}: pairs of layout '{layout}' in {here}: {len(matched.pairs)}, {stated} are {wanted} (first and "
+            f"last: {matched.pairs[0].input}, {matched.pairs[-1].input}): complete the folder, or say so with pairs: "
+            f"{len(matched.pairs)}"
+        )
+    if expected is None and form.targets is not None and matched.num_targets != form.targets:
+        raise RestorekitError(
+            f"{where}: clean images of the pairs in {here}: {matched.num_targets}, published are {form.targets}: "
+            f"complete the folder, or say so with pairs: {len(matched.pairs)}"
+        )
+
+
+def _check_sizes(where: str, root: Path, matched: Matched, sizes: dict[str, tuple[int, int]], form: Layout) -> None:
+    wrong = []
+    for pair in matched.pairs:
+        width, height = sizes[pair.input]
+        if pair.target == pair.input and width % 2:
+            wrong.append(f"{pair.input} is {width} pixels wide, and holds no two halves")
+        for name in _files(pair)[1:]:
+            larger = sizes[name][0] >= width and sizes[name][1] >= height
+            if sizes[name] != (width, height) and not (form.centre and larger):
+                wrong.append(f"{pair.input} is {width} x {height}, {name} is {sizes[name][0]} x {sizes[name][1]}")
+    if wrong:
+        told = "".join(f"\n    {one}" for one in wrong[:SHOWN])
+        raise RestorekitError(f"{where}: images of unequal size in {root}: {len(wrong)}{told}")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) as they are seen, from the header."""
+    try:
+        with Image.open(path) as picture:
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (picture.height, picture.width) if turned else picture.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise RestorekitError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _described(pair: MatchedPair, halves: bool, sizes: dict[str, tuple[int, int]], digests: dict[str, str]) -> RealPair:
+    width, height = sizes[pair.input]
+    return RealPair(
+        pair.key, pair.scene, pair.input, pair.target, pair.layer, halves, width // 2 if halves else width, height,
+        digests[pair.input], digests[pair.target] if pair.target else None, digests[pair.layer] if pair.layer else None,
+    )  # fmt: skip
+
+
+def _read(path: Path, sha256: str) -> np.ndarray:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RestorekitError(f"{path} cannot be read any more: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise RestorekitError(f"{path} has changed since its set was looked through: run the stage again")
+    return to_uint8(read_image(path).pixels)
+
+
+def _cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of an image, as torchvision's CenterCrop has it."""
+    top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
+    return np.ascontiguousarray(image[top : top + height, left : left + width])

@@ -1,0 +1,16 @@
+"""What all sections of the parameters have in common: unknown keys are refused, and numbers have their range."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Strict(BaseModel):
+    """A section: unknown keys are refused, numbers must be finite, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,0 +1,187 @@
+"""`make bench`: CPU milliseconds a pair on one core, ours and others', on the same photographs in the same run.
+
+Ours is everything from 8-bit photograph to 8-bit pair: parameters drawn and applied, mask and layers, rounding. The
+ratio (theirs / ours) is null where the opponent does less: dashes of one width and angle (RandomRain), fog that is the
+same near and far (RandomFog), blots that refract nothing (Spatter), one straight kernel of 3 to 7 pixels at every size
+(albumentations' MotionBlur). kornia and imagecorruptions are timed by opponents.py in an environment of their own.
+
+python tests/bench/degradations.py data/bench/degradations.json [python of .venv-bench]
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.update(OMP_NUM_THREADS="1", NO_ALBUMENTATIONS_UPDATE="1")
+
+import cv2
+import numpy as np
+from skimage import data
+
+from restorekit.degradations import Scene, get_degradation, kinds_of
+from restorekit.files import write_json
+from restorekit.image import decode_rgb, encode_rgb, to_float, to_uint8
+from restorekit.rng import rng_for
+
+SIZES = {"256 x 256": (256, 256), "4K": (2160, 3840)}
+REPEATS = {"256 x 256": 24, "4K": 3}  # of which a quarter warms up
+TASKS = ("reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting", "mixed")
+UNIT = "CPU ms a pair"
+# Opponent, our task and kind, and whether it models the same effect.
+ALBUMENTATIONS = {
+    "RandomRain": ("rain", "light", False),
+    "RandomFog": ("haze", "uniform", False),
+    "Spatter": ("raindrop", "crisp", False),
+    "MotionBlur": ("motion_blur", "shake", False),
+}
+BESIDE = {
+    "imagecorruptions 1.1.2 fog": ("haze", "varying", True),
+    "imagecorruptions 1.1.2 motion_blur": ("motion_blur", "shake", True),
+    "imagecorruptions 1.1.2 spatter": ("raindrop", "crisp", False),
+    "kornia 0.8.2 RandomRain": ("rain", "light", False),
+    "kornia 0.8.2 RandomMotionBlur": ("motion_blur", "shake", True),
+}
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    target, python = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    photographs = {name: _photographs(size) for name, size in SIZES.items()}
+    ours = {
+        (task, kind, name): _time_ours(task, kind, photographs[name], REPEATS[name])
+        for name in SIZES
+        for task in TASKS
+        for kind in kinds_of(task)
+    }
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rows = [_row(f"{task} {kind}, {size}", *found) for (task, kind, size), found in ours.items()]
+    rows.append({**_row("peak memory of all tasks at 4K, with the photographs", memory, 1), "unit": "GiB"})
+    theirs = {**_albumentations(photographs), **_beside(photographs, python)}
+    for (opponent, size), milliseconds in theirs.items():
+        task, kind, same = {**_named(), **BESIDE}[opponent]
+        mine, count = ours[task, kind, size]
+        rows.append(_row(f"{task} {kind}, {size}", mine, count, opponent, milliseconds, same))
+    rows += _decoding(photographs["256 x 256"])
+    write_json(target, {"machine": _machine(), "rows": rows})
+    for row in rows:
+        against = f"  {row['opponent']}: {row['theirs']:g}, ratio {row['ratio']}" if row["opponent"] else ""
+        print(f"{row['case']:52} {row['ours']:9g} {row['unit']}{against}")
+    print(f"{len(rows)} rows in {target}")
+
+
+def _photographs(size: tuple[int, int]) -> list[np.ndarray]:
+    """Four photographs stretched to the size, uint8."""
+    loaded = [getattr(data, name)()[..., :3] for name in ("astronaut", "chelsea", "coffee", "rocket")]
+    return [np.ascontiguousarray(cv2.resize(one, size[::-1], interpolation=cv2.INTER_AREA)) for one in loaded]
+
+
+def _median(work: Callable[[int], Any], repeats: int) -> float:
+    """The median of the CPU milliseconds of `work(number)`."""
+    spent = []
+    for number in range(repeats):
+        began = time.process_time()
+        work(number)
+        spent.append(1e3 * (time.process_time() - began))
+    return float(np.median(spent[repeats // 4 :]))
+
+
+def _time_ours(task: str, kind: str, photographs: list[np.ndarray], repeats: int) -> tuple[float, int]:
+    degradation = get_degradation(task)
+
+    def work(number: int) -> np.ndarray:
+        image = to_float(photographs[number % 4])
+        other = to_float(photographs[(number + 1) % 4]) if degradation.needs_other else None
+        severity = 0.2 + 0.6 * (number % 4) / 3
+        params = degradation.sample(rng_for(number, task), image.shape[:2], severity, kind)
+        return to_uint8(degradation.apply(Scene(image, other=other), params).degraded)
+
+    return _median(work, repeats), repeats - repeats // 4
+
+
+def _named() -> dict[str, tuple[str, str, bool]]:
+    import albumentations
+
+    return {f"albumentations {albumentations.__version__} {name}": about for name, about in ALBUMENTATIONS.items()}
+
+
+def _albumentations(photographs: dict[str, list[np.ndarray]]) -> dict[tuple[str, str], float]:
+    import albumentations
+
+    found = {}
+    for opponent in _named():
+        transform = getattr(albumentations, opponent.split()[-1])(p=1.0)
+        for size, images in photographs.items():
+            found[opponent, size] = _median(lambda n, t=transform, i=images: t(image=i[n % 4]), REPEATS[size])
+    return found
+
+
+def _beside(photographs: dict[str, list[np.ndarray]], python: str) -> dict[tuple[str, str], float]:
+    """What opponents.py measures in its own environment; nothing, with a line that says so, where there is none."""
+    if not python or not Path(python).exists():
+        print("kornia and imagecorruptions are left out: .venv-bench could not be made (see above)")
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        for size, images in photographs.items():
+            np.save(Path(folder) / f"{size}.npy", np.stack(images))
+        script = Path(__file__).with_name("opponents.py")
+        done = subprocess.run(
+            [python, str(script), folder, json.dumps(REPEATS)], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        print(f"kornia and imagecorruptions are left out: {done.stderr.strip().splitlines()[-1]}")
+        return {}
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {(opponent, size): value for opponent, sizes in found.items() for size, value in sizes.items()}
+
+
+def _decoding(photographs: list[np.ndarray]) -> list[dict[str, Any]]:
+    """What an encoding of shards costs to read, and its bytes, beside png."""
+    encodings: tuple[tuple[Any, int | None], ...] = (("png", None), ("webp", None), ("jpeg", 95), ("jpeg", 85))
+    spent, size = {}, {}
+    for encoding, quality in encodings:
+        data_of = [encode_rgb(image, encoding, quality) for image in photographs]
+        name = encoding if quality is None else f"{encoding} at quality {quality}"
+        spent[name] = 2 * _median(lambda n, d=data_of: decode_rgb(d[n % 4]), 80)
+        size[name] = 2 * float(np.mean([len(one) for one in data_of])) / 1024
+    rows = []
+    for unit, values in (("CPU ms a pair", spent), ("KiB a pair", size)):
+        for name, value in values.items():
+            beside = ("png", values["png"], True) if name != "png" else (None, None, False)
+            row = _row(f"shards of 256 x 256 in {name}", value, 60, *beside)
+            rows.append({**row, "unit": unit})
+    return rows
+
+
+def _row(
+    case: str, ours: float, n: int, opponent: str | None = None, theirs: float | None = None, same: bool = False
+) -> dict[str, Any]:
+    ratio = round(theirs / ours, 2) if same and theirs is not None else None
+    return {
+        "case": case, "unit": UNIT, "better": "lower", "ours": round(ours, 3), "opponent": opponent,
+        "theirs": None if theirs is None else round(theirs, 3), "ratio": ratio, "n": n,
+    }  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": 1,
+        "python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__,
+    }  # fmt: skip
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()

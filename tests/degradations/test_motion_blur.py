@@ -1,0 +1,84 @@
+"""Motion blur averages light along a path: whole frames for a shaken camera, parts of them for what moves."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from restorekit.degradations import Scene
+from restorekit.degradations.light import GAMMA
+from restorekit.degradations.motion_blur import MotionBlur
+from restorekit.rng import rng_for
+
+MakeScene = Callable[..., Scene]
+SIZE = (200, 260)
+
+
+def draw(kind: str, severity: float = 0.8, seed: int = 1) -> dict:
+    return MotionBlur().sample(rng_for(seed, kind), SIZE, severity, kind)
+
+
+def straight(length: float, direction: float) -> dict:
+    params = draw("shake")
+    return {**params, "shake": {**params["shake"], "length": length, "direction": direction, "curvature": 0, "roll": 0}}
+
+
+def test_light_is_averaged_and_not_brightness() -> None:
+    image = np.zeros((*SIZE, 3), np.float32)
+    image[:, 130:] = 1.0
+    made = MotionBlur().apply(Scene(image), straight(0.1, 0.0))
+    middle = made.degraded[100, 129:131, 0].mean()
+    assert middle == pytest.approx(0.5 ** (1 / GAMMA), abs=0.03)
+    light = np.clip(made.degraded[100, :, 0], 0, 1) ** GAMMA
+    assert light.sum() == pytest.approx(130, abs=0.5)
+
+
+@pytest.mark.parametrize("direction", [0.0, 90.0])
+def test_a_point_becomes_a_line_as_long_as_the_path(direction: float) -> None:
+    image = np.zeros((*SIZE, 3), np.float32)
+    image[99:102, 129:132] = 1.0
+    bright = MotionBlur().apply(Scene(image), straight(0.08, direction)).degraded[..., 0] ** GAMMA > 0.03
+    extent = [np.flatnonzero(bright.any(axis=axis)).size for axis in (1, 0)]
+    along = int(direction == 0.0)
+    assert extent[along] == pytest.approx(0.08 * SIZE[0] + 3, abs=2)
+    assert extent[1 - along] <= 5
+
+
+def test_flat_light_stays_flat(make_scene: MakeScene) -> None:
+    grey = Scene(np.full((*SIZE, 3), 0.4, np.float32))
+    for kind in ("shake", "regions"):
+        np.testing.assert_allclose(MotionBlur().apply(grey, draw(kind)).degraded, 0.4, atol=2e-3)
+
+
+def test_the_background_of_moving_regions_stays_sharp(make_scene: MakeScene) -> None:
+    scene = make_scene(SIZE, "coffee")
+    for seed in range(4):
+        made = MotionBlur().apply(scene, draw("regions", seed=seed))
+        change = np.abs(made.noise_layer).max(axis=2)
+        assert (change < 1e-3).mean() > 0.3
+        assert 0.01 < made.mask.mean() < 0.7
+        np.testing.assert_array_equal(made.noise_layer, made.degraded - made.clean)
+
+
+def test_shake_varies_over_the_frame() -> None:
+    checks = (np.indices(SIZE).sum(axis=0) // 4 % 2).astype(np.float32)
+    scene = Scene(np.repeat(checks[..., None], 3, axis=2))
+    params = draw("shake", 0.5)
+    params["shake"] |= {"roll": 2.0, "centre": [0.5, 0.5], "length": 0.02, "direction": 0.0}
+    change = np.abs(MotionBlur().apply(scene, params).noise_layer).mean(axis=2)
+    assert change[:30].mean() != pytest.approx(change[85:115].mean(), rel=0.1)
+
+
+def test_a_path_too_long_for_the_pixels_is_followed_on_a_coarser_grid(make_scene: MakeScene) -> None:
+    scene = make_scene((1000, 1400), "coffee")
+    params = MotionBlur().sample(rng_for(3), (1000, 1400), 0.9, "regions")
+    made = MotionBlur().apply(scene, params)
+    still = np.abs(made.noise_layer).max(axis=2)
+    assert (still < 2e-3).mean() > 0.3
+
+
+def test_mixed_sometimes_does_both() -> None:
+    drawn = [draw("mixed", seed=seed) for seed in range(40)]
+    both = sum(bool(params["shake"] and params["regions"]) for params in drawn)
+    assert 4 < both < 30
+    assert all(params["shake"] or params["regions"] for params in drawn)

@@ -1,0 +1,66 @@
+"""Real sets as test data: every pair once, by the same protocols, and what has no clean image is not scored."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from restorekit.config_real import RealSet
+from restorekit.errors import RestorekitError
+from restorekit.evaluation.real import real_pairs, real_pictures
+from restorekit.evaluation.score import score_pairs
+from restorekit.evaluation.slices import slice_scores
+from restorekit.image import encode_rgb, to_float
+
+
+def write_set(root: Path, count: int = 2) -> None:
+    """Two hazy images for every clean one, brighter by 10 and by 20 levels."""
+    for folder in ("hazy", "clear"):
+        (root / folder).mkdir(parents=True)
+    for number in range(1, count + 1):
+        clean = np.clip(astronaut()[40 * number : 40 * number + 37, 200:231], 40, 200).astype(np.uint8)
+        (root / f"clear/{number}.png").write_bytes(encode_rgb(clean, "png"))
+        for variant in (1, 2):
+            hazy = clean + np.uint8(10 * variant)
+            (root / f"hazy/{number}_{variant}_0.8.png").write_bytes(encode_rgb(hazy, "png"))
+
+
+def config(**values: Any) -> RealSet:
+    return RealSet.model_validate({"task": "haze", "layout": "reside-its", "root": "its", "pairs": 4, **values})
+
+
+def test_real_pairs_are_scored_like_any_others(tmp_path: Path) -> None:
+    write_set(tmp_path / "its")
+    pairs = real_pairs("its", config(), tmp_path)
+    rows = [restored.score for restored in score_pairs(pairs, lambda pair: to_float(pair.clean), ["psnr_rgb"])]
+    assert [row.facts.key for row in rows] == ["1_1_0_8", "1_2_0_8", "2_1_0_8", "2_2_0_8"]
+    assert [facts.key for facts in pairs.facts()] == [row.facts.key for row in rows]
+    (score,) = slice_scores(rows, 1, 100)
+    assert (score.dataset, score.n, score.photographs) == ("its", 4, 2)  # images of one clean one are not independent
+    assert score.degraded == pytest.approx((28.13 + 22.11) / 2, abs=0.01)
+
+
+def test_roots_may_be_absolute_and_change_nothing(tmp_path: Path) -> None:
+    write_set(tmp_path / "its")
+    here = real_pairs("its", config(), tmp_path)
+    assert real_pairs("other", config(root=str(tmp_path / "its")), tmp_path / "nowhere").digest == here.digest
+
+
+def test_an_error_names_the_set(tmp_path: Path) -> None:
+    write_set(tmp_path / "its")
+    (tmp_path / "its/clear/2.png").unlink()
+    with pytest.raises(RestorekitError, match=r"real\.evaluate\.its: .*\n.*hazy/2_1_0\.8\.png, hazy/2_2_0\.8\.png"):
+        real_pairs("its", config(), tmp_path)
+
+
+def test_photographs_without_clean_ones_are_opened_by_key(tmp_path: Path) -> None:
+    (tmp_path / "mine/input").mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / f"mine/input/{name}.png").write_bytes(encode_rgb(astronaut()[:20, :30], "png"))
+    pictures = real_pictures("mine", config(layout="unpaired", root="mine", pairs=None), tmp_path)
+    assert [facts.key for facts in pictures.facts] == ["a", "b"]
+    ((facts, degraded),) = pictures.open(["b"])
+    assert facts.photograph == "b"
+    np.testing.assert_array_equal(degraded, astronaut()[:20, :30])

@@ -1,0 +1,104 @@
+"""Real sets beside the synthetic test: scored and shown under their own name, and never what promotion looks at."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.evaluate import evaluate
+from pipelines.promote import promote
+from pipelines.report import report
+from restorekit.config import Params, check_params
+from restorekit.evaluation.score import read_table
+from restorekit.image import decode_rgb, encode_rgb
+from restorekit.paths import Paths
+
+WriteModel = Callable[..., None]
+RUN = "dmgn-rain"
+
+
+def write_images(folder: Path, count: int, darker: int = 0) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        row = np.linspace(60, 180, 40 + number).astype(np.uint8)
+        image = np.repeat(np.tile(row, (33, 1))[..., None], 3, axis=2) - np.uint8(darker)
+        (folder / f"{number}.png").write_bytes(encode_rgb(image, "png"))
+
+
+@pytest.fixture
+def values(params: Params, tmp_path: Path) -> dict[str, Any]:
+    """A set of pairs, darker by 30 levels, and one of pictures alone."""
+    write_images(tmp_path / "sets/pairs/input", 4, darker=30)
+    write_images(tmp_path / "sets/pairs/target", 4)
+    write_images(tmp_path / "sets/alone/input", 2)
+    made = params.model_dump(mode="json")
+    made["real"]["evaluate"] = {
+        "mine": {"task": "rain", "layout": "plain", "root": str(tmp_path / "sets/pairs")},
+        "alone": {"task": "rain", "layout": "unpaired", "root": str(tmp_path / "sets/alone")},
+        "elsewhere": {"task": "haze", "layout": "plain", "root": "nowhere"},  # of another task: never opened
+    }
+    return made
+
+
+def test_real_sets_stand_beside_the_synthetic_test(
+    values: dict[str, Any], paths: Paths, write_model: WriteModel
+) -> None:
+    params = check_params(values)
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    folder = paths.evaluation(RUN)
+    rows = read_table(folder / "table.csv")
+    assert [row.dataset for row in rows] == ["synthetic-test"] * 6 + ["mine"] * 4
+    assert all(row.restored["psnr_rgb"] == pytest.approx(32.6, abs=0.2) for row in rows[6:])  # 6 levels are missing
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert [test["dataset"] for test in evaluation["tests"]] == ["synthetic-test", "mine"]
+    assert [test["dataset"] for test in evaluation["unpaired"]] == ["alone"]
+    samples = {sample["file"]: sample for sample in evaluation["samples"]}
+    assert {file for file in samples if "alone" in file} == {"samples/alone-01.png", "samples/alone-02.png"}
+    alone = samples["samples/alone-01.png"]
+    assert (alone["panels"], alone["restored"]) == (2, {})
+    assert decode_rgb((folder / alone["file"]).read_bytes()).shape == (33, 2 * alone["width"] + alone["gutter"], 3)
+
+    promote(params, paths)
+    (decision,) = json.loads((paths.promotions / "decisions.json").read_text())["current"]
+    assert (decision["dataset"], decision["decision"]) == ("synthetic-test", "promoted")
+    report(params, paths)
+    board = json.loads((paths.report / "leaderboard.json").read_text())["rows"]
+    assert {row["dataset"] for row in board} == {"synthetic-test", "mine"}
+    page = (paths.report / "index.html").read_text()
+    assert "side by side" in page
+    assert "mine: pairs from your folders, not made here" in page
+
+
+def test_real_pairs_decide_where_a_run_has_no_others(
+    values: dict[str, Any], paths: Paths, write_model: WriteModel
+) -> None:
+    run = "dmgn-rain-own"
+    values["real"]["train"] = {
+        "rain-own": {
+            "task": "rain", "layout": "plain", "root": "own", "train": {"tiles": 1, "tile": 32, "shards": 1},
+        }
+    }  # fmt: skip
+    values["runs"] = {run: values["runs"][RUN] | {"dataset": "rain-own"}}
+    params = check_params(values)
+    write_model(24.0, run=run)
+    evaluate(run, params, paths)
+    assert {row.dataset for row in read_table(paths.evaluation(run) / "table.csv")} == {"mine"}
+    promote(params, paths)
+    (decision,) = json.loads((paths.promotions / "decisions.json").read_text())["current"]
+    assert (decision["dataset"], decision["decision"], decision["photographs"]) == ("mine", "promoted", 4)
+
+
+def test_a_second_evaluation_gives_the_same_bytes(
+    values: dict[str, Any], paths: Paths, write_model: WriteModel
+) -> None:
+    params = check_params(values)
+    write_model(24.0)
+    made = []
+    for _ in range(2):
+        evaluate(RUN, params, paths)
+        made.append({path.name: path.read_bytes() for path in paths.evaluation(RUN).rglob("*") if path.is_file()})
+    assert made[0] == made[1]

@@ -1,0 +1,141 @@
+"""Real pairs on disk: read as they lie, refused with the file's name where anything is amiss."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit.errors import RestorekitError
+from restorekit.image import encode_rgb
+from restorekit.rng import rng_for
+from restorekit.sources.pairs import find_pairs, load_pair, pairs_digest
+
+
+def write(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:
+    """A picture of noise at `name`, which decides what it shows; its pixels."""
+    image = rng_for(1, name).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_rgb(image, "webp" if path.suffix == ".webp" else "png"))
+    return image
+
+
+def test_pairs_are_loaded_as_they_lie(tmp_path: Path) -> None:
+    images = {name: write(tmp_path, name) for name in ("input/a.png", "target/a.webp", "input/b.webp", "target/b.png")}
+    first, second = find_pairs("real", tmp_path, "plain")
+    assert (first.key, first.scene, first.width, first.height) == ("a", "a", 9, 7)
+    loaded = load_pair(tmp_path, second)
+    np.testing.assert_array_equal(loaded.degraded, images["input/b.webp"])
+    np.testing.assert_array_equal(loaded.clean, images["target/b.png"])
+    assert loaded.layer is None
+
+
+def test_triplets_halves_and_photographs_alone(tmp_path: Path) -> None:
+    layer = write(tmp_path / "t", "x-label2.png")
+    write(tmp_path / "t", "x-input.png")
+    write(tmp_path / "t", "x-label1.png")
+    (pair,) = find_pairs("real", tmp_path / "t", "ceilnet", 1)
+    np.testing.assert_array_equal(load_pair(tmp_path / "t", pair).layer, layer)
+
+    whole = write(tmp_path / "h", "training/1.png", (18, 7))
+    (pair,) = find_pairs("real", tmp_path / "h", "rain800-train", 1)
+    loaded = load_pair(tmp_path / "h", pair)
+    np.testing.assert_array_equal(loaded.clean, whole[:, :9])
+    np.testing.assert_array_equal(loaded.degraded, whole[:, 9:])
+    assert (pair.width, pair.height) == (9, 7)
+
+    write(tmp_path / "u", "input/x.png")
+    (pair,) = find_pairs("real", tmp_path / "u", "unpaired")
+    assert load_pair(tmp_path / "u", pair).clean is None
+
+
+def test_a_larger_target_is_cut_about_its_centre_where_the_layout_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "hazy/1400_1.png")
+    clean = write(tmp_path, "gt/1400.png", (13, 11))
+    (pair,) = find_pairs("real", tmp_path, "sots-indoor", 1)
+    np.testing.assert_array_equal(load_pair(tmp_path, pair).clean, clean[2:9, 2:11])
+
+
+def test_the_digest_follows_contents_and_not_places(tmp_path: Path) -> None:
+    for root in ("a", "b/deeper"):
+        for name in ("input/x.png", "target/x.png"):
+            write(tmp_path / root, name)
+    one = pairs_digest(find_pairs("real", tmp_path / "a", "plain"))
+    assert pairs_digest(find_pairs("real", tmp_path / "b", "plain")) == one
+    other = tmp_path / "a" / "target" / "x.png"
+    other.write_bytes(encode_rgb(np.zeros((7, 9, 3), np.uint8), "png"))
+    assert pairs_digest(find_pairs("real", tmp_path / "a", "plain")) != one
+
+
+def refused(root: Path, layout: str, expected: int | None = None) -> str:
+    with pytest.raises(RestorekitError) as caught:
+        find_pairs("real.evaluate.mine", root, layout, expected)
+    assert str(caught.value).startswith("real.evaluate.mine: ")
+    return str(caught.value)
+
+
+def test_missing_partners_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        write(tmp_path, f"rain-{number:03d}.png")
+    write(tmp_path, "norain-001.png")
+    write(tmp_path, "rain-x.png")
+    message = refused(tmp_path, "rain100L-test")
+    assert "degraded images without a clean one: 5 (rain-002.png, rain-003.png, rain-004.png, ...)" in message
+    assert "files that are named otherwise: 1 (rain-x.png)" in message
+    assert "Yang et al." in message
+
+
+def test_another_number_than_the_published_one_is_refused_unless_it_is_stated(tmp_path: Path) -> None:
+    for name in ("rain-001.png", "norain-001.png"):
+        write(tmp_path, name)
+    message = refused(tmp_path, "rain100L-test")
+    assert "rain100L-test' in" in message
+    assert ": 1, published are 100 (first and last: rain-001.png" in message
+    assert message.endswith("pairs: 1")
+    assert len(find_pairs("real", tmp_path, "rain100L-test", 1)) == 1
+    assert "1, stated are 2" in refused(tmp_path, "rain100L-test", 2)
+
+
+def test_unequal_sizes_are_told_with_both_files(tmp_path: Path) -> None:
+    for name in ("input/a.png", "target/a.png", "input/b.png"):
+        write(tmp_path, name)
+    write(tmp_path, "target/b.png", (9, 8))
+    message = refused(tmp_path, "plain")
+    assert "unequal size in" in message
+    assert "input/b.png is 9 x 7, target/b.png is 9 x 8" in message
+    write(tmp_path / "h", "training/1.png", (17, 7))
+    assert "training/1.png is 17 pixels wide" in refused(tmp_path / "h", "rain800-train", 1)
+    write(tmp_path / "s", "hazy/1_1.png")
+    write(tmp_path / "s", "gt/1.png", (8, 20))
+    assert "gt/1.png is 8 x 20" in refused(tmp_path / "s", "sots-indoor", 1)
+
+
+def test_another_layout_is_recognised(tmp_path: Path) -> None:
+    for name in ("data/0_rain.png", "gt/0_clean.png"):
+        write(tmp_path, name)
+    message = refused(tmp_path, "gopro-test")
+    assert "It looks like 'raindrop-test_a'" in message
+    assert "2 files, such as data/0_rain.png" in message
+    (tmp_path / "empty").mkdir()
+    assert "found no files" in refused(tmp_path / "empty", "plain")
+    assert "no folder at" in refused(tmp_path / "nowhere", "plain")
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    for name in ("input/a.png", "target/a.png"):
+        write(tmp_path, name)
+    (tmp_path / "target" / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(RestorekitError, match=r"target/a\.png cannot be read as an image"):
+        find_pairs("real", tmp_path, "plain")
+
+
+def test_a_file_that_changes_afterwards_is_noticed(tmp_path: Path) -> None:
+    for name in ("input/a.png", "target/a.png"):
+        write(tmp_path, name)
+    (pair,) = find_pairs("real", tmp_path, "plain")
+    write(tmp_path, "target/a.png", (9, 8))
+    with pytest.raises(RestorekitError, match=r"target/a\.png has changed"):
+        load_pair(tmp_path, pair)
+    (tmp_path / "input" / "a.png").unlink()
+    with pytest.raises(RestorekitError, match="cannot be read any more"):
+        load_pair(tmp_path, pair)
