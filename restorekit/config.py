@@ -134,10 +134,38 @@ class MixedData(DatasetConfig):
     ] = "mixed"  # fmt: skip
 
 
-AnyDataset = Annotated[
-    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData,
-    Field(discriminator="task"),
-]
+class MaskShards(Strict):
+    masks: Count
+    shards: Count = 1
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.masks < self.shards:
+            raise ValueError(f"{self.masks} masks for {self.shards} shards: lower shards")
+        return self
+
+
+class MaskData(Strict):
+    """Masks of holes in shards of their own, without photographs: see shards/masks.py."""
+
+    task: Literal["masks"]
+    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
+    side: Annotated[int, Field(ge=32)]  # pixels
+    severity: tuple[Share, Share] = (0.0, 1.0)
+    train: MaskShards
+    val: MaskShards
+    test: MaskShards
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.severity[0] > self.severity[1]:
+            raise ValueError(f"severity {list(self.severity)} must be [low, high]")
+        return self
+
+
+AnyDataset = (
+    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData
+)  # photographs, degraded
 
 
 class TrainConfig(Strict):
@@ -256,7 +284,7 @@ class Params(Strict):
     seed: Annotated[int, Field(ge=0)]
     photos: PhotosConfig
     synthesize: SynthesizeConfig
-    datasets: dict[Name, AnyDataset]
+    datasets: dict[Name, Annotated[AnyDataset | MaskData, Field(discriminator="task")]]
     real: RealConfig = RealConfig()
     train: dict[str, Any]
     runs: dict[Name, DmgnRun]
@@ -277,19 +305,22 @@ class Params(Strict):
                 raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, known)}")
             if name.split("--")[0] != f"{run.model}-{run.dataset}":
                 raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
+            if isinstance(self.datasets.get(run.dataset), MaskData):
+                raise ValueError(f"runs.{name}: '{run.dataset}' holds masks and no photographs to learn from")
             task = self.trained_on(run.dataset).task
             if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
                 raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
         return self
 
-    def dataset(self, name: str) -> AnyDataset:
+    def dataset(self, name: str) -> AnyDataset | MaskData:
         if name not in self.datasets:
             raise unknown_name("data set", name, self.datasets)
         return self.datasets[name]
 
     def trained_on(self, name: str) -> AnyDataset | RealTraining:
         """What a run names as its data set, made here or real."""
-        sets: dict[str, AnyDataset | RealTraining] = {**self.datasets, **self.real.train}
+        degraded = {name: one for name, one in self.datasets.items() if not isinstance(one, MaskData)}
+        sets: dict[str, AnyDataset | RealTraining] = {**degraded, **self.real.train}
         if name not in sets:
             raise unknown_name("data set", name, sets)
         return sets[name]
@@ -388,6 +419,7 @@ _DATASETS: dict[str, type[BaseModel]] = {
     "motion_blur": MotionBlurData,
     "inpainting": InpaintingData,
     "mixed": MixedData,
+    "masks": MaskData,
 }
 
 

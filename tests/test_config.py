@@ -33,7 +33,18 @@ def test_every_kind_of_every_degradation_can_be_named() -> None:
         known = get_args(_DATASETS[task].model_fields["kind"].annotation)
         given = (FILES,) if task == "inpainting" else ()
         assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed", *given), task
-    assert set(_DATASETS) == set(DEGRADATIONS)
+    assert set(_DATASETS) == {*DEGRADATIONS, "masks"}
+
+
+def test_masks_are_a_data_set_that_no_run_is_trained_on() -> None:
+    values = shipped()
+    values["datasets"]["masks"] = {"task": "masks", "side": 64} | {
+        split: {"masks": 3} for split in ("train", "val", "test")
+    }
+    assert check_params(values).dataset("masks").task == "masks"
+    values["runs"]["dmgn-masks"] = {**values["runs"]["dmgn-rain"], "dataset": "masks"}
+    with pytest.raises(RestorekitError, match=r"runs\.dmgn-masks: 'masks' holds masks and no photographs"):
+        check_params(values)
 
 
 def test_a_run_overrides_what_all_runs_share() -> None:

@@ -33,8 +33,8 @@ class LayerRange:
     defocus: tuple[float, float]  # standard deviation of the blur on top, which dims as it widens
 
 
-# From far to near. By measurement, severity 0.2 to 0.8 gives a median input PSNR of 29 to 25 dB (light), 19 to 13
-# (heavy) and 15 to 11 (dense); Rain100L has 25 and Rain100H 11.
+# From far to near. On 24 photographs of BSDS, severity 0.2 to 0.8 gives a median input PSNR of 28 to 24 dB (light), 18
+# to 13 (heavy) and 16 to 11 (dense); 20 pairs each of Rain100L and Rain100H have 25 and 11.
 LAYERS: dict[str, tuple[LayerRange, ...]] = {
     "light": (
         LayerRange((340, 600), (0.38, 0.70), (0.03, 0.05), (0.0010, 0.0015), (0.0000, 0.0008)),

@@ -17,7 +17,8 @@ from restorekit.rng import rng_for
 
 KINDS = ("soft", "crisp")
 
-# By measurement, severity 0.2 to 0.8 gives an input PSNR of 27 to 21 dB; RainDrop's test pairs have 19 to 28.
+# Median input PSNR at severity 0.2, 0.5, 0.8 on 24 photographs of BSDS: 25, 23, 21 dB (soft) and 26, 24, 23 (crisp).
+# Two pairs of RainDrop have 19 and 20.
 DENSITY = {"soft": (14.0, 90.0), "crisp": (60.0, 330.0)}  # drops on a square of the short side, over severity 0 to 1
 RADIUS = {"soft": (0.019, 0.030), "crisp": (0.0075, 0.0125)}  # the median drop's, of the short side
 DEFOCUS = {"soft": (0.007, 0.018), "crisp": (0.0020, 0.0038)}  # standard deviation of the blur, of the short side

@@ -58,6 +58,11 @@ class ShardReader:
             for index in range(shard.samples):
                 yield self.sample(number, index)
 
+    def raw_samples(self) -> Iterator[tuple[str, RawSample]]:
+        """(key, members as bytes) of every sample, in the order in which they were written."""
+        for number in range(len(self.manifest.shards)):
+            yield from self._read(number)
+
     def _read_shard(self, number: int) -> list[tuple[str, RawSample]]:
         shard = self.manifest.shards[number]
         if shard.name in self._verified:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from restorekit.config import AnyDataset, SynthesizeConfig
+from restorekit.config import AnyDataset, MaskData, SynthesizeConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
 from restorekit.provenance import sources_digest
 from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
+from restorekit.shards.masks import MaskRecipe
 from restorekit.shards.synthesis import recipe_for
 from restorekit.shards.writer import write_shard
 from restorekit.sources.manifest import SPLITS, PhotoManifest, SplitName
@@ -29,10 +30,12 @@ SOURCES = (
     "image/reading.py",
     "rng.py",
     "shards/manifest.py",
+    "shards/masks.py",
     "shards/staging.py",
     "shards/synthesis.py",
     "shards/writer.py",
     "sources/manifest.py",
+    "sources/masks.py",
 )
 
 
@@ -52,10 +55,14 @@ class Plan(Protocol):
 
 
 def synthesize_dataset(
-    name: str, dataset: AnyDataset, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
+    name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
-    recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
+    recipes: Sequence[Plan]
+    if isinstance(dataset, MaskData):
+        recipes = [MaskRecipe(name, dataset, split, seed) for split in SPLITS]
+    else:
+        recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
     return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths)
 
 
