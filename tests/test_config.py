@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from restorekit.config import _DATASETS, Params, check_params, load_params
+from restorekit.config import Params, check_params, load_params
+from restorekit.config.params import _DATASETS
 from restorekit.degradations import DEGRADATIONS
 from restorekit.degradations.holes import FILES
 from restorekit.errors import RestorekitError

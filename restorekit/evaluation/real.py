@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from restorekit.config import Params
-from restorekit.config_real import RealSet
+from restorekit.config import Params, RealSet
 from restorekit.evaluation.pairs import Facts, Pair, PairSet, synthetic_test
 from restorekit.paths import Paths
 from restorekit.sources.pairs import RealPair, find_pairs, load_pair, pairs_digest

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.config_real import RealTraining
+from restorekit.config import RealTraining
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb
 from restorekit.image.encoding import Encoding

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from restorekit.config_real import RealSet
+from restorekit.config import RealSet
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.real import real_pairs, real_pictures
 from restorekit.evaluation.score import score_pairs

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from restorekit.config_real import RealTraining
+from restorekit.config import RealTraining
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb
 from restorekit.rng import rng_for

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from restorekit.config.strict import Count, Strict
 from restorekit.errors import unknown_name
-from restorekit.strict import Count, Strict
 
 
 def _layouts() -> ModuleType:

@@ -1,0 +1,35 @@
+"""params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
+
+from restorekit.config.data import (
+    AnyDataset,
+    InpaintingData,
+    MaskData,
+    MaskShards,
+    PhotosConfig,
+    Split,
+    SynthesizeConfig,
+    TrainShards,
+)
+from restorekit.config.params import Params, check_params, load_params
+from restorekit.config.real import PhotoFolder, RealSet, RealTraining
+from restorekit.config.runs import DmgnObjective, DmgnRun, TrainConfig
+
+__all__ = [
+    "AnyDataset",
+    "DmgnObjective",
+    "DmgnRun",
+    "InpaintingData",
+    "MaskData",
+    "MaskShards",
+    "Params",
+    "PhotoFolder",
+    "PhotosConfig",
+    "RealSet",
+    "RealTraining",
+    "Split",
+    "SynthesizeConfig",
+    "TrainConfig",
+    "TrainShards",
+    "check_params",
+    "load_params",
+]

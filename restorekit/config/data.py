@@ -1,0 +1,163 @@
+"""Sections of params.yaml about data: photographs, how shards are written, and the data sets."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from restorekit.config.real import PhotoFolder
+from restorekit.config.strict import Count, Share, Strict
+
+
+class Split(Strict):
+    """Shares of the user's photographs, which are assigned by digest; the embedded ones have a fixed list."""
+
+    train: Share = 0.8
+    val: Share = 0.1
+    test: Share = 0.1
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.val + self.test - 1.0) > 1e-6:
+            raise ValueError(
+                f"train + val + test is {self.train + self.val + self.test:g}; the shares must add up to 1"
+            )
+        return self
+
+
+class PhotosConfig(Strict):
+    """Where clean photographs come from."""
+
+    packages: bool = True  # the seven natural scenes inside scikit-image and scikit-learn
+    folders: tuple[PhotoFolder, ...] = ()  # the user's own and public sets, searched recursively
+    license: str = "the user's own"  # recorded for every photograph found in `folders`
+    min_side: Count = 256  # photographs with a shorter side, in pixels, are left out
+    split: Split = Split()
+
+
+class SynthesizeConfig(Strict):
+    """How shards are written, whatever is in them."""
+
+    encoding: Literal["png", "webp", "jpeg"] = "png"  # the first two are lossless
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
+    num_workers: Count = 2
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.quality is not None and self.encoding != "jpeg":
+            raise ValueError(f"quality is for encoding: jpeg; {self.encoding} loses nothing")
+        return self
+
+
+class TrainShards(Strict):
+    """Training tiles: every photograph is degraded `variants` times, and `tiles` squares are cut from each result."""
+
+    variants: Count
+    tiles: Count
+    tile: Annotated[int, Field(ge=32)]  # pixels
+    shards: Count
+
+
+class WholeShards(Strict):
+    """Whole images for validation and test: every photograph is degraded `variants` times."""
+
+    variants: Count
+    shards: Count = 1
+
+
+class DatasetConfig(Strict):
+    """What every data set has, whatever its task."""
+
+    short_side: Annotated[int, Field(ge=64)]  # pixels of the frame that is degraded; photographs are resized to it
+    severity: tuple[Share, Share]  # drawn uniformly between the two
+    train: TrainShards
+    val: WholeShards
+    test: WholeShards
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.severity[0] > self.severity[1]:
+            raise ValueError(f"severity {list(self.severity)} must be [low, high]")
+        if self.train.tile > self.short_side:
+            raise ValueError(f"train.tile {self.train.tile} does not fit into short_side {self.short_side}")
+        return self
+
+
+class ReflectionData(DatasetConfig):
+    task: Literal["reflection"]
+    kind: Literal["s1", "s2", "glass", "mixed"] = "mixed"  # the two published syntheses, and thick glass
+
+
+class RainData(DatasetConfig):
+    task: Literal["rain"]
+    kind: Literal["light", "heavy", "dense", "mixed"] = "light"
+
+
+class HazeData(DatasetConfig):
+    task: Literal["haze"]
+    kind: Literal["uniform", "varying", "mixed"] = "uniform"
+
+
+class RaindropData(DatasetConfig):
+    task: Literal["raindrop"]
+    kind: Literal["soft", "crisp", "mixed"] = "mixed"
+
+
+class MotionBlurData(DatasetConfig):
+    task: Literal["motion_blur"]
+    kind: Literal["shake", "regions", "mixed"] = "mixed"
+
+
+class InpaintingData(DatasetConfig):
+    task: Literal["inpainting"]
+    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed", "files"] = "mixed"
+    masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
+
+    @model_validator(mode="after")
+    def _has_masks(self) -> Self:
+        if (self.kind == "files") != (self.masks is not None):
+            raise ValueError("masks, a folder, is given with kind: files, and only with it")
+        return self
+
+
+class MixedData(DatasetConfig):
+    """Several degradations on every photograph, for a model that is not told which: see degradations/composition.py."""
+
+    task: Literal["mixed"]
+    kind: Literal[
+        "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
+        "haze+rain+raindrop", "mixed",
+    ] = "mixed"  # fmt: skip
+
+
+class MaskShards(Strict):
+    masks: Count
+    shards: Count = 1
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.masks < self.shards:
+            raise ValueError(f"{self.masks} masks for {self.shards} shards: lower shards")
+        return self
+
+
+class MaskData(Strict):
+    """Masks of holes in shards of their own, without photographs: see shards/masks.py."""
+
+    task: Literal["masks"]
+    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
+    side: Annotated[int, Field(ge=32)]  # pixels
+    severity: tuple[Share, Share] = (0.0, 1.0)
+    train: MaskShards
+    val: MaskShards
+    test: MaskShards
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.severity[0] > self.severity[1]:
+            raise ValueError(f"severity {list(self.severity)} must be [low, high]")
+        return self
+
+
+AnyDataset = (
+    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData
+)  # photographs, degraded
