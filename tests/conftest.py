@@ -1,6 +1,7 @@
 """What several rooms' tests share: a small data set of rain-like pairs, and the parameters of a tiny training."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.writer import write_shard
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_one_seed() -> None:
+    """Tiny networks lose by a second thread, ruinously so beside another load; tests that use no torch load none."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+        torch.manual_seed(20261120)
 
 
 def pair(number: int, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -117,14 +117,6 @@ class Small(Identity):
 SIZES = [(1, 1), (1, 2), (3, 4000), (37, 31), (100, 1), (160, 200)]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def image(height: int, width: int) -> np.ndarray:
     return rng_for(0, "image", height, width).random((height, width, 3)).astype(np.float32)
 

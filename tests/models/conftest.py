@@ -1,26 +1,16 @@
-"""What the tests of the networks share: one thread, networks with lively random weights, a meter of live memory."""
+"""What the tests of the networks share: networks with lively random weights, a meter of live memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from restorekit.models.dmgn import DMGN
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(20261120)
-    yield
-    torch.set_num_threads(before)
 
 
 def enliven(module: nn.Module) -> None:

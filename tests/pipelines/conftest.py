@@ -135,7 +135,6 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Paths:
     """A fresh root with photographs, test shards and a store, and no model yet."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    torch.set_num_threads(1)
     paths = Paths(tmp_path)
     shutil.copyfile(empty_store, paths.mlflow)
     write_photos(paths.photos)

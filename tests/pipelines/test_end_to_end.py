@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from pipelines.evaluate import evaluate
@@ -52,7 +51,6 @@ def tiny_params(seed: int = 1, **train: object) -> Params:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "RESTOREKIT_ROOT"):
         monkeypatch.delenv(name, raising=False)
-    torch.set_num_threads(1)
 
 
 @pytest.mark.usefixtures("alone")

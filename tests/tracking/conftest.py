@@ -23,12 +23,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Two threads beside any other load are slower than one, by far."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
     """Writes a model's folder with random weights of a seed and returns it; fields of the record can be given."""

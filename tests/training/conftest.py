@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from restorekit.config import DmgnRun, TrainConfig
 from restorekit.training.job import Job
@@ -32,9 +31,3 @@ def make_job(tiny_shards: Path, tmp_path: Path) -> MakeJob:
         return Job("dmgn-rain", "rain", 5, spec, config, tiny_shards, tmp_path / state)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Tiny networks lose by a second thread, and ruinously so beside another load."""
-    torch.set_num_threads(1)
