@@ -12,7 +12,7 @@ from restorekit.errors import RestorekitError
 def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     """Connects to `RAY_ADDRESS`, or starts a local cluster with `num_cpus` (default: what the machine has)."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # else a report costs up to two seconds
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's announced default, else it warns each time
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     # On its own cluster a worker is the work itself; Ray would give way (nice 15) to whatever else runs.
     os.environ.setdefault("RAY_worker_niceness", "0")

@@ -1,26 +1,19 @@
 """The sections of params.yaml that name public data sets: pairs to train on or to be judged by, and photographs."""
 
-from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from restorekit.config.strict import Count, Strict
 from restorekit.errors import unknown_name
-
-
-def _layouts() -> ModuleType:
-    """The table of layouts; its room comes after this one, and is needed only where parameters name a layout."""
-    from restorekit.sources import layouts
-
-    return layouts
+from restorekit.layouts import LAYOUTS, PHOTO_LAYOUTS
 
 
 class PhotoFolder(Strict):
     """A folder of photographs; in params.yaml its name alone will do."""
 
     root: str
-    layout: str | None = None  # of a public set (restorekit/sources/layouts.py); None: every photograph in it
+    layout: str | None = None  # of a public set (restorekit/layouts.py); None: every photograph in it
     photographs: Count | None = None  # how many there must be, if not the published number
 
     @model_validator(mode="before")
@@ -33,8 +26,8 @@ class PhotoFolder(Strict):
         if self.layout is None:
             if self.photographs is not None:
                 raise ValueError("photographs is the number of a layout's; name the layout")
-        elif self.layout not in _layouts().PHOTO_LAYOUTS:
-            raise ValueError(str(unknown_name("layout of photographs", self.layout, _layouts().PHOTO_LAYOUTS)))
+        elif self.layout not in PHOTO_LAYOUTS:
+            raise ValueError(str(unknown_name("layout of photographs", self.layout, PHOTO_LAYOUTS)))
         return self
 
 
@@ -42,16 +35,15 @@ class RealSet(Strict):
     """Pairs that were photographed or published, not made here, as their authors lay them out."""
 
     task: Literal["reflection", "rain", "haze", "raindrop", "motion_blur"]
-    layout: str  # see restorekit/sources/layouts.py
+    layout: str  # see restorekit/layouts.py
     root: str  # relative to params.yaml, or absolute
     pairs: Count | None = None  # how many there must be, if not the published number
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        known = _layouts().LAYOUTS
-        if self.layout not in known:
-            raise ValueError(str(unknown_name("layout", self.layout, known)))
-        task = known[self.layout].task
+        if self.layout not in LAYOUTS:
+            raise ValueError(str(unknown_name("layout", self.layout, LAYOUTS)))
+        task = LAYOUTS[self.layout].task
         if task not in (None, self.task):
             raise ValueError(f"layout '{self.layout}' is for the task {task}, not {self.task}")
         return self
@@ -59,7 +51,7 @@ class RealSet(Strict):
     @property
     def paired(self) -> bool:
         """Whether there are clean images to train on or to score by."""
-        return bool(_layouts().LAYOUTS[self.layout].paired)
+        return LAYOUTS[self.layout].paired
 
 
 class PairTiles(Strict):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Facts that inference needs of a network; each is tested against the network itself."""
+    """Facts that inference needs of a network."""
 
     name: str
     tasks: tuple[str, ...]

@@ -8,8 +8,8 @@ from restorekit.config import PhotoFolder, Split
 from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
 from restorekit.image import read_image
+from restorekit.layouts import get_photo_layout
 from restorekit.rng import seed_for
-from restorekit.sources.layouts import get_photo_layout
 from restorekit.sources.listing import list_pictures
 from restorekit.sources.manifest import Photograph, SplitName
 from restorekit.sources.matching import match_photographs

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 
 from restorekit.image.photo import FORMATS
-from restorekit.sources.layouts import Arrangement, Layout, PhotoLayout
+from restorekit.layouts import Arrangement, Layout, PhotoLayout
 
 LOOKED_AT = 200  # files of a folder, where it is only guessed what they are
 

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.image import read_image, to_uint8
-from restorekit.sources.layouts import LAYOUTS, Layout, get_layout
+from restorekit.layouts import LAYOUTS, Layout, get_layout
 from restorekit.sources.listing import list_pictures
 from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from restorekit.errors import RestorekitError
-from restorekit.sources.layouts import LAYOUTS, PHOTO_LAYOUTS, get_layout, get_photo_layout
+from restorekit.layouts import LAYOUTS, PHOTO_LAYOUTS, get_layout, get_photo_layout
 from restorekit.sources.matching import match_names, match_photographs, resembling
 
 # For every layout: (input, clean image, layer, scene), as their authors name them.
