@@ -9,6 +9,7 @@ from restorekit.config import DmgnRun, TrainConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.provenance import sources_digest
+from restorekit.storage import address_of, fetch_file, local_path
 
 # What the weights depend on beside parameters and shards; all are deps of the train stage in dvc.yaml (a test compares
 # them). `{model}` keeps one model's sources from retraining another's runs.
@@ -51,14 +52,15 @@ class Job:
         return {
             "run": self.run, "task": self.task, "seed": self.seed,
             "spec": self.spec.model_dump(mode="json", exclude_unset=True),
-            "config": self.config.model_dump(mode="json"), "shards": str(self.shards), "state": str(self.state),
+            "config": self.config.model_dump(mode="json"),
+            "shards": address_of(self.shards), "state": address_of(self.state),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Job":
         return cls(
             value["run"], value["task"], value["seed"], DmgnRun.model_validate(value["spec"]),
-            TrainConfig.model_validate(value["config"]), Path(value["shards"]), Path(value["state"]),
+            TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
         )  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def with_weight_files(spec: DmgnRun, run: str, root: Path) -> DmgnRun:
     """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
     sections: dict[str, dict[str, str]] = {"options": {}, "objective": {}}
     for setting, file in weight_files(spec).items():
-        found = (root / file).resolve()
+        found = fetch_file((root / file).resolve())
         if not found.is_file():
             raise RestorekitError(f"runs.{run}.{setting}: there is no file {found}")
         section, _, field = setting.partition(".")

@@ -1,14 +1,15 @@
 """A training's state is on disk whole and verified, or not at all, and one process at a time writes it.
 
 A state is a folder `step-00000120/` of one safetensors file (weights, EMA, optimisers, random state) and one JSON file
-(step, cursor, the tensors' digest). It is written beside its place and renamed; the last two are kept.
+(step, cursor, the tensors' digest). It is written beside its place and renamed; the last two are kept. Below an
+address (see restorekit.storage) a state is then pushed, and those that are stored are the ones that count.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.files import flush_to_disk, sha256_file, write_beside
 from restorekit.shards.plan import Cursor
+from restorekit.training.lease import remote_states
 
 FORMAT = 1
 KEPT = 2
@@ -42,6 +44,7 @@ class StateStore:
 
     def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self.folder, self._lock_wait_s = folder, lock_wait_s
+        self._remote = remote_states(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -55,13 +58,14 @@ class StateStore:
                 f"{self.folder} is in use by another training of the same run: wait for it to end, or stop it"
             ) from None
         try:
-            yield
+            with self._remote.held(self._lock_wait_s) if self._remote else nullcontext():
+                yield
         finally:
             lock.release()
 
     def save(self, state: TrainingState) -> Path:
         """Writes a state and drops all but the last two."""
-        path = self.folder / f"step-{state.step:08d}"
+        path = self.folder / f"step-{state.step:08d}{self._remote.suffix if self._remote else ''}"
         with write_beside(path) as beside:
             beside.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
@@ -73,28 +77,49 @@ class StateStore:
             (beside / "state.json").write_text(json.dumps(record, indent=1))
             for file in beside.iterdir():
                 flush_to_disk(file)
+        if self._remote:
+            self._remote.push(path)
         for old in self._folders()[:-KEPT]:
-            shutil.rmtree(old)
+            self._drop(old)
         return path
+
+    def _drop(self, folder: Path) -> None:
+        if self._remote:
+            self._remote.drop(folder.name)
+        if folder.exists():  # of a stored state this machine may have no copy
+            shutil.rmtree(folder)
 
     def load_latest(self) -> TrainingState | None:
         """The newest state that verifies; a damaged one is named on stderr and the one before it taken."""
         folders = self._folders()
         for folder in reversed(folders):
             try:
-                return _load(folder)
+                return self._loaded(folder)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 print(f"warning: the training state {folder} is damaged and left out ({error})", file=sys.stderr)
         if folders:
             raise RestorekitError(f"no training state in {self.folder} can be read: remove that folder to train anew")
         return None
 
+    def _loaded(self, folder: Path) -> TrainingState:
+        if self._remote is None:
+            return _load(folder)
+        self._remote.fetch(folder)
+        try:
+            return _load(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            shutil.rmtree(folder, ignore_errors=True)  # this machine's copy; what is stored may be sound
+            self._remote.fetch(folder)
+            return _load(folder)
+
     def latest_step(self) -> int | None:
         """The step of the newest state, unverified."""
         folders = self._folders()
-        return int(folders[-1].name.removeprefix("step-")) if folders else None
+        return int(folders[-1].name.split("-")[1]) if folders else None
 
     def _folders(self) -> list[Path]:
+        if self._remote:
+            return [self.folder / name for name in self._remote.valid()]
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
 
 
