@@ -6,6 +6,7 @@ was taken for dead and still pushes changes nothing, even between another's look
 """
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -22,6 +23,7 @@ LOOK_S = 0.5
 BEAT_S = 3.0
 SILENCE_S = 15.0  # a holder that has not beaten for so long is taken for dead
 RECORD = "state.json"  # pushed last: a state without it is no state
+IS_STATE = re.compile(r"[a-z]+-\d{8}-\d{6}").fullmatch
 WIDTH = 6  # digits of a token, so that names sort
 
 
@@ -63,7 +65,7 @@ class RemoteStates:
         if newest is None:
             return []
         inherited = set(json.loads(self._file(newest, "json").read() or b"{}").get("states", ()))
-        names = [name for name in self._remote.names() if name.startswith("step-")]
+        names = [name for name in self._remote.names() if IS_STATE(name)]
         names = [name for name in names if name in inherited or name.endswith(f"-{newest:0{WIDTH}d}")]
         return [name for name in names if RECORD in (self._remote / name).names()]
 
@@ -75,8 +77,8 @@ class RemoteStates:
                     for name in (self._remote / folder.name).names():
                         (self._remote / folder.name / name).get(beside / name)
             counted, newest = self.valid(), self._newest()
-            for other in folder.parent.glob("step-*"):
-                if other.name not in counted and not other.name.endswith(f"-{newest:0{WIDTH}d}"):
+            for other in folder.parent.iterdir():
+                if IS_STATE(other.name) and other.name not in counted and not other.name.endswith(f"-{newest:0{WIDTH}d}"):
                     shutil.rmtree(other)  # what an earlier training on this machine left
 
     def push(self, folder: Path) -> None:
@@ -125,7 +127,7 @@ class RemoteStates:
     def _clear(self, valid: set[str], token: int) -> None:
         """Drops half-pushed states and older tokens' files."""
         for name in self._remote.names():
-            if name.startswith("step-") and name not in valid:
+            if IS_STATE(name) and name not in valid:
                 self.drop(name)
         for name in (self._remote / "lease").names():
             if name.partition(".")[0].isdigit() and int(name.partition(".")[0]) < token:
