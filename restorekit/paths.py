@@ -1,4 +1,4 @@
-"""Where everything lies: one root, `RESTOREKIT_ROOT` (a folder or an address) or the current folder, `data/` below it."""
+"""Where everything lies: one root (`RESTOREKIT_ROOT`, a folder or an address, else here), with `data/` below it."""
 
 import os
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.files import digest_of, read_json, write_json
 from restorekit.image import read_image, to_uint8
+from restorekit.storage import fetch_file
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -83,7 +84,7 @@ class PhotoManifest:
     @staticmethod
     def load(folder: Path) -> "PhotoManifest":
         """Reads manifest.json from `folder`; a RestorekitError where it is missing, damaged or changed by hand."""
-        path = folder / _NAME
+        path = fetch_file(folder / _NAME)
         value = read_json(path, "manifest of photographs", _REMEDY)
         known = {field.name for field in fields(Photograph)}
         try:
@@ -100,12 +101,13 @@ class PhotoManifest:
 
 def load_photograph(folder: Path, photograph: Photograph) -> LoadedPhotograph:
     """Reads a photograph (and its disparity) from the manifest's folder, once its bytes are those of the manifest."""
-    path = folder / photograph.file
+    path = fetch_file(folder / photograph.file, photograph.sha256)
     _verified(path, photograph.sha256)
     pixels = to_uint8(read_image(path).pixels)
     if photograph.disparity is None or photograph.disparity_sha256 is None:
         return LoadedPhotograph(pixels, None)
-    data = _verified(folder / photograph.disparity, photograph.disparity_sha256)
+    disparity = fetch_file(folder / photograph.disparity, photograph.disparity_sha256)
+    data = _verified(disparity, photograph.disparity_sha256)
     return LoadedPhotograph(pixels, np.load(io.BytesIO(data), allow_pickle=False))
 
 

@@ -1,6 +1,6 @@
 """What a training is: everything its weights depend on, in one value that travels to the workers as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,10 @@ class Job:
     state: Path
 
     def to_json(self) -> dict[str, Any]:
+        travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
         return {
             "run": self.run, "task": self.task, "seed": self.seed,
-            "spec": self.spec.model_dump(mode="json", exclude_unset=True),
+            "spec": travelling.model_dump(mode="json", exclude_unset=True),
             "config": self.config.model_dump(mode="json"),
             "shards": address_of(self.shards), "state": address_of(self.state),
         }  # fmt: skip
@@ -58,7 +59,8 @@ class Job:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Job":
         return cls(
-            value["run"], value["task"], value["seed"], read_run(value["spec"]),
+            value["run"], value["task"], value["seed"],
+            _with_files(read_run(value["spec"]), lambda _, file: str(fetch_file(local_path(file)))),
             TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
         )  # fmt: skip
 
@@ -72,6 +74,9 @@ OPERATIONAL = (
     "threads_per_worker",
     "loader_workers",
     "max_failures",
+    "controller_failure_limit",
+    "resize_every_s",
+    "trace",
 )
 
 
@@ -101,13 +106,24 @@ def weight_files(spec: Run) -> dict[str, Path]:
 
 def with_weight_files(spec: Run, run: str, root: Path) -> Run:
     """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
-    for setting, file in weight_files(spec).items():
+
+    def absolute(setting: str, file: str) -> str:
         found = fetch_file((root / file).resolve())
         if not found.is_file():
             raise RestorekitError(f"runs.{run}.{setting}: there is no file {found}")
+        return str(found)
+
+    return _with_files(spec, absolute)
+
+
+def _with_files(spec: Run, change: Callable[[str, str], str]) -> Run:
+    """The run with another text for each file of weights, made from the setting and the text."""
+    for setting in spec.weight_files:
         section, _, field = setting.partition(".")
-        changed = getattr(spec, section).model_copy(update={field: str(found)})
-        spec = spec.model_copy(update={section: changed})
+        file = getattr(getattr(spec, section), field)
+        if file is not None:
+            changed = getattr(spec, section).model_copy(update={field: change(setting, file)})
+            spec = spec.model_copy(update={section: changed})
     return spec
 
 

@@ -78,7 +78,8 @@ class RemoteStates:
                         (self._remote / folder.name / name).get(beside / name)
             counted, newest = self.valid(), self._newest()
             for other in folder.parent.iterdir():
-                if IS_STATE(other.name) and other.name not in counted and not other.name.endswith(f"-{newest:0{WIDTH}d}"):
+                ours = other.name in counted or other.name.endswith(f"-{newest:0{WIDTH}d}")
+                if IS_STATE(other.name) and not ours:
                     shutil.rmtree(other)  # what an earlier training on this machine left
 
     def push(self, folder: Path) -> None:
