@@ -100,6 +100,15 @@ class Params(Strict):
         }  # fmt: skip
         return [(place, name, run) for place, runs in sections.items() for name, run in runs.items()]
 
+    @property
+    def areas(self) -> dict[str, str]:
+        """Where runs that are not of the main pipeline keep their outputs, below data/."""
+        return {**dict.fromkeys(self.long.runs, "long"), **dict.fromkeys(self.ablations, "ablations")}
+
+    def registered_name(self, run: str) -> str:
+        """`<model>-<data set>`, and the run's whole name for an ablation, which is no candidate to restore photos."""
+        return run if run in self.ablations else run.split("--")[0]
+
     def run(self, name: str) -> Run:
         runs = {known: run for _, known, run in self.all_runs()}
         if name not in runs:
