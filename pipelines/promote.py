@@ -49,7 +49,7 @@ def promote(params: Params, paths: Paths, only: str | None = None) -> None:
             "history": [decision.to_json() for name in names for decision in remembered(name, paths.root)],
         },
     )
-    push(paths.promotions)
+    push(folder)
     for decision in decisions:
         print(f"{decision.run} version {decision.version}: {decision.decision}. {'; '.join(decision.reasons)}.")
 

@@ -30,8 +30,9 @@ WIDTH = 6  # digits of a token, so that names sort
 class RemoteStates:
     """The stored states of one training; only the holder of the lease pushes and drops."""
 
-    def __init__(self, remote: Remote, silence_s: float = SILENCE_S) -> None:
-        self._remote, self._silence_s = remote, silence_s
+    def __init__(self, remote: Remote, silence_s: float = SILENCE_S, owner: str | None = None) -> None:
+        """`owner` names the machine that would hold the lease; without it this one."""
+        self._remote, self._silence_s, self._owner = remote, silence_s, owner
         self._token: int | None = None
 
     @contextmanager
@@ -108,7 +109,7 @@ class RemoteStates:
             if newest is None or self._is_over(newest) or time.monotonic() - since > self._silence_s:
                 valid = self.valid()
                 token = (newest or 0) + 1
-                record = {"owner": _owner(), "states": valid}
+                record = {"owner": self._owner or this_machine(), "states": valid}
                 if self._file(token, "json").create(json.dumps(record).encode()):
                     self._clear(set(valid), token)
                     return token
@@ -123,7 +124,9 @@ class RemoteStates:
         """Whether the holder has said that it ended, or was of this machine, where the lock is ours now."""
         if self._file(token, "end").size() is not None:
             return True
-        return bool(json.loads(self._file(token, "json").read() or b"{}").get("owner") == _owner())
+        return bool(
+            json.loads(self._file(token, "json").read() or b"{}").get("owner") == (self._owner or this_machine())
+        )
 
     def _clear(self, valid: set[str], token: int) -> None:
         """Drops half-pushed states and older tokens' files."""
@@ -158,10 +161,11 @@ def remote_states(folder: Path) -> RemoteStates | None:
     return None if remote is None else RemoteStates(remote)
 
 
-def _owner() -> str:
-    """What names this machine's cache: its own number, drawn once."""
-    mark = cache_root() / ".owner"
-    if not mark.exists():
-        with write_beside(mark) as beside:
-            beside.write_text(uuid.uuid4().hex)
+def this_machine() -> str:
+    """What names this machine's cache: a number of its own, drawn once."""
+    mark = cache_root() / ".machine"
+    with one_at_a_time(mark):
+        if not mark.exists():
+            with write_beside(mark) as beside:
+                beside.write_text(uuid.uuid4().hex)
     return mark.read_text()

@@ -45,17 +45,14 @@ class TraceWriter:
 
 def read_trace(state: Path) -> list[TracedStep]:
     """All steps of a training, those made in vain too, ordered by start, step and rank."""
-    rows = []
+    steps = []
     for path in sorted((state / FOLDER).glob("from-*-rank-*.csv")):
         start = int(path.name.split("-")[1])
         with path.open(newline="") as file:
-            rows += [(start, *row[:5], row[5:]) for row in csv.reader(file) if len(row) >= 5]
-    if not rows:
+            for step, epoch, rank, ranks, node, *keys in csv.reader(file):
+                steps.append(TracedStep(start, int(step), int(epoch), int(rank), int(ranks), node, tuple(keys), True))
+    if not steps:
         raise RestorekitError(f"there is no trace in {state / FOLDER}: train with `trace: true`")
-    steps = [
-        TracedStep(start, int(step), int(epoch), int(rank), int(ranks), node, tuple(keys), counts=True)
-        for start, step, epoch, rank, ranks, node, keys in rows
-    ]
     newest: dict[int, int] = defaultdict(int)
     for one in steps:
         newest[one.step] = max(newest[one.step], one.start)
