@@ -196,9 +196,12 @@ class Tracer:
         self._writer: TraceWriter | None = None
 
     def __call__(self, told: Report) -> None:
+        import ray
+
         if self._writer is None:
             start = told.step if told.resumed else 0
-            self._writer = TraceWriter(self._job.state, start, self._world.rank, self._world.size)
+            node = ray.util.get_node_ip_address()
+            self._writer = TraceWriter(self._job.state, start, self._world.rank, self._world.size, node)
         if told.batch is not None:
             read = told.batch.keys if told.batch.weight else ()
             self._writer.note(told.step, told.batch.cursor.epoch, read)

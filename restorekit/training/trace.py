@@ -5,7 +5,6 @@ again. A step counts as the newest start made it.
 """
 
 import csv
-import socket
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +31,9 @@ class TracedStep:
 class TraceWriter:
     """Writes one rank's steps since the step `start`; what an earlier try from the same step wrote is replaced."""
 
-    def __init__(self, state: Path, start: int, rank: int, ranks: int) -> None:
+    def __init__(self, state: Path, start: int, rank: int, ranks: int, node: str) -> None:
         self.path = state / FOLDER / f"from-{start:08d}-rank-{rank:05d}.csv"
-        self._own = (rank, ranks, socket.gethostname())
+        self._own = (rank, ranks, node)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("")
 
