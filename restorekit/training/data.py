@@ -76,8 +76,8 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
             for step in range(cursor.step + own, cursor.num_steps, stride):
                 batch = batch_at(cursor, self._rank, step)
                 samples = list(reader.in_order(order, batch.positions))
-                augment = augmentation(tuple(name for name in IMAGES if getattr(samples[0], name) is not None))
-                cut = [augment(_images_of(sample), self._seed, cursor.epoch, sample.key) for sample in samples]
+                augment = augmentation(tuple(images_of(samples[0])))
+                cut = [augment(images_of(sample), self._seed, cursor.epoch, sample.key) for sample in samples]
                 keys = tuple(sample.key for sample in samples)
                 yield PackedBatch(*pack(cut), keys, batch.weight, cursor.epoch, step + 1)
             own = (own - (cursor.num_steps - cursor.step)) % stride
@@ -118,12 +118,13 @@ def pack(samples: list[dict[str, np.ndarray]]) -> tuple[Tensor, dict[str, tuple[
     return torch.from_numpy(pixels), shapes
 
 
-def _images_of(sample: ShardSample) -> dict[str, np.ndarray]:
-    return {name: image for name in IMAGES if (image := getattr(sample, name)) is not None}
-
-
 def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
     return begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
+
+
+def images_of(sample: ShardSample) -> dict[str, np.ndarray]:
+    """What a training looks at of a sample: the pair, and layer and mask where it has them."""
+    return {name: getattr(sample, name) for name in IMAGES if getattr(sample, name) is not None}
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
