@@ -16,6 +16,7 @@ from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
 from restorekit.report.traits import Traits, traits_of
 from restorekit.sources.manifest import SPLITS, PhotoIndex
+from restorekit.storage import fetch, push
 
 PAIRS = 24  # of a real set, whose traits are told
 
@@ -27,12 +28,15 @@ def main() -> None:
 
 def report(params: Params, paths: Paths) -> None:
     """Writes data/report/ whole from the outputs of photos, train, evaluate and promote."""
+    for folder in (paths.promotions, *map(paths.evaluation, params.runs), *map(paths.model, params.runs)):
+        fetch(folder)
     results = read_results(paths, params.runs)
     photos = PhotoIndex.open(paths.photos)
     sheets = make_sheets(photos, params.seed)
     real = real_traits(params, Path.cwd())
     every = (photograph for split in SPLITS for photograph in photos.photographs(split))
     write_report(paths.report, results, every, params.promote.metric, sheets, real)
+    push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.files import read_json, sha256_file, write_beside, write_json
 from restorekit.image import read_image, to_uint8
+from restorekit.storage import fetch_file
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -108,7 +109,7 @@ class PhotoIndex:
     @staticmethod
     def open(folder: Path) -> "PhotoIndex":
         """Reads the header; a RestorekitError where it is missing, of another version, or the lines are not there."""
-        path = folder / _NAME
+        path = fetch_file(folder / _NAME)
         value = read_json(path, "manifest of photographs", _REMEDY)
         try:
             if value["format"] != 2:
@@ -118,7 +119,7 @@ class PhotoIndex:
         except (KeyError, TypeError, ValueError) as error:
             raise RestorekitError(f"{path} is no manifest of photographs of this version: {_REMEDY}") from error
         for name, size in ((_INDEX, _PLACE * (sum(counts) + 1)), (_LINES, None)):
-            file = folder / name
+            file = fetch_file(folder / name, index.lines_sha256 if name == _LINES else None)
             if not file.is_file() or (size is not None and file.stat().st_size != size):
                 raise RestorekitError(f"{file} does not belong to {path}: {_REMEDY}")
         return index
@@ -225,12 +226,13 @@ def _photograph(line: bytes, split: SplitName, folder: Path) -> Photograph:
 
 def load_photograph(folder: Path, photograph: Photograph) -> LoadedPhotograph:
     """Reads a photograph (and its disparity) from the manifest's folder, once its bytes are those of the manifest."""
-    path = folder / photograph.file
+    path = fetch_file(folder / photograph.file, photograph.sha256)
     _verified(path, photograph.sha256)
     pixels = to_uint8(read_image(path).pixels)
     if photograph.disparity is None or photograph.disparity_sha256 is None:
         return LoadedPhotograph(pixels, None)
-    data = _verified(folder / photograph.disparity, photograph.disparity_sha256)
+    disparity = fetch_file(folder / photograph.disparity, photograph.disparity_sha256)
+    data = _verified(disparity, photograph.disparity_sha256)
     return LoadedPhotograph(pixels, np.load(io.BytesIO(data), allow_pickle=False))
 
 
