@@ -201,4 +201,6 @@ def _refract(
     edge = np.minimum(inside[2], 1) ** 2
     shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
     seen *= shade[:, None]
-    return np.minimum(seen, 1, out=seen)
+    # A drop gathers light and adds none: it is no brighter than what is bright in the scene.
+    bright = np.sort(small[::3, ::3].reshape(-1, 3), axis=0)
+    return np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)
