@@ -19,7 +19,7 @@ from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
 from restorekit.shards.masks import MaskRecipe
 from restorekit.shards.synthesis import recipe_for
 from restorekit.shards.writer import write_shard
-from restorekit.sources.manifest import SPLITS, PhotoManifest, SplitName
+from restorekit.sources.manifest import SPLITS, PhotoIndex, SplitName
 from restorekit.storage import address_of, fetch_file, local_path, push_file, remote_of
 
 # What a shard's bytes depend on beside its recipe and its photographs; all are deps of the synthesize stage in dvc.yaml
@@ -56,7 +56,7 @@ class Plan(Protocol):
 
 
 def synthesize_dataset(
-    name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoManifest, paths: Paths
+    name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoIndex, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
     recipes: Sequence[Plan]
