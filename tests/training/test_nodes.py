@@ -128,7 +128,7 @@ def test_a_range_of_workers_grows_and_shrinks_with_the_cluster(make_job, nodes: 
 
 def test_what_no_node_holds_is_said_with_the_arithmetic(make_job, nodes: Nodes) -> None:
     with pytest.raises(RestorekitError, match=r"2 workers x 1 CPU = 2 CPUs, the cluster has 1"):
-        fit(make_job(num_workers=(2, 4), batch_size=12))
+        fit(make_job(num_workers=(2, 4)))
     second = nodes.add()
     with pytest.raises(RestorekitError, match=r"1 workers x \(2 CPU \+ 0 GPU\).*the nodes have room for 0"):
         fit(make_job(threads_per_worker=2))
@@ -139,7 +139,7 @@ def test_what_no_node_holds_is_said_with_the_arithmetic(make_job, nodes: Nodes) 
     "changes, problem",
     [
         ({"num_workers": (2, 1)}, "the fewest come first"),
-        ({"num_workers": (1, 3)}, "batch_size 4 does not divide among 3 workers"),
+        ({"num_workers": (1, 5)}, "batch_size 4 is less than a sample for each of 5 workers"),
         ({"num_workers": (1, 4), "accumulate": 2}, "accumulate 2 is more than the 1 samples"),
     ],
 )
