@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -119,9 +120,9 @@ def create_trunk(name: str, weights: str | None = None) -> Trunk:
         return trunk
     if isinstance(trunk, ShiftTolerantVgg16):
         file = Path(weights) if weights else packaged_weights()
-        _fill(trunk, _from_package(_read(file)), file)
+        _fill(trunk, _from_package(read_tensors(file)), file)
     elif weights:
-        _fill(trunk, _read(Path(weights)), Path(weights))
+        _fill(trunk, read_tensors(Path(weights)), Path(weights))
     return trunk
 
 
@@ -134,19 +135,19 @@ def packaged_weights() -> Path:
     return Path(str(found))
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file; nothing in it is executed."""
+def read_tensors(file: Path, what: str = "trunk weights") -> dict[str, Any]:
+    """The table in a .pth or .safetensors file; nothing in it is executed. `what` names it in an error."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise RestorekitError(f"no trunk weights at {file}: give the path of a .pth or .safetensors file") from None
+        raise RestorekitError(f"no {what} at {file}: give the path of a .pth or .safetensors file") from None
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RestorekitError(f"the trunk weights {file} cannot be read ({reason}): get the file again") from error
+        raise RestorekitError(f"the {what} {file} cannot be read ({reason}): get the file again") from error
     if not isinstance(tensors, dict):
-        raise RestorekitError(f"the trunk weights {file} hold a {type(tensors).__name__}, not a table of tensors")
+        raise RestorekitError(f"the {what} {file} hold a {type(tensors).__name__}, not a table of tensors")
     return tensors
 
 
