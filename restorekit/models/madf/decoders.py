@@ -1,5 +1,6 @@
 """The decoders of MADF, a level at a time: recovery with the encoder's skips, refinement tied by point-wise norms."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,10 +22,11 @@ class RecoveryStep(nn.Module):
         self.fuse = nn.Conv2d(2 * outputs, outputs, 3, padding=1)
 
     def forward(self, features: Tensor, encoded: Tensor) -> Tensor:
-        decoded = F.leaky_relu_(self.norm(self.up(features)), SLOPE)
-        joined = torch.cat([self.skip(encoded).relu_(), decoded], 1)
-        del decoded
-        return self.fuse(joined).relu_()
+        # The 3x3 convolution of a concatenation is the sum over its parts, which need not be stored together.
+        first, second = self.fuse.weight.chunk(2, 1)
+        fused = F.conv2d(self.skip(encoded).relu_(), first, self.fuse.bias, padding=1)
+        fused += F.conv2d(F.leaky_relu_(self.norm(self.up(features)), SLOPE), second, padding=1)
+        return fused.relu_()
 
 
 class PointwiseNorm(nn.Module):
@@ -34,17 +36,22 @@ class PointwiseNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
         self.shared = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.modulate = nn.Conv2d(hidden, 2 * channels, 3, padding=1)  # scale, then bias
+        self.modulate = nn.Conv2d(hidden, 2 * channels, 3, padding=1)
         self.plus_one = plus_one
 
-    def forward(self, features: Tensor, guide: Tensor) -> Tensor:
-        """`guide` has the channels of `features`, and is resized to it where its size is another."""
-        if guide.shape[-2:] != features.shape[-2:]:
-            guide = F.interpolate(guide, size=features.shape[-2:], mode="bilinear", align_corners=False)
+    def modulation(self, guide: Tensor, size: Sequence[int]) -> Tensor:
+        """Scale and bias at every point, (B, 2C, *size), of g (B, C, H, W), which is resized where its size differs."""
+        if tuple(guide.shape[-2:]) != tuple(size):
+            guide = F.interpolate(guide, size=tuple(size), mode="bilinear", align_corners=False)
+        modulation: Tensor = self.modulate(self.shared(guide).relu_())
+        return modulation
+
+    def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
+        """PN of h (B, C, H, W) by what `modulation` made of g."""
+        scale, bias = modulation.chunk(2, 1)
         normed = self.norm(features)
-        del features
-        scale, bias = self.modulate(self.shared(guide).relu_()).chunk(2, 1)
-        return torch.addcmul(normed + bias if self.plus_one else bias, normed, scale)
+        result = torch.addcmul(bias, normed, scale)
+        return result.add_(normed) if self.plus_one else result
 
 
 class RefinementStep(nn.Module):
@@ -57,8 +64,14 @@ class RefinementStep(nn.Module):
         self.norm = PointwiseNorm(outputs, hidden, plus_one) if pointwise else nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor, guide: Tensor) -> Tensor:
-        raised = self.up(features)
-        normed = self.norm(raised, guide) if isinstance(self.norm, PointwiseNorm) else self.norm(raised)
+        if isinstance(self.norm, nn.BatchNorm2d):
+            normed = self.norm(self.up(features))
+        else:
+            height, width = features.shape[-2:]
+            modulation = self.norm.modulation(
+                guide, (2 * height, 2 * width)
+            )  # before the map it is for, to save memory
+            normed = self.norm(self.up(features), modulation)
         return F.leaky_relu_(normed, SLOPE)
 
 
