@@ -57,6 +57,10 @@ def _dmgn(tensors: Mapping[str, Tensor], variant: str) -> tuple[nn.Module, dict[
 def _madf(tensors: Mapping[str, Tensor], variant: str) -> tuple[nn.Module, dict[str, Tensor]]:
     found = {_without(key, madf.PREFIXES): tensor for key, tensor in tensors.items()}
     width, refinements = madf.width_of(found), madf.refinements_of(found)
+    if width < 4 or width % 4:
+        raise RestorekitError(
+            "the authors' file has no 'deconv_1.0.weight' of a known shape: it is not the released MADF"
+        )
     with torch.device("meta"):
         model = create_model("madf", width=width, refinements=refinements)
     own, sources = model.state_dict(), madf.sources(width, refinements)
@@ -74,7 +78,7 @@ def _without(key: str, prefixes: Iterable[str]) -> str:
 
 
 def _check(
-    model: str,
+    name: str,
     found: Mapping[str, Tensor],
     expected: Shapes,
     unused: Shapes = MappingProxyType({}),
@@ -82,14 +86,14 @@ def _check(
     """Every expected key is there, and nothing else but `unused` ones; all have their shapes."""
     for key in expected:
         if key not in found:
-            raise RestorekitError(f"the authors' file has no '{key}': it is not a whole file of the released {model}")
+            raise RestorekitError(f"the authors' file has no '{key}': it is not a whole file of the released {name}")
     known = {**expected, **unused}
     for key, tensor in found.items():
         if key not in known:
-            raise RestorekitError(f"the authors' file has a stranger, '{key}': it is not the released {model}")
+            raise RestorekitError(f"the authors' file has a stranger, '{key}': it is not the released {name}")
         if tuple(tensor.shape) != known[key]:
             shapes = f"{list(tensor.shape)} where {list(known[key])} is expected"
-            raise RestorekitError(f"'{key}' in the authors' file is {shapes}: it is not the released {model}")
+            raise RestorekitError(f"'{key}' in the authors' file is {shapes}: it is not the released {name}")
 
 
 RELEASED: dict[str, Callable[[Mapping[str, Tensor], str], tuple[nn.Module, dict[str, Tensor]]]] = {

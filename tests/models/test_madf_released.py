@@ -3,14 +3,18 @@
 Its encoder is the direct form: a filter bank is generated for every position, unfolded windows are multiplied with it.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.models import from_authors
+from restorekit.errors import RestorekitError
+from restorekit.models import create_model, from_authors
+from restorekit.models.authors import read_authors
 from restorekit.models.madf import MADF
-from restorekit.models.madf.released import sources
+from restorekit.models.madf.released import dead_norms, extractor, sources
 
 Weights = dict[str, Tensor]
 KERNELS = {1: 7, 2: 5, 3: 3, 4: 3, 5: 3, 6: 3, 7: 3}
@@ -172,3 +176,135 @@ def test_float64_parity(refinements: int, training: bool, recompute: bool) -> No
                 torch.testing.assert_close(own[key], value, rtol=1e-10, atol=1e-12)
             elif "num_batches" in key:
                 assert own[key] == 1
+
+
+# ---- orders (madf.md 13.10): each of these changes is seen by the parity above
+
+
+def halves_swapped(tensor: Tensor, size: int, dim: int = 1) -> Tensor:
+    first, second = tensor.split([size, tensor.shape[dim] - size], dim)
+    return torch.cat([second, first], dim)
+
+
+@pytest.mark.parametrize("key, size", [
+    ("att_conv_4.conv.0.weight", 32),  # skip first
+    ("att_conv_1.conv.0.weight", 6),  # e_0 before the decoder's image
+    ("dec_ref0_1.weight", 8),  # features before images
+    ("filter_gen_1.conv1.0.weight", 3 * 49 * 2),  # image before mask in e_0, dim 0
+])  # fmt: skip
+def test_another_order_breaks_parity(key: str, size: int) -> None:
+    weights = authors_weights(8, 1)
+    image, mask = torch.randn(1, 3, 128, 128, dtype=torch.float64), random_mask(1, 128, 128)
+    changed = {**weights, key: halves_swapped(weights[key], size, 0 if "conv1.0" in key else 1)}
+    model = loaded(changed, 8, 1).train()
+    with torch.no_grad():
+        found, expected = model(image, mask).outputs, released(weights, image, mask, 1, True)
+    assert not torch.allclose(found[-1], expected[-1], rtol=1e-4)
+
+
+def test_images_come_before_e0_in_the_last_layer() -> None:
+    """out_0, then out_1, then e_0: each output is moved on its own."""
+    weights = authors_weights(8, 2)
+    image, mask = torch.randn(1, 3, 128, 128, dtype=torch.float64), random_mask(1, 128, 128)
+    for first, second in ((8, 11), (11, 14)):
+        order = [*range(8), *range(8, 20)]
+        order[first : first + 3], order[second : second + 3] = order[second : second + 3], order[first : first + 3]
+        model = loaded({**weights, "dec_ref1_1.weight": weights["dec_ref1_1.weight"][:, order]}, 8, 2).train()
+        with torch.no_grad():
+            found, expected = model(image, mask).outputs, released(weights, image, mask, 2, True)
+        torch.testing.assert_close(found[1], expected[1])
+        assert not torch.allclose(found[2], expected[2], rtol=1e-4)
+
+
+# ---- the authors' file
+
+
+@pytest.fixture(scope="module")
+def listed() -> dict[str, tuple[tuple[int, ...], str]]:
+    """Key -> (shape, status) of the released 271 tensors."""
+    rows = (Path(__file__).parent / "madf_state_dict.txt").read_text().splitlines()
+    table = [row.split("\t") for row in rows if not row.startswith("#")]
+    return {
+        key: (tuple(int(side) for side in shape.strip("[]").split(",") if side.strip()), status)
+        for key, shape, status in table
+    }
+
+
+def test_every_key_is_used_or_named_unused(listed: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    used = [key for source in sources(64, 2).values() for key in source.keys]
+    unused = dead_norms(64)
+    assert len(listed) == 271
+    assert len(used) == len(set(used)) == 236
+    assert len(unused) == 35
+    assert {*used, *unused} == listed.keys()
+    assert {key for key, (_, status) in listed.items() if status.startswith("unused")} == unused.keys()
+    assert all(shape == listed[key][0] for key, shape in unused.items())
+    assert {key: shape for key, (shape, status) in listed.items() if status in ("live", "buffer")} == (
+        authors_shapes(64, 2)
+    )
+
+
+@pytest.mark.parametrize("refinements, count", [(2, 271), (1, 203), (0, 135)])
+def test_our_tensors_are_all_made(refinements: int, count: int) -> None:
+    with torch.device("meta"):
+        own = create_model("madf", refinements=refinements).state_dict()
+    table = sources(64, refinements)
+    assert own.keys() == table.keys()
+    assert sum(len(source.keys) for source in table.values()) + 35 == count
+    shapes = authors_shapes(64, refinements)
+    for ours, source in table.items():
+        assert [shapes[key] for key in source.keys] == list(source.shapes(tuple(own[ours].shape)))
+
+
+def whole_file(refinements: int = 2) -> Weights:
+    """As a checkpoint's table would be, 285 entries with two refinements, of a narrow network."""
+    made = {f"module.model.{key}": value.float() for key, value in authors_weights(8, refinements).items()}
+    made |= {f"module.model.{key}": torch.zeros(shape) for key, shape in dead_norms(8).items()}
+    return made | {f"module.{key}": torch.zeros(shape) for key, shape in extractor().items()}
+
+
+def test_a_training_checkpoint_is_taken() -> None:
+    file = whole_file()
+    assert len(file) == 285
+    model = from_authors("madf", file)
+    assert not model.training
+    assert not any(value.is_meta for value in model.state_dict().values())
+    bare = {key.removeprefix("module.model."): value for key, value in file.items() if "extractor" not in key}
+    prefixed = {f"module.{key}": value for key, value in bare.items()}
+    lean = {key: value for key, value in bare.items() if "enc_conv" not in key}
+    for other in (bare, prefixed, lean):
+        again = from_authors("madf", other).state_dict()
+        assert all(torch.equal(again[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("key", ["filter_gen_3.conv1.0.bias", "deconv_5.1.running_var", "dec_ref1_1.bias"])
+def test_a_file_that_is_not_whole_is_refused(key: str) -> None:
+    file, name = whole_file(), f"module.model.{key}"
+    with pytest.raises(RestorekitError, match=f"no '{key}': it is not a whole file of the released MADF"):
+        from_authors("madf", {found: value for found, value in file.items() if found != name})
+    with pytest.raises(RestorekitError, match=f"'{key}' .* expected"):
+        from_authors("madf", {**file, name: torch.zeros(1, 2)})
+    with pytest.raises(RestorekitError, match="stranger, 'more'"):
+        from_authors("madf", {**file, "module.model.more": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("file", [{}, {"a.weight": torch.zeros(3)}, {"deconv_1.0.weight": torch.zeros(7, 3, 4, 4)}])
+def test_another_file_is_refused(file: Weights) -> None:
+    with pytest.raises(RestorekitError, match="the released MADF"):
+        from_authors("madf", file)
+
+
+def test_a_file_on_disk_is_read_and_nothing_else_in_it(tmp_path: Path) -> None:
+    checkpoint = {"n_iter": 7, "model": whole_file(0), "gen_optimizer": {"state": {}, "param_groups": [{"lr": 2e-4}]}}
+    torch.save(checkpoint, tmp_path / "a.pth")
+    assert read_authors(tmp_path / "a.pth").keys() == whole_file(0).keys()
+    torch.save(whole_file(0), tmp_path / "b.pth")
+    assert read_authors(tmp_path / "b.pth").keys() == whole_file(0).keys()
+    torch.save({"model": Path}, tmp_path / "c.pth")
+    with pytest.raises(RestorekitError, match=r"c\.pth cannot be read"):
+        read_authors(tmp_path / "c.pth")
+    torch.save({"n_iter": 7}, tmp_path / "d.pth")
+    with pytest.raises(RestorekitError, match="no state dict"):
+        read_authors(tmp_path / "d.pth")
+    with pytest.raises(RestorekitError, match=r"no authors' file at .*e\.pth"):
+        read_authors(tmp_path / "e.pth")

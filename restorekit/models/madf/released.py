@@ -11,7 +11,7 @@ from torch import Tensor
 from restorekit.models.madf.encoder import GROWTH, KERNELS
 
 PREFIXES = ("module.model.", "module.")
-EXTRACTOR = "module.extractor."  # the loss network's, in the same table of a released checkpoint
+EXTRACTOR = "extractor."  # the loss network's, in the same table of a released checkpoint
 VGG = {  # 14 tensors, convolutions of VGG-16 up to pool3
     "enc_1.0": (64, 3), "enc_1.2": (64, 64), "enc_2.0": (128, 64), "enc_2.2": (128, 128),
     "enc_3.0": (256, 128), "enc_3.2": (256, 256), "enc_3.4": (256, 256),
