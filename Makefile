@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test lint test-slow bench params-paper lock clean
+.PHONY: help setup repro long test lint test-slow bench bench-training params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,10 @@ setup: .venv/installed ## .venv with the pinned dependencies
 repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
 	$(BIN)/dvc repro
 
+long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to two hours; goes on where it was
+	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
+	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
+
 test: setup lint ## lint, types and the tests
 	$(BIN)/python -m pytest -q
 
@@ -42,6 +46,9 @@ test-slow: setup ## the tests that take minutes
 
 bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds beside other libraries', one core
 	$(BIN)/python tests/bench/degradations.py data/bench/degradations.json .venv-bench/bin/python
+
+bench-training: setup ## data/bench/training.json: a step of each run with torch.compile, channels_last and other settings
+	$(BIN)/python tests/bench/training.py data/bench/training.json
 
 # kornia takes torch from .venv; imagecorruptions needs an older NumPy, which this environment has in front of it.
 .venv-bench/installed: tests/bench/requirements.txt
@@ -59,4 +66,4 @@ lock: setup ## requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock
 
 clean: ## removes what the pipeline made, but not .venv
-	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report mlflow.db mlruns
+	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/long data/ablations mlflow.db mlruns
