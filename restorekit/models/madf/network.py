@@ -26,8 +26,10 @@ from restorekit.models.madf.decoders import (
     RefinementStep,
 )
 from restorekit.models.madf.encoder import Encoder, Filters, MaskLevel
+from restorekit.models.madf.filling import smooth_fill
 
 Init = Literal["framework", "he"]
+Start = Literal["mean", "smooth"]
 MULTIPLE = 128  # pixels: seven levels of stride 2
 HALO = 128  # pixels
 MEAN = (0.485, 0.456, 0.406)
@@ -62,6 +64,9 @@ class MADF(nn.Module):
     convolutions of the same widths into the place of the mask's filters; `normalisation`: "batch" puts batch norms into
     the place of the point-wise ones (section 11). `init`: "framework" is the released code's, none at all; "he" draws
     what ReLUs follow for them (He et al. 2015) and starts the point-wise norms as plain ones, for short trainings.
+    `start`: a hole holds ImageNet's mean colour at first in the paper's network, "mean"; with "smooth" it holds what
+    filling.py makes of the valid pixels, and the outputs are what is added to that, nothing at first: for short
+    trainings too, which otherwise spend their time on learning to interpolate.
     Raises RestorekitError for values that cannot be.
     """
 
@@ -75,9 +80,10 @@ class MADF(nn.Module):
         filters: Filters = "dynamic",
         normalisation: Normalisation = "pointwise",
         init: Init = "framework",
+        start: Start = "mean",
     ) -> None:
         super().__init__()
-        _check_options(width, refinements, filters, normalisation, init)
+        _check_options(width, refinements, filters, normalisation, init, start)
         self.options: dict[str, Any] = {
             "width": width,
             "refinements": refinements,
@@ -87,7 +93,9 @@ class MADF(nn.Module):
             "filters": filters,
             "normalisation": normalisation,
             "init": init,
+            "start": start,
         }
+        self.smooth = start == "smooth"
         self.recompute = recompute
         self.encoder = Encoder(width // 4, max(4, width // 4), filters, encoder_bn)
         encoded = self.encoder.channels[::-1]
@@ -107,6 +115,10 @@ class MADF(nn.Module):
         self.last_refinement = nn.ModuleList(LastRefinement(width, number + 1) for number in range(refinements))
         if init == "he":
             self.apply(_draw_for_relu)
+        if self.smooth:
+            for last in (self.last_recovery, *self.last_refinement):
+                nn.init.zeros_(last.mix.weight)
+                nn.init.zeros_(last.mix.bias)
         self.descriptor = Descriptor(
             name="madf",
             tasks=("inpainting",),
@@ -129,7 +141,10 @@ class MADF(nn.Module):
                 f"madf takes sides that are multiples of {MULTIPLE} pixels, not {width}x{height}: `restore` pads others"
             )
         mask = mask.expand(-1, 3, -1, -1).contiguous()
-        stack = torch.cat([image * mask, mask], 1)
+        begun = image * mask
+        if self.smooth:
+            begun = begun + (1 - mask) * smooth_fill(image, mask[:, :1])
+        stack = torch.cat([begun, mask], 1)
         levels = self.encoder(stack, mask)
         recovered = self.bottom(levels.pop()).relu_()
         refined = [recovered] * len(self.refinement)
@@ -138,9 +153,11 @@ class MADF(nn.Module):
             guide = recovered
             for index, decoder in enumerate(self.refinement):
                 refined[index] = guide = self._run(decoder[number], refined[index], guide)  # type: ignore[index]
-        outputs = [self.last_recovery(recovered, stack)]
+        first = self.last_recovery(recovered, stack)
+        outputs = [begun + first if self.smooth else first]
         for features, last in zip(refined, self.last_refinement, strict=True):
-            outputs.append(last(features, outputs, stack))
+            image = last(features, outputs, stack)
+            outputs.append(begun + image if self.smooth else image)
         return MadfResult(tuple(outputs))
 
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -213,7 +230,7 @@ def _draw_for_relu(module: nn.Module) -> None:
         nn.init.zeros_(module.modulate.weight)
 
 
-def _check_options(width: int, refinements: int, filters: str, normalisation: str, init: str) -> None:
+def _check_options(width: int, refinements: int, filters: str, normalisation: str, init: str, start: str) -> None:
     if isinstance(width, bool) or not isinstance(width, int) or width < 4 or width % 4:
         raise RestorekitError(f"madf's width is a multiple of 4 channels, not {width!r}")
     if isinstance(refinements, bool) or refinements not in (0, 1, 2):
@@ -222,6 +239,7 @@ def _check_options(width: int, refinements: int, filters: str, normalisation: st
         ("filters", filters, get_args(Filters)),
         ("normalisation", normalisation, get_args(Normalisation)),
         ("init", init, get_args(Init)),
+        ("start", start, get_args(Start)),
     ):
         if value not in known:
             raise unknown_name(f"{what} of madf", str(value), known)
