@@ -11,6 +11,7 @@ from restorekit.config.data import (
     TrainShards,
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
+from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Run, TrainConfig
@@ -21,6 +22,8 @@ __all__ = [
     "DmgnObjective",
     "DmgnRun",
     "InpaintingData",
+    "MadfObjective",
+    "MadfRun",
     "MaskData",
     "MaskShards",
     "Params",

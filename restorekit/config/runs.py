@@ -6,11 +6,12 @@ from pydantic import Field, TypeAdapter
 
 from restorekit.config.data import AnyDataset, MaskData
 from restorekit.config.dmgn import DmgnRun
+from restorekit.config.madf import MadfRun
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
 
-RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun}
-AnyRun = DmgnRun
+RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun, "madf": MadfRun}
+AnyRun = Annotated[DmgnRun | MadfRun, Field(discriminator="model")]
 
 
 def read_run(value: Any) -> Run:
