@@ -6,9 +6,10 @@ from typing import Any
 from torch import nn
 
 from restorekit.errors import unknown_name
+from restorekit.models.dakd import DAKD
 from restorekit.models.dmgn import DMGN
 
-MODELS: dict[str, type[nn.Module]] = {"dmgn": DMGN}
+MODELS: dict[str, type[nn.Module]] = {"dakd": DAKD, "dmgn": DMGN}
 
 
 def create_model(name: str, **options: Any) -> nn.Module:
