@@ -1,9 +1,20 @@
-"""Losses of a predicted mask, from logits, in float32: finite for any finite logit and for masks of all 0 or 1."""
+"""Masks by a threshold, and losses of a predicted one from logits: float32, finite for any finite logit and mask."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RARE = 0.1  # share of white pixels below which `dice` counts
+RARE = 0.1  # share of white pixels below which Dice counts
+TIE = 1e-6  # so that a difference of exactly tau is not above it, whatever the rounding; as in metrics/masks.py
+
+
+def mask_target(degraded: Tensor, clean: Tensor, tau: float) -> Tensor:
+    """1 where a channel of two images (B, 3, H, W) in [0, 1] differs by more than `tau`, else 0 (dakd.md 3).
+
+    Float32 (B, 1, H, W).
+    """
+    difference = (degraded.float() - clean.float()).abs().amax(dim=1, keepdim=True)
+    return (difference > tau + TIE).to(torch.float32)
 
 
 def cross_entropy(logit: Tensor, mask: Tensor) -> Tensor:

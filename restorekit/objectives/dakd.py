@@ -1,15 +1,14 @@
-"""DAKD's objective in two phases: the teacher learns the mask, then the frozen teacher guides the student (dakd.md 6)."""
+"""DAKD in two phases: the teacher learns the mask, then the frozen teacher guides the student (dakd.md 6)."""
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from restorekit.config import DakdObjective
 from restorekit.losses.distillation import distillation
 from restorekit.losses.pixel import huber, l1
-from restorekit.losses.segmentation import cross_entropy, rare_dice
-from restorekit.metrics.masks import TIE, iou_f1
+from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
+from restorekit.metrics.masks import iou_f1
 from restorekit.models.dakd import DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
 
@@ -52,7 +51,7 @@ class DakdLosses(Objective):
     def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
         """F1 and intersection over union of the predicted mask, of one image."""
         found: Any = model(batch["degraded"], only_mask=True)
-        wanted = mask_target(batch, self.tau)[0, 0].bool().cpu().numpy()
+        wanted = mask_target(batch["degraded"], batch["clean"], self.tau)[0, 0].bool().cpu().numpy()
         iou, f1 = iou_f1(found.mask[0, 0].float().cpu().numpy(), wanted)
         return {"mask_f1": f1, "mask_iou": iou}
 
@@ -63,14 +62,8 @@ class DakdLosses(Objective):
         return l1(found, wanted)
 
     def _mask_terms(self, result: DakdResult, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        wanted = mask_target(batch, self.tau)
+        wanted = mask_target(batch["degraded"], batch["clean"], self.tau)
         losses = {"cross_entropy": cross_entropy(result.logit, wanted)}
         if self.settings.dice:
             losses["dice"] = self.settings.dice * rare_dice(result.logit, wanted)
         return losses
-
-
-def mask_target(batch: dict[str, Tensor], tau: float) -> Tensor:
-    """1 where a channel of the pair differs by more than `tau`, else 0: float32 (B, 1, H, W) (dakd.md 3)."""
-    difference = (batch["degraded"].float() - batch["clean"].float()).abs().amax(dim=1, keepdim=True)
-    return (difference > tau + TIE).to(torch.float32)

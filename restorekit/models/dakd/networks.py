@@ -1,5 +1,6 @@
 """The two networks of DAKD, of one topology: the teacher finds the mask, the student restores guided by it."""
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class Encoder(nn.Module):
         widths = [inputs, width, 2 * width, 4 * width]
         self.enter = nn.ModuleList(
             Conv(before, after, stride=1 if level == 0 else 2)
-            for level, (before, after) in enumerate(zip(widths, widths[1:], strict=False))
+            for level, (before, after) in enumerate(itertools.pairwise(widths))
         )
         self.dense = nn.ModuleList(Dense(channels, width, ENCODER_LAYERS, recompute) for channels in widths[1:])
         self.bottleneck = Conv(4 * width, 4 * width)
