@@ -85,6 +85,7 @@ class DAKD(nn.Module):
             tiling="approximate",
             halo=HALO,
             bytes_per_pixel=_bytes_per_pixel(width),
+            localises=True,
         )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, only_mask: bool = False) -> DakdResult:
