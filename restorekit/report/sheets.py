@@ -11,11 +11,12 @@ from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, 
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.report.traits import Traits, traits_of
 from restorekit.rng import rng_for
-from restorekit.sources.manifest import Photograph, PhotoManifest, load_photograph
+from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
 
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell
 GUTTER = 4
+PHOTOGRAPHS = 12  # at most, that figures are taken from
 QUALITY = 88  # of the sheets' jpeg
 
 
@@ -39,13 +40,13 @@ class Sheet:
     traits: tuple[Traits, ...]  # of the synthetic pairs, by kind
 
 
-def make_sheets(folder: Path, photos: PhotoManifest, seed: int) -> list[Sheet]:
-    """A sheet for every task, from the photographs of the test split, which lie in `folder`; none without photographs.
+def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
+    """A sheet for every task, from the first photographs of the test split; none without photographs.
 
     Every kind is shown on one photograph, in turn; its figures are those of every severity on all of them.
     """
-    photographs = photos.split("test")
-    scenes = {photograph: _scene(folder, photograph) for photograph in photographs}
+    chosen = photos.photographs("test", 0, min(PHOTOGRAPHS, photos.count("test")))
+    scenes = {photograph: _scene(photos.folder, photograph) for photograph in chosen}
     return [_sheet(task, scenes, seed) for task in DEGRADATIONS] if scenes else []
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from restorekit.degradations import Scene
 from restorekit.degradations.raindrop import DENSITY, KINDS, LARGEST, Raindrop
+from restorekit.degradations.scene import VISIBLE
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]
@@ -25,9 +26,11 @@ def test_the_photograph_is_untouched_where_no_drop_is(kind: str, make_scene: Mak
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, Raindrop().sample(rng_for(1, kind), SIZE, 0.0, kind))
     changed = np.abs(made.noise_layer).max(axis=2)
-    assert (changed[made.mask == 0] == 0).mean() > 0.5
-    assert changed[made.mask == 0].max() < 0.2
-    assert changed[made.mask == 1].mean() > 0.03
+    # Drops are out of focus: their light fades out over several pixels, and ends.
+    assert (changed[made.mask == 0] == 0).mean() > 0.6
+    assert (changed[made.mask == 0] < 0.5 / 255).mean() > 0.85
+    assert changed[made.mask == 0].max() <= VISIBLE
+    assert changed[made.mask == 1].mean() > VISIBLE
     np.testing.assert_array_equal(made.noise_layer, made.degraded - made.clean)
 
 

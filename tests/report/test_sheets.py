@@ -15,14 +15,14 @@ from restorekit.report.sheets import GUTTER, SEVERITIES, SHORT_SIDE, Sheet, make
 from restorekit.report.traits import Traits, streak_direction, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.manifest import PhotoIndex, PhotoManifest
 
 
 @pytest.fixture(scope="module")
 def sheets(tmp_path_factory: pytest.TempPathFactory) -> list[Sheet]:
     root = tmp_path_factory.mktemp("root")
     collect_photographs(PhotosConfig(), root, root / "photos")
-    return make_sheets(root / "photos", PhotoManifest.load(root / "photos"), 3)
+    return make_sheets(PhotoIndex.open(root / "photos"), 3)
 
 
 def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Sheet], tmp_path: Path) -> None:
@@ -50,7 +50,8 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
 
 
 def test_without_photographs_kept_apart_there_are_no_sheets(tmp_path: Path) -> None:
-    assert make_sheets(tmp_path, PhotoManifest(()), 3) == []
+    PhotoManifest(()).save(tmp_path)
+    assert make_sheets(PhotoIndex.open(tmp_path), 3) == []
 
 
 def test_traits_are_what_was_done() -> None:
