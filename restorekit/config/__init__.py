@@ -1,5 +1,6 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
+from restorekit.config.dakd import DakdObjective, DakdRun
 from restorekit.config.data import (
     AnyDataset,
     InpaintingData,
@@ -19,6 +20,8 @@ from restorekit.config.runs import read_run
 
 __all__ = [
     "AnyDataset",
+    "DakdObjective",
+    "DakdRun",
     "DmgnObjective",
     "DmgnRun",
     "InpaintingData",

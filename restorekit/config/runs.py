@@ -4,14 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from restorekit.config.dakd import DakdRun
 from restorekit.config.data import AnyDataset, MaskData
 from restorekit.config.dmgn import DmgnRun
 from restorekit.config.madf import MadfRun
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
 
-RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun, "madf": MadfRun}
-AnyRun = Annotated[DmgnRun | MadfRun, Field(discriminator="model")]
+RUNS: dict[str, type[Run]] = {"dakd": DakdRun, "dmgn": DmgnRun, "madf": MadfRun}
+AnyRun = Annotated[DakdRun | DmgnRun | MadfRun, Field(discriminator="model")]
 
 
 def read_run(value: Any) -> Run:

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from restorekit.errors import unknown_name
+from restorekit.models.dakd import DAKD
 from restorekit.models.dmgn import DMGN
 from restorekit.models.madf import MADF
 
-MODELS: dict[str, type[nn.Module]] = {"dmgn": DMGN, "madf": MADF}
+MODELS: dict[str, type[nn.Module]] = {"dakd": DAKD, "dmgn": DMGN, "madf": MADF}
 
 
 def create_model(name: str, **options: Any) -> nn.Module:

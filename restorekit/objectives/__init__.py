@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from restorekit.config import Run
+from restorekit.objectives.dakd import DakdLosses
 from restorekit.objectives.dmgn import DmgnLosses
 from restorekit.objectives.madf import MadfLosses
 from restorekit.objectives.objective import Objective, Phase, Terms
@@ -11,6 +12,7 @@ from restorekit.objectives.objective import Objective, Phase, Terms
 __all__ = ["OBJECTIVES", "Objective", "Phase", "Terms", "create_objective"]
 
 OBJECTIVES: dict[str, Callable[[Any], Objective]] = {
+    "dakd": lambda run: DakdLosses(run.objective, run.options.tau),
     "dmgn": lambda run: DmgnLosses(run.objective, run.options.variant),
     "madf": lambda run: MadfLosses(run.objective, run.options.refinements),
 }
