@@ -7,8 +7,9 @@ from torch import nn
 
 from restorekit.errors import unknown_name
 from restorekit.models.dmgn import DMGN
+from restorekit.models.glsgn import GLSGN
 
-MODELS: dict[str, type[nn.Module]] = {"dmgn": DMGN}
+MODELS: dict[str, type[nn.Module]] = {"dmgn": DMGN, "glsgn": GLSGN}
 
 
 def create_model(name: str, **options: Any) -> nn.Module:
