@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test lint test-slow bench params-paper lock clean
+.PHONY: help setup repro long test lint test-slow bench params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,10 @@ setup: .venv/installed ## .venv with the pinned dependencies
 
 repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
 	$(BIN)/dvc repro
+
+long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to two hours; goes on where it was
+	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
+	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
 test: setup lint ## lint, types and the tests
 	$(BIN)/python -m pytest -q
@@ -59,4 +63,4 @@ lock: setup ## requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock
 
 clean: ## removes what the pipeline made, but not .venv
-	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report mlflow.db mlruns
+	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/long data/ablations mlflow.db mlruns

@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
     run = parser.parse_args().run
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    evaluate(run, load_params(Path("params.yaml")), working_root())
+    params = load_params(Path("params.yaml"))
+    evaluate(run, params, working_root().with_areas(params.areas))
 
 
 def evaluate(run: str, params: Params, paths: Paths) -> None:

@@ -1,6 +1,7 @@
 """evaluations -> the alias `champion` in the registry, and data/promotions/decisions.json: one stage for all runs.
 
 python -m pipelines.promote
+python -m pipelines.promote --run dmgn-rain--long    (one run by itself, -> data/long/promotions/<run>/)
 """
 
 import argparse
@@ -11,7 +12,7 @@ import torch
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
-from restorekit.errors import RestorekitError
+from restorekit.errors import RestorekitError, unknown_name
 from restorekit.evaluation.pairs import PairSet
 from restorekit.evaluation.real import gate_set
 from restorekit.evaluation.score import ImageScore, read_table
@@ -24,17 +25,24 @@ from restorekit.tracking.versions import RegisteredVersion
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", help="one of the long runs, which `make long` trains")
+    run = parser.parse_args().run
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    promote(load_params(Path("params.yaml")), working_root())
+    params = load_params(Path("params.yaml"))
+    paths = working_root().with_areas(params.areas)
+    if run is not None and run not in params.long.runs:
+        raise unknown_name("long run", run, params.long.runs)
+    promote(params, paths, run)
 
 
-def promote(params: Params, paths: Paths) -> None:
+def promote(params: Params, paths: Paths, only: str | None = None) -> None:
     """Judges every run's version in turn and writes the log: today's decisions, and all that the registry remembers."""
-    decisions = [judge_run(run, params, paths) for run in params.runs]
+    runs, folder = (params.runs, paths.promotions) if only is None else ([only], paths.promotion(only))
+    decisions = [judge_run(run, params, paths) for run in runs]
     names = sorted({decision.name for decision in decisions})
     write_json(
-        paths.promotions / "decisions.json",
+        folder / "decisions.json",
         {
             "current": [{**decision.to_json(), "alias": alias_of(decision, paths.root)} for decision in decisions],
             "history": [decision.to_json() for name in names for decision in remembered(name, paths.root)],

@@ -30,7 +30,8 @@ from restorekit.training.state import StateStore
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
-    train_run(parser.parse_args().run, load_params(Path("params.yaml")), working_root())
+    params = load_params(Path("params.yaml"))
+    train_run(parser.parse_args().run, params, working_root().with_areas(params.areas))
 
 
 def train_run(name: str, params: Params, paths: Paths) -> None:
@@ -45,7 +46,8 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
             cpus, _ = worker_resources(job)
             with ray_cluster(num_cpus=int(cpus * job.config.num_workers)):
                 fit(job, partial(RunLogger, logger.uri, logger.run_id))
-        record = {**digests, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
+        named = {"registered_name": params.registered_name(name)}
+        record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_beside(paths.model(name)) as folder:
             export_model(job, folder, record)
         version = find_or_register(paths.model(name), paths.root)
@@ -60,7 +62,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
     begin_epoch(0, manifests[0].num_samples, config.num_workers, config.loader_workers, config.batch_size)
     task = params.trained_on(spec.dataset).task
-    job = Job(name, task, params.seed, spec, config, shards, paths.state(name))
+    job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name))
     digest = job_digest(job, [manifest.digest for manifest in manifests])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"))
     return job, {"job_digest": digest, "shards_digest": manifests[0].digest}

@@ -1,7 +1,8 @@
 """Where everything lies: one root, `RESTOREKIT_ROOT` or the current folder, with `data/` below it."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from restorekit.errors import RestorekitError
@@ -12,6 +13,11 @@ class Paths:
     """The folders of one working root; see `data/` in DESIGN for what each holds."""
 
     root: Path
+    areas: Mapping[str, str] = field(default_factory=dict)  # folder below data/ of runs outside the main pipeline
+
+    def with_areas(self, areas: Mapping[str, str]) -> "Paths":
+        """The same root, with runs that keep their outputs apart: `Params.areas`."""
+        return replace(self, areas=areas)
 
     @property
     def photos(self) -> Path:
@@ -25,6 +31,10 @@ class Paths:
     def promotions(self) -> Path:
         return self.root / "data" / "promotions"
 
+    def promotion(self, run: str) -> Path:
+        """The decision about a run that is promoted by itself."""
+        return self._outputs(run) / "promotions" / run
+
     @property
     def report(self) -> Path:
         return self.root / "data" / "report"
@@ -36,10 +46,13 @@ class Paths:
         return self.root / "data" / "state" / name
 
     def model(self, run: str) -> Path:
-        return self.root / "data" / "models" / run
+        return self._outputs(run) / "models" / run
 
     def evaluation(self, run: str) -> Path:
-        return self.root / "data" / "evaluations" / run
+        return self._outputs(run) / "evaluations" / run
+
+    def _outputs(self, run: str) -> Path:
+        return self.root / "data" / self.areas.get(run, "")
 
 
 def working_root() -> Paths:

@@ -10,9 +10,11 @@ from restorekit.config.data import (
     SynthesizeConfig,
     TrainShards,
 )
+from restorekit.config.dmgn import DmgnObjective, DmgnRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
-from restorekit.config.runs import DmgnObjective, DmgnRun, TrainConfig
+from restorekit.config.run import Run, TrainConfig
+from restorekit.config.runs import read_run
 
 __all__ = [
     "AnyDataset",
@@ -26,10 +28,12 @@ __all__ = [
     "PhotosConfig",
     "RealSet",
     "RealTraining",
+    "Run",
     "Split",
     "SynthesizeConfig",
     "TrainConfig",
     "TrainShards",
     "check_params",
     "load_params",
+    "read_run",
 ]

@@ -1,5 +1,7 @@
 """The whole of params.yaml, checked at once: each wrong value is named by its place in the file."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args, get_origin
 
@@ -20,13 +22,8 @@ from restorekit.config.data import (
     SynthesizeConfig,
 )
 from restorekit.config.real import RealConfig, RealTraining
-from restorekit.config.runs import (
-    CRITIC_MIN_SIZE,
-    DmgnRun,
-    EvaluateConfig,
-    PromoteConfig,
-    TrainConfig,
-)
+from restorekit.config.run import Run, TrainConfig
+from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, LongConfig, PromoteConfig
 from restorekit.config.strict import Name, Strict
 from restorekit.errors import RestorekitError, unknown_name
 
@@ -40,52 +37,96 @@ class Params(Strict):
     datasets: dict[Name, Annotated[AnyDataset | MaskData, Field(discriminator="task")]]
     real: RealConfig = RealConfig()
     train: dict[str, Any]
-    runs: dict[Name, DmgnRun]
+    runs: dict[Name, AnyRun]
+    long: LongConfig = LongConfig()
+    ablations: dict[Name, AnyRun] = Field(default_factory=dict)
     evaluate: EvaluateConfig
     promote: PromoteConfig
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for key, dataset in self.datasets.items():
+        for place, key, dataset in self._made():
             if key.split("-")[0] != dataset.task:
-                raise ValueError(f"datasets.{key}: a data set's name starts with its task, '{dataset.task}'")
+                raise ValueError(f"{place}.{key}: a data set's name starts with its task, '{dataset.task}'")
+        twice = [*(set(self.datasets) & set(self.long.datasets)), *_repeated(name for _, name, _ in self.all_runs())]
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))}: a name stands in one place of the file")
+        made = {name: one for _, name, one in self._made()}
         for key, real in self.real.train.items():
-            if key.split("-")[0] != real.task or key in self.datasets:
+            if key.split("-")[0] != real.task or key in made:
                 raise ValueError(f"real.train.{key}: name it '{real.task}-' and something that no other set is called")
-        for name, run in self.runs.items():
-            if run.dataset not in {**self.datasets, **self.real.train}:
-                known = [*self.datasets, *self.real.train]
-                raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, known)}")
-            if name.split("--")[0] != f"{run.model}-{run.dataset}":
-                raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
-            if isinstance(self.datasets.get(run.dataset), MaskData):
-                raise ValueError(f"runs.{name}: '{run.dataset}' holds masks and no photographs to learn from")
-            task = self.trained_on(run.dataset).task
-            if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
-                raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
+        for place, name, run in self.all_runs():
+            self._check_run(place, name, run, {**made, **self.real.train})
         return self
 
+    def _check_run(
+        self, place: str, name: str, run: Run, sets: dict[str, AnyDataset | MaskData | RealTraining]
+    ) -> None:
+        if run.dataset not in sets:
+            raise ValueError(f"{place}.{name}: {unknown_name('data set', run.dataset, sets)}")
+        if place == "runs" and run.dataset in self.long.datasets:
+            raise ValueError(f"{place}.{name}: '{run.dataset}' is one of long.datasets, for long runs and ablations")
+        base, _, suffix = name.partition("--")
+        if base != f"{run.model}-{run.dataset}":
+            raise ValueError(f"{place}.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
+        if place != "runs" and not suffix:
+            raise ValueError(f"{place}.{name}: name it '{base}--' and what makes it another run")
+        if isinstance(sets[run.dataset], MaskData):
+            raise ValueError(f"{place}.{name}: '{run.dataset}' holds masks and no photographs to learn from")
+        task = sets[run.dataset].task
+        if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
+            raise ValueError(f"{place}.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
+
     def dataset(self, name: str) -> AnyDataset | MaskData:
-        if name not in self.datasets:
-            raise unknown_name("data set", name, self.datasets)
-        return self.datasets[name]
+        """A data set that is made here."""
+        made = {**self.datasets, **self.long.datasets}
+        if name not in made:
+            raise unknown_name("data set", name, made)
+        return made[name]
 
     def trained_on(self, name: str) -> AnyDataset | RealTraining:
         """What a run names as its data set, made here or real."""
-        degraded = {name: one for name, one in self.datasets.items() if not isinstance(one, MaskData)}
+        made = {**self.datasets, **self.long.datasets}
+        degraded = {name: one for name, one in made.items() if not isinstance(one, MaskData)}
         sets: dict[str, AnyDataset | RealTraining] = {**degraded, **self.real.train}
         if name not in sets:
             raise unknown_name("data set", name, sets)
         return sets[name]
 
-    def run(self, name: str) -> DmgnRun:
-        if name not in self.runs:
-            raise unknown_name("run", name, self.runs)
-        return self.runs[name]
+    def all_runs(self) -> list[tuple[str, str, Run]]:
+        """(section, name, run) of every run in the file."""
+        sections: dict[str, dict[str, Run]] = {
+            "runs": dict(self.runs), "long.runs": dict(self.long.runs), "ablations": dict(self.ablations),
+        }  # fmt: skip
+        return [(place, name, run) for place, runs in sections.items() for name, run in runs.items()]
+
+    @property
+    def areas(self) -> dict[str, str]:
+        """Where runs that are not of the main pipeline keep their outputs, below data/."""
+        return {**dict.fromkeys(self.long.runs, "long"), **dict.fromkeys(self.ablations, "ablations")}
+
+    def registered_name(self, run: str) -> str:
+        """`<model>-<data set>`, and the run's whole name for an ablation, which is no candidate to restore photos."""
+        return run if run in self.ablations else run.split("--")[0]
+
+    def run(self, name: str) -> Run:
+        runs = {known: run for _, known, run in self.all_runs()}
+        if name not in runs:
+            raise unknown_name("run", name, runs)
+        return runs[name]
 
     def training(self, run: str) -> TrainConfig:
         """The shared `train` section with the run's overrides."""
         return TrainConfig.model_validate({**self.train, **self.run(run).train})
+
+    def _made(self) -> list[tuple[str, str, AnyDataset | MaskData]]:
+        """(section, name, data set) of every data set that is made here."""
+        named = {"datasets": self.datasets, "long.datasets": self.long.datasets}
+        return [(place, name, one) for place, sets in named.items() for name, one in sets.items()]
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def load_params(path: Path) -> Params:
@@ -107,7 +148,7 @@ def check_params(values: Any, name: str = "params.yaml") -> Params:
         raise _refused(
             name, [f"{_place(p['loc'])}: {_explain(p, _section(p['loc']))}" for p in error.errors()]
         ) from error
-    problems = [problem for run in params.runs for problem in _training_problems(params, run)]
+    problems = [problem for place, run, _ in params.all_runs() for problem in _training_problems(params, place, run)]
     if problems:
         raise _refused(name, list(dict.fromkeys(problems)))
     return params
@@ -117,43 +158,29 @@ def _refused(name: str, problems: list[str]) -> RestorekitError:
     return RestorekitError(f"{name} is not right:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def _training_problems(params: Params, run: str) -> list[str]:
+def _training_problems(params: Params, place: str, name: str) -> list[str]:
     """What is wrong with a run's training settings, each named by where it stands: in the run or in `train`."""
-    own = params.runs[run].train
+    run = params.run(name)
     try:
-        config = params.training(run)
+        config = params.training(name)
     except ValidationError as error:
         return [
-            f"{f'runs.{run}.train' if set(p['loc'][:1]) & set(own) else 'train'}"
+            f"{f'{place}.{name}.train' if set(p['loc'][:1]) & set(run.train) else 'train'}"
             f"{''.join(f'.{part}' for part in p['loc'])}: {_explain(p, TrainConfig)}"
             for p in error.errors()
         ]
-    spec = params.runs[run]
-    data = params.trained_on(spec.dataset)
+    data = params.trained_on(run.dataset)
     problems = {
-        f"crop {config.crop} is larger than the tiles of '{spec.dataset}' ({data.train.tile})": (
+        f"crop {config.crop} is larger than the tiles of '{run.dataset}' ({data.train.tile})": (
             config.crop > data.train.tile
         ),
-        f"variant '{spec.options.variant}' is not for '{spec.dataset}', whose task is '{data.task}'": (
-            spec.options.variant != data.task
-        ),
-        "signed_residual is for rain and haze: reflection learns the layer itself": (
-            spec.objective.signed_residual and spec.options.variant == "reflection"
-        ),
-        f"adversarial needs crops of {CRITIC_MIN_SIZE} pixels or more": (
-            spec.objective.adversarial > 0 and config.crop < CRITIC_MIN_SIZE
-        ),
-        "adversarial cannot be trained in fp16: take bf16": (
-            spec.objective.adversarial > 0 and config.precision == "fp16"
-        ),
+        **run.problems(data.task, config),
     }
-    return [f"runs.{run}: {problem}" for problem, found in problems.items() if found]
+    return [f"{place}.{name}: {problem}" for problem, found in problems.items() if found]
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    # Below `datasets.<name>` pydantic puts the tag that chose the section, which is not in the file.
-    parts = [*location[:2], *location[3:]] if location[:1] == ("datasets",) else location
-    return ".".join(str(part) for part in parts) or "the file"
+    return ".".join(part for part, _ in _named(location)) or "the file"
 
 
 def _explain(problem: Any, section: type[BaseModel] | None) -> str:
@@ -176,21 +203,47 @@ _DATASETS: dict[str, type[BaseModel]] = {
 }
 
 
+# Where sections of several types stand by name: below the name pydantic puts the tag that chose the type.
+_CHOICES: dict[str, Mapping[str, type[BaseModel]]] = {
+    "datasets": _DATASETS,
+    "long.datasets": _DATASETS,
+    "runs": RUNS,
+    "long.runs": RUNS,
+    "ablations": RUNS,
+}
+
+
+def _named(location: tuple[int | str, ...]) -> list[tuple[str, type[BaseModel] | None]]:
+    """The parts of a location as they stand in the file, each with the section that it leads into, where it does."""
+    named: list[tuple[str, type[BaseModel] | None]] = []
+    section: Any = Params
+    parts = [str(part) for part in location]
+    while parts:
+        part = parts.pop(0)
+        path = ".".join([*(name for name, _ in named), part])
+        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        inner: Any = field.annotation if field else None
+        named.append((part, _model(inner)))
+        if path in _CHOICES and parts:
+            name, tag = parts.pop(0), parts[0] if parts else ""
+            choices = _CHOICES[path]
+            if tag in choices:
+                parts.pop(0)
+            section = choices.get(tag) or (next(iter(choices.values())) if len(choices) == 1 else None)
+            named.append((name, section))
+        elif get_origin(inner) in (dict, tuple) and parts:  # sections by name, or by number
+            section = get_args(inner)[1 if get_origin(inner) is dict else 0]
+            named.append((parts.pop(0), _model(section)))
+        else:
+            section = inner
+    return named
+
+
 def _section(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The section that holds the last part of a location, for naming the keys that it knows."""
-    section: type[BaseModel] | None = Params
-    parts = [str(part) for part in location[:-1]]
-    while parts and section is not None:
-        part = parts.pop(0)
-        if section is Params and part == "datasets":
-            section = _DATASETS.get(parts[1]) if len(parts) > 1 else None  # the name, then pydantic's tag: the task
-            parts = parts[2:]
-        else:
-            field = section.model_fields.get(part)
-            inner: Any = field.annotation if field else None
-            if get_origin(inner) is dict:  # sections by name
-                inner, parts = get_args(inner)[1], parts[1:]
-            elif get_origin(inner) is tuple:  # sections by number
-                inner, parts = get_args(inner)[0], parts[1:]
-            section = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
-    return section
+    named = _named(location)
+    return Params if len(named) < 2 else named[-2][1]
+
+
+def _model(value: Any) -> type[BaseModel] | None:
+    return value if isinstance(value, type) and issubclass(value, BaseModel) else None

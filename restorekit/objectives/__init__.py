@@ -1,12 +1,19 @@
 """One objective a model: `create_objective` makes that of a run."""
 
-from restorekit.config import DmgnRun
+from collections.abc import Callable
+from typing import Any
+
+from restorekit.config import Run
 from restorekit.objectives.dmgn import DmgnLosses
-from restorekit.objectives.objective import Objective, Terms
+from restorekit.objectives.objective import Objective, Phase, Terms
 
-__all__ = ["Objective", "Terms", "create_objective"]
+__all__ = ["OBJECTIVES", "Objective", "Phase", "Terms", "create_objective"]
+
+OBJECTIVES: dict[str, Callable[[Any], Objective]] = {
+    "dmgn": lambda run: DmgnLosses(run.objective, run.options.variant),
+}
 
 
-def create_objective(run: DmgnRun) -> Objective:
+def create_objective(run: Run) -> Objective:
     """The objective of a run of params.yaml; raises RestorekitError for settings that cannot be together."""
-    return DmgnLosses(run.objective, run.options.variant)
+    return OBJECTIVES[run.model](run)

@@ -1,6 +1,7 @@
 """What an objective is: a batch and a model's outputs become named, weighted loss terms."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -14,10 +15,30 @@ class Terms(NamedTuple):
     outputs: Any  # the model's result, for critic_losses
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training in which some of the network learns and the rest is frozen."""
+
+    name: str
+    trains: tuple[str, ...] = ()  # prefixes of parameter names; () is everything
+    steps: int | None = None  # at most so many; None: to the end. What a phase leaves goes to the next
+    watch: str | None = None  # a figure, higher is better, whose standstill ends the phase early
+    patience: int = 1  # validations without a rise that are a standstill
+
+
 class Objective(nn.Module, ABC):
     """Loss terms of one network; a batch holds "degraded" and "clean", (B, 3, H, W) in [0, 1], and what a task adds."""
 
     critic: nn.Module | None  # a discriminator with an optimiser of its own; None where there is none
+    phases: tuple[Phase, ...] = (Phase("all"),)
+    figure_names: tuple[str, ...] = ()  # what `figures` returns
+
+    def enter(self, phase: int) -> None:
+        """Called where a phase begins, with its index, and again where a training is resumed in it."""
+
+    def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
+        """Validation figures of one whole image beside its PSNR; `batch` is a batch of one, `model` in eval mode."""
+        return {}
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:

@@ -48,8 +48,8 @@ class UnusableVersionError(RestorekitError):
 
 
 def registered_name(record: dict[str, Any]) -> str:
-    """`<model>-<data set>` of a model's record."""
-    return f"{record['model']}-{record['dataset']}"
+    """What the record says; `<model>-<data set>` where it says nothing."""
+    return str(record.get("registered_name") or f"{record['model']}-{record['dataset']}")
 
 
 def register(model_dir: Path, root: Path) -> int:

@@ -15,6 +15,8 @@ from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
 
+IMAGES = ("degraded", "clean", "layer", "mask")
+
 
 @dataclass(frozen=True)
 class TrainBatch:
@@ -53,7 +55,7 @@ class PlannedBatches(IterableDataset[TrainBatch | RestorekitError]):
             yield error  # as a value: torch would wrap what a loader worker raises into a traceback
 
     def _augmented(self, samples: list[ShardSample]) -> dict[str, Tensor]:
-        names = [name for name in ("degraded", "clean", "layer", "mask") if getattr(samples[0], name) is not None]
+        names = list(images_of(samples[0]))
         augment = PairAugmentation(self._crop, self._flips, tuple(names))
         cut = [
             augment({name: getattr(s, name) for name in names}, self._seed, self._cursor.epoch, s.key) for s in samples
@@ -76,6 +78,11 @@ def train_batches(
                 raise batch
             yield batch
         cursor = begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
+
+
+def images_of(sample: ShardSample) -> dict[str, np.ndarray]:
+    """What a training looks at of a sample: the pair, and layer and mask where it has them."""
+    return {name: getattr(sample, name) for name in IMAGES if getattr(sample, name) is not None}
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

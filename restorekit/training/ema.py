@@ -31,6 +31,10 @@ class Ema:
         finally:
             self._exchange(model, own)
 
+    def copy_to(self, model: nn.Module) -> None:
+        """The model has the averaged weights from here on."""
+        self._exchange(model, self.weights)
+
     @torch.no_grad()
     def _exchange(self, model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         before = {}

@@ -12,11 +12,14 @@ from restorekit.training.state import StateStore, unpack
 
 
 def export_model(job: Job, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Writes the averaged weights of the job's last state as a model folder; returns the record that was written."""
-    state = StateStore(job.state).load_latest()
+    """Writes the averaged weights of the job's last or best state as a model folder; returns the record written."""
+    store = StateStore(job.state)
+    state = store.load_latest()
     if state is None or state.step < job.config.steps:
         reached = 0 if state is None else state.step
         raise RestorekitError(f"'{job.run}' has come to step {reached} of {job.config.steps}: run it again to go on")
+    if job.config.export == "best":
+        state = store.load_best() or state
     model = create_model(job.spec.model, **job.spec.options.model_dump())
     model.load_state_dict(unpack("model", state.tensors) | unpack("ema", state.tensors))
     described = {

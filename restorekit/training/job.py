@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restorekit.config import DmgnRun, TrainConfig
+from restorekit.config import Run, TrainConfig, read_run
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.provenance import sources_digest
@@ -15,9 +15,7 @@ from restorekit.provenance import sources_digest
 SOURCES = (
     "image/arrays.py",
     "image/encoding.py",
-    "losses/adversarial.py",
-    "losses/perceptual.py",
-    "losses/pixel.py",
+    "losses",
     "models/trunks.py",
     "models/{model}",
     "objectives/objective.py",
@@ -30,6 +28,7 @@ SOURCES = (
     "training/ema.py",
     "training/learner.py",
     "training/loop.py",
+    "training/phases.py",
     "training/schedule.py",
     "training/state.py",
 )
@@ -42,7 +41,7 @@ class Job:
     run: str
     task: str
     seed: int
-    spec: DmgnRun
+    spec: Run
     config: TrainConfig
     shards: Path  # holds train/ and val/
     state: Path
@@ -57,7 +56,7 @@ class Job:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Job":
         return cls(
-            value["run"], value["task"], value["seed"], DmgnRun.model_validate(value["spec"]),
+            value["run"], value["task"], value["seed"], read_run(value["spec"]),
             TrainConfig.model_validate(value["config"]), Path(value["shards"]), Path(value["state"]),
         )  # fmt: skip
 
@@ -74,9 +73,6 @@ OPERATIONAL = (
 )
 
 
-_NO_PATHS: Any = {"train": True, "options": {"trunk_weights"}, "objective": {"perceptual_weights"}}
-
-
 def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """The digest that names a training's state: parameters, data and sources, and not the git revision.
 
@@ -84,33 +80,33 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """
     settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL))
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
-    spec = job.spec.model_dump(mode="json", exclude=_NO_PATHS)
+    spec = job.spec.model_dump(mode="json", exclude={"train", "seed"})  # `settings` and job.seed have them
+    for setting in job.spec.weight_files:
+        section, _, field = setting.partition(".")
+        del spec[section][field]
     sources = sources_digest(sources_of(job.spec.model))
     return digest_of([job.run, spec, weights, settings, job.seed, list(shard_digests), sources])
 
 
-def weight_files(spec: DmgnRun) -> dict[str, Path]:
+def weight_files(spec: Run) -> dict[str, Path]:
     """The files of the user's that a run reads weights from, by the setting that names them."""
-    named = {
-        "options.trunk_weights": spec.options.trunk_weights,
-        "objective.perceptual_weights": spec.objective.perceptual_weights,
-    }
+    named = {}
+    for setting in spec.weight_files:
+        section, _, field = setting.partition(".")
+        named[setting] = getattr(getattr(spec, section), field)
     return {setting: Path(file) for setting, file in named.items() if file is not None}
 
 
-def with_weight_files(spec: DmgnRun, run: str, root: Path) -> DmgnRun:
+def with_weight_files(spec: Run, run: str, root: Path) -> Run:
     """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
-    sections: dict[str, dict[str, str]] = {"options": {}, "objective": {}}
     for setting, file in weight_files(spec).items():
         found = (root / file).resolve()
         if not found.is_file():
             raise RestorekitError(f"runs.{run}.{setting}: there is no file {found}")
         section, _, field = setting.partition(".")
-        sections[section][field] = str(found)
-    options = spec.options.model_copy(update=sections["options"])
-    return spec.model_copy(
-        update={"options": options, "objective": spec.objective.model_copy(update=sections["objective"])}
-    )
+        changed = getattr(spec, section).model_copy(update={field: str(found)})
+        spec = spec.model_copy(update={section: changed})
+    return spec
 
 
 def sources_of(model: str) -> list[str]:

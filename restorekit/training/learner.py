@@ -1,7 +1,8 @@
 """What learns: the network, its objective and critic, their optimisers and averages; one call makes one update."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from restorekit.config import TrainConfig
 from restorekit.errors import RestorekitError
 from restorekit.models import create_model
-from restorekit.objectives import create_objective
+from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
 from restorekit.training.ema import Ema
 from restorekit.training.job import Job
@@ -38,47 +39,112 @@ class Learner:
         torch.manual_seed(seed_for(job.seed, "init", job.run))
         self.config, self.world = config, world
         self.model = create_model(job.spec.model, **job.spec.options.model_dump()).to(world.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = create_objective(job.spec).to(world.device)
         self.critic = self.objective.critic
-        self.network = _distributed(self.model, world)
-        self.optimizer = _adam(self.model, config)
+        self._learnable = frozenset(_trained(self.model))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16")
-        self.ema = Ema(self.model, config.ema_decay)
         self._judged = _distributed(self.critic, world) if self.critic is not None else None
         self._critic_optimizer = _adam(self.critic, config) if self.critic is not None else None
+        self.enter(0)
+
+    @property
+    def phase(self) -> Phase:
+        return self.objective.phases[self._phase]
+
+    @property
+    def has_one_phase(self) -> bool:
+        return len(self.objective.phases) == 1
+
+    @property
+    def in_last_phase(self) -> bool:
+        return self._phase == len(self.objective.phases) - 1
+
+    def enter(self, phase: int) -> None:
+        """Begins a phase: what does not learn in it is frozen; optimiser and averages are new."""
+        self._phase = phase
+        self.objective.enter(phase)
+        for name, parameter in self.model.named_parameters():
+            learns = not self.phase.trains or name.startswith(self.phase.trains)
+            parameter.requires_grad_(learns and parameter in self._learnable)
+        network = cast(nn.Module, torch.compile(self.model)) if self.config.compile else self.model
+        self.network = _distributed(network, self.world)
+        self.optimizer = _adam(self.model, self.config)
+        self.ema = Ema(self.model, self.config.ema_decay)
+
+    def settle(self) -> None:
+        """Puts the averages of the phase that ends into the network, so that what follows learns beside those."""
+        self.ema.copy_to(self.model)
 
     def update(self, batch: dict[str, Tensor], weight: float, lr: float) -> dict[str, Tensor]:
-        """One optimiser step on a batch in [0, 1]; returns the named losses and the gradient's norm, detached."""
-        _set_rate(self.optimizer, lr)
-        with self._precision():
-            terms = self.objective(self.network, batch)
-            loss = torch.stack(list(terms.losses.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss * weight).backward()
+        """One optimiser step on a batch in [0, 1]; returns the named losses and the gradient's norm, detached.
+
+        With `accumulate` the batch is taken in parts, whose gradients add up to the whole's; a network with statistics
+        of the batch has those of the parts.
+        """
+        for optimizer in self._optimizers():
+            _set_rate(optimizer, lr)
+            optimizer.zero_grad(set_to_none=True)
+        parts = _parts(batch, self.config)
+        size = len(batch["degraded"])
+        losses: dict[str, Tensor] = {}
+        for index, part in enumerate(parts):
+            share = len(part["degraded"]) / size
+            with self._synchronised(index == len(parts) - 1):
+                for name, value in self._add_gradients(part, weight * share).items():
+                    losses[name] = losses.get(name, torch.zeros_like(value)) + value * share
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(_trained(self.model), self.config.grad_clip)
-        # A scaler passes over gradients that overflow, but a loss that is no number stays one.
-        _require_finite(loss if self.scaler.is_enabled() else norm, terms.losses)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        losses = {f"loss/{name}": value.detach() for name, value in terms.losses.items()}
+        self._require_finite(norm, losses)
         if self.critic is not None:
-            losses |= self._update_critic(batch, terms.outputs, weight, lr)
-        return {"loss": loss.detach(), **losses, "grad_norm": norm.detach()}
+            norms = nn.utils.clip_grad_norm_(_trained(self.critic), self.config.grad_clip)
+            self._require_finite(norms, losses)
+        for optimizer in self._optimizers():
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        loss = torch.stack([value for name, value in losses.items() if name.startswith("loss/")]).sum()
+        return {"loss": loss, **losses, "grad_norm": norm.detach()}
 
-    def _update_critic(self, batch: dict[str, Tensor], outputs: object, weight: float, lr: float) -> dict[str, Tensor]:
-        assert self.critic is not None
-        assert self._judged is not None
-        assert self._critic_optimizer is not None
-        _set_rate(self._critic_optimizer, lr)
+    def _add_gradients(self, part: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+        """Adds the gradients of a part of the batch, times `weight`, to network and critic; returns its losses."""
         with self._precision():
-            losses = self.objective.critic_losses(self._judged, batch, outputs)
-        self._critic_optimizer.zero_grad(set_to_none=True)
-        (torch.stack(list(losses.values())).sum() * weight).backward()
-        norm = nn.utils.clip_grad_norm_(_trained(self.critic), self.config.grad_clip)
-        _require_finite(norm, losses)
-        self._critic_optimizer.step()
-        return {f"critic/{name}": value.detach() for name, value in losses.items()}
+            terms = self.objective(self.network, part)
+            loss = torch.stack(list(terms.losses.values())).sum()
+        self.scaler.scale(loss * weight).backward()
+        losses = {f"loss/{name}": value.detach() for name, value in terms.losses.items()}
+        if self._judged is not None:
+            with self._precision():
+                judged = self.objective.critic_losses(self._judged, part, terms.outputs)
+            (torch.stack(list(judged.values())).sum() * weight).backward()
+            losses |= {f"critic/{name}": value.detach() for name, value in judged.items()}
+        return losses
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer, *([] if self._critic_optimizer is None else [self._critic_optimizer])]
+
+    def _synchronised(self, is_last: bool) -> ExitStack:
+        """Ranks average their gradients with the last part only."""
+        context = ExitStack()
+        for module in (self.network, self._judged):
+            if isinstance(module, DistributedDataParallel) and not is_last:
+                context.enter_context(module.no_sync())
+        return context
+
+    def _require_finite(self, norm: Tensor, losses: dict[str, Tensor]) -> None:
+        """Raises on all ranks alike, before any optimiser has stepped, and names this rank's part in it."""
+        # A norm is of gradients averaged over all ranks: where one rank's is not finite, every rank's is not.
+        finite = torch.isfinite(norm)
+        if (
+            self.scaler.is_enabled()
+        ):  # which passes over gradients that overflow; but a loss that is no number stays one
+            finite = torch.isfinite(torch.stack(list(losses.values()))).all()
+            if self.world.size > 1:
+                lowest = finite.float()
+                torch.distributed.all_reduce(lowest, torch.distributed.ReduceOp.MIN)
+                finite = lowest > 0
+        if not finite:
+            raise NotFiniteError({name: value.item() for name, value in losses.items()})
 
     def _precision(self) -> AbstractContextManager[object]:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.config.precision]
@@ -97,8 +163,9 @@ class Learner:
             tensors["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
         return tensors
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Puts back what `tensors` gave; the names and shapes must be those of this learner."""
+    def restore(self, tensors: dict[str, Tensor], phase: int) -> None:
+        """Puts back what `tensors` gave in that phase; the names and shapes must be those of this learner."""
+        self.enter(phase)
         self.model.load_state_dict(unpack("model", tensors))
         for name, average in self.ema.weights.items():
             average.copy_(tensors[f"ema.{name}"])
@@ -113,14 +180,19 @@ class Learner:
 
 
 class NotFiniteError(RestorekitError):
-    """A loss or gradient that is not a number; nothing was learnt from it."""
+    """A gradient that is not a number, on one rank or another; nothing was learnt from it."""
+
+    def __init__(self, losses: dict[str, float]) -> None:
+        self.losses = losses  # of this rank
+        super().__init__("the gradient is not finite")
 
 
-def _require_finite(value: Tensor, losses: dict[str, Tensor]) -> None:
-    # A norm is of gradients averaged over all ranks: where one rank's is not finite, every rank's is not.
-    if not torch.isfinite(value):
-        values = ", ".join(f"{name} {loss.item():g}" for name, loss in losses.items())
-        raise NotFiniteError(f"the gradient is not finite (losses here: {values})")
+def _parts(batch: dict[str, Tensor], config: TrainConfig) -> list[dict[str, Tensor]]:
+    """The batch in at most `accumulate` parts, in the memory layout that the network has."""
+    if config.channels_last:
+        batch = {name: images.contiguous(memory_format=torch.channels_last) for name, images in batch.items()}
+    split = {name: images.chunk(config.accumulate) for name, images in batch.items()}
+    return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
 
 
 def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -4,12 +4,13 @@ A killed loop that is run again ends with the weights of one that was never kill
 state before it, the step's number and the plan, and on no clock and no generator that lives across steps.
 """
 
+import math
 import resource
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,11 +23,14 @@ from restorekit.models.descriptor import RestorationModel
 from restorekit.rng import seed_for
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.shards.reader import ShardReader
-from restorekit.training.data import TrainBatch, to_tensor, to_unit, train_batches
+from restorekit.training.data import TrainBatch, images_of, to_tensor, to_unit, train_batches
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError, World
+from restorekit.training.phases import Progress, phase_steps
 from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState
+
+BEST_BY = "val/psnr_rgb"
 
 
 @dataclass(frozen=True)
@@ -52,84 +56,107 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             held.enter_context(store.locked())
         _wait_for_all(world)
         learner = Learner(job, world)
-        step, cursor = _resume(job, world, learner, store)
+        step, cursor, progress = _resume(job, world, learner, store)
         if step:
             report(Report(step, {"epoch": cursor.epoch, "step_in_epoch": cursor.step}, resumed=True))
         if step >= config.steps:
             return
 
-        clock = _Clock()
+        clock = _Clock(world)
         for batch in train_batches(
             job.shards / "train", cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
         ):
             clock.data_arrived()
             torch.manual_seed(seed_for(job.seed, "step", step, world.rank))
-            lr = learning_rate(config, step)
-            images = {name: to_unit(image, world.device) for name, image in batch.images.items()}
-            losses = _update(learner, images, batch, lr, step)
+            lr = learning_rate(config, step - progress.began, phase_steps(learner.phase, progress, config.steps))
+            losses = _update(learner, batch, lr, step)
             step, cursor = step + 1, batch.cursor
-            learner.ema.update(learner.model, step)
+            learner.ema.update(learner.model, step - progress.began)
             clock.step_done(config.batch_size)
 
             last = step == config.steps
             if step % config.log_every == 0 or last:
-                report(Report(step, _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()))
+                figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()
+                report(Report(step, figures | ({} if learner.has_one_phase else {"phase": float(progress.phase)})))
             if step % config.validate_every == 0 or last:
-                report(_validate(job, world, learner, step))
+                told = _validate(job, world, learner, step)
+                progress = progress.validated(learner.phase, told.metrics)
+                if progress.best is None or told.metrics[BEST_BY] > progress.best:
+                    progress = replace(progress, best=told.metrics[BEST_BY])
+                    if world.is_first and learner.in_last_phase:
+                        store.save_best(TrainingState(step, cursor, learner.tensors(), progress))
+                report(told)
+            if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
+                learner.settle()
+                progress = progress.next(step)
+                learner.enter(progress.phase)
             if step % config.checkpoint_every == 0 or last:
                 if world.is_first:
-                    store.save(TrainingState(step, cursor, learner.tensors()))
+                    store.save(TrainingState(step, cursor, learner.tensors(), progress))
                 report(Report(step, {}, saved=True))
             if last:
                 return
             clock.restart()
 
 
-def _resume(job: Job, world: World, learner: Learner, store: StateStore) -> tuple[int, Cursor]:
+def _resume(job: Job, world: World, learner: Learner, store: StateStore) -> tuple[int, Cursor, Progress]:
     """Restores the newest state, if there is one; its cursor is taken on by whatever world this is."""
     config = job.config
     num_samples = ShardReader(job.shards / "train").manifest.num_samples
     shape = (num_samples, world.size, config.loader_workers, config.batch_size)
     state = store.load_latest()
     if state is None:
-        return 0, begin_epoch(0, *shape)
-    learner.restore(state.tensors)
-    return state.step, continue_with(state.cursor, *shape)
+        return 0, begin_epoch(0, *shape), Progress()
+    learner.restore(state.tensors, state.progress.phase)
+    return state.step, continue_with(state.cursor, *shape), state.progress
 
 
-def _update(learner: Learner, images: dict[str, Tensor], batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
+def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
+    world = learner.world
+    images = {name: to_unit(image, world.device) for name, image in batch.images.items()}
     try:
         return learner.update(images, batch.weight, lr)
     except NotFiniteError as error:
+        found = [(batch.keys, error.losses)]
+        if world.size > 1:  # every rank comes here, and one of them knows whose losses were no numbers
+            everyone: list[Any] = [None] * world.size
+            torch.distributed.all_gather_object(everyone, found[0])
+            found = everyone
+        guilty = [one for one in found if not all(map(math.isfinite, one[1].values()))] or found
+        keys = ", ".join(key for of_rank, _ in guilty for key in of_rank)
+        values = ", ".join(f"{name} {value:g}" for name, value in guilty[0][1].items())
         raise RestorekitError(
-            f"step {step}, samples {', '.join(batch.keys)}: {error}. The states saved before it are kept; "
+            f"step {step}, samples {keys}: {error} ({values}). The states saved before it are kept; "
             f"lower train.lr, or train with precision: fp32"
         ) from error
 
 
 def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
-    """Mean PSNR over the validation images, which are shared out among the ranks."""
-    folder = job.shards / "val"
-    totals = torch.zeros(3, dtype=torch.float64)
+    """Mean PSNR and the objective's figures over the validation images, which are shared out among the ranks."""
+    names = learner.objective.figure_names
+    totals = torch.zeros(3 + len(names), dtype=torch.float64)
     picture = None
     learner.model.eval()
+    autocast = torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=job.config.precision != "fp32")
     restore = cast(RestorationModel, learner.model).restore
-    with learner.ema.swapped_in(learner.model), torch.inference_mode():
-        for index, sample in enumerate(ShardReader(folder)):
+    with learner.ema.swapped_in(learner.model), torch.inference_mode(), autocast:
+        for index, sample in enumerate(ShardReader(job.shards / "val")):
             if index % world.size != world.rank:
                 continue
-            image = to_unit(to_tensor(sample.degraded), world.device)[None]
-            mask = None if sample.mask is None else to_unit(to_tensor(sample.mask), world.device)[None]
-            with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=job.config.precision != "fp32"):
-                output = restore(image, mask)
+            batch = {name: to_unit(to_tensor(image), world.device)[None] for name, image in images_of(sample).items()}
+            output = restore(batch["degraded"], batch.get("mask"))
             restored = to_uint8(output[0].float().cpu().numpy().transpose(1, 2, 0))
             before, after = psnr_rgb(sample.degraded, sample.clean), psnr_rgb(restored, sample.clean)
-            totals += torch.tensor([1.0, before, after], dtype=torch.float64)
+            figures = learner.objective.figures(learner.model, batch)
+            totals += torch.tensor([1.0, before, after, *(figures[name] for name in names)], dtype=torch.float64)
             if index == 0:
                 picture = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
     learner.model.train()
-    count, before_sum, after_sum = _summed(totals, world).tolist()
-    return Report(step, {"val/psnr_rgb": after_sum / count, "val/gain": (after_sum - before_sum) / count}, picture)
+    count, before_sum, after_sum, *others = _summed(totals, world).tolist()
+    metrics = {BEST_BY: after_sum / count, "val/gain": (after_sum - before_sum) / count}
+    return Report(
+        step, metrics | {f"val/{name}": value / count for name, value in zip(names, others, strict=True)}, picture
+    )
 
 
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:
@@ -155,7 +182,8 @@ def _wait_for_all(world: World) -> None:
 class _Clock:
     """Where the time goes, since the last figures were taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self._device = world.device
         self.restart()
         self._reset()
 
@@ -175,6 +203,8 @@ class _Clock:
             "data_wait_share": self._waited / self._spent,
             "memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         }
+        if self._device.type == "cuda":
+            figures["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self._device) / 2**30
         self._reset()
         return figures
 

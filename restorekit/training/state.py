@@ -1,7 +1,8 @@
 """A training's state is on disk whole and verified, or not at all, and one process at a time writes it.
 
 A state is a folder `step-00000120/` of one safetensors file (weights, EMA, optimisers, random state) and one JSON file
-(step, cursor, the tensors' digest). It is written beside its place and renamed; the last two are kept.
+(step, cursor, progress through the phases, the tensors' digest). It is written beside its place and renamed; the last
+two are kept, and as `best-00000100/` the one that validated best.
 """
 
 import json
@@ -22,19 +23,22 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.files import flush_to_disk, sha256_file, write_beside
 from restorekit.shards.plan import Cursor
+from restorekit.training.phases import Progress
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
+LAST, BEST = "step", "best"  # the kinds of state, and how their folders begin
 LOCK_WAIT_S = 60.0  # an orphan of a killed run ends within seconds of its Ray
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything a loop needs to go on: `tensors` by dotted name, the step, and the data's cursor."""
+    """Everything a loop needs to go on: `tensors` by dotted name, the step, the data's cursor, and the phase."""
 
     step: int
     cursor: Cursor
     tensors: dict[str, Tensor]
+    progress: Progress
 
 
 class StateStore:
@@ -61,25 +65,44 @@ class StateStore:
 
     def save(self, state: TrainingState) -> Path:
         """Writes a state and drops all but the last two."""
-        path = self.folder / f"step-{state.step:08d}"
+        path = self._write(state, LAST)
+        for old in self._folders(LAST)[:-KEPT]:
+            shutil.rmtree(old)
+        return path
+
+    def save_best(self, state: TrainingState) -> Path:
+        """Writes a state as the best so far and drops the one before it."""
+        path = self._write(state, BEST)
+        for other in self._folders(BEST):
+            if other != path:
+                shutil.rmtree(other)
+        return path
+
+    def _write(self, state: TrainingState, kind: str) -> Path:
+        path = self.folder / f"{kind}-{state.step:08d}"
         with write_beside(path) as beside:
             beside.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
             save_file(tensors, beside / "tensors.safetensors")
             record = {
                 "format": FORMAT, "step": state.step, "cursor": asdict(state.cursor),
-                "sha256": sha256_file(beside / "tensors.safetensors"),
+                "progress": asdict(state.progress), "sha256": sha256_file(beside / "tensors.safetensors"),
             }  # fmt: skip
             (beside / "state.json").write_text(json.dumps(record, indent=1))
             for file in beside.iterdir():
                 flush_to_disk(file)
-        for old in self._folders()[:-KEPT]:
-            shutil.rmtree(old)
         return path
 
     def load_latest(self) -> TrainingState | None:
         """The newest state that verifies; a damaged one is named on stderr and the one before it taken."""
-        folders = self._folders()
+        return self._load_newest(LAST)
+
+    def load_best(self) -> TrainingState | None:
+        """The state that validated best, verified; None before the first validation."""
+        return self._load_newest(BEST)
+
+    def _load_newest(self, kind: str) -> TrainingState | None:
+        folders = self._folders(kind)
         for folder in reversed(folders):
             try:
                 return _load(folder)
@@ -91,11 +114,11 @@ class StateStore:
 
     def latest_step(self) -> int | None:
         """The step of the newest state, unverified."""
-        folders = self._folders()
-        return int(folders[-1].name.removeprefix("step-")) if folders else None
+        folders = self._folders(LAST)
+        return int(folders[-1].name.removeprefix(f"{LAST}-")) if folders else None
 
-    def _folders(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+    def _folders(self, kind: str) -> list[Path]:
+        return sorted(path for path in self.folder.glob(f"{kind}-*") if path.is_dir())
 
 
 def _load(folder: Path) -> TrainingState:
@@ -107,7 +130,7 @@ def _load(folder: Path) -> TrainingState:
         raise ValueError("its tensors are not those that were written")
     cursor = record["cursor"]
     cursor["ranges"] = tuple((int(start), int(stop)) for start, stop in cursor["ranges"])
-    return TrainingState(int(record["step"]), Cursor(**cursor), load_file(tensors))
+    return TrainingState(int(record["step"]), Cursor(**cursor), load_file(tensors), Progress(**record["progress"]))
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

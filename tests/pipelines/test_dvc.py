@@ -43,6 +43,25 @@ def test_every_dependency_exists(stages: dict[str, Any]) -> None:
                 assert (ROOT / dep.replace("${item.model}", "dmgn")).exists(), dep
 
 
+def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict[str, Any]) -> None:
+    others = yaml.safe_load((ROOT / "pipelines" / "long" / "dvc.yaml").read_text())["stages"]
+    same = {
+        "synthesize": ("synthesize", "long.datasets", "data"),
+        "train": ("train", "long.runs", "data/long"),
+        "evaluate": ("evaluate", "long.runs", "data/long"),
+        "train-ablation": ("train", "ablations", "data/ablations"),
+        "evaluate-ablation": ("evaluate", "ablations", "data/ablations"),
+    }
+    for name, (like, section, area) in same.items():
+        stage, main = others[name], stages[like]["do"]
+        assert stage["foreach"] == f"${{{section}}}"
+        assert stage["do"]["wdir"] == "../.."
+        assert stage["do"]["cmd"] == main["cmd"]
+        for field in ("deps", "outs"):
+            moved = [path.replace("data/models", f"{area}/models") for path in main[field]]
+            assert stage["do"][field] == [path.replace("data/evaluations", f"{area}/evaluations") for path in moved]
+
+
 def test_stages_depend_on_the_sources_that_their_states_are_named_by(stages: dict[str, Any]) -> None:
     for stage, sources in (("train", sources_of("${item.model}")), ("synthesize", SYNTHESIS)):
         assert {f"restorekit/{source}" for source in sources} <= set(stages[stage]["do"]["deps"])

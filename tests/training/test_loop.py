@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
+from restorekit.training.export import export_model
 from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
@@ -77,6 +78,31 @@ def test_a_training_learns(make_job) -> None:
     reports = run(make_job(width=8, steps=40, lr=0.003))
     losses = [report.metrics["loss"] for report in reports if "loss" in report.metrics]
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(make_job) -> None:
+    whole, parts = make_job("whole", steps=3, lr=1e-5), make_job("parts", steps=3, lr=1e-5, accumulate=3)
+    for one, other in zip(run(whole), run(parts), strict=True):
+        for name in ("loss", "grad_norm", "loss/background"):
+            if name in one.metrics:
+                assert other.metrics[name] == pytest.approx(one.metrics[name], rel=1e-4), (one.step, name)
+
+
+def test_the_memory_layout_changes_no_result(make_job) -> None:
+    plain, turned = make_job("plain", steps=3, lr=1e-5), make_job("turned", steps=3, lr=1e-5, channels_last=True)
+    losses = [[told.metrics["loss"] for told in run(job) if "loss" in told.metrics] for job in (plain, turned)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_the_best_state_is_kept_and_is_what_export_best_exports(make_job, tmp_path: Path) -> None:
+    job = make_job(width=8, steps=12, lr=0.02, validate_every=2, export="best")
+    psnr = {told.step: told.metrics["val/psnr_rgb"] for told in run(job) if "val/psnr_rgb" in told.metrics}
+    best = max(psnr, key=lambda step: (psnr[step], -step))
+    kept = StateStore(job.state).load_best()
+    assert kept is not None
+    assert (kept.step, kept.progress.best) == (best, psnr[best])
+    assert export_model(job, tmp_path / "model", {})["steps"] == best
+    assert len(list(job.state.glob("best-*"))) == 1
 
 
 def test_a_finished_training_does_nothing(make_job) -> None:

@@ -11,11 +11,13 @@ from torch import nn
 
 from restorekit.config import TrainConfig
 from restorekit.errors import RestorekitError
+from restorekit.objectives import Phase
 from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import begin_epoch
 from restorekit.training.curves import CurveWriter, read_curves
 from restorekit.training.ema import Ema
 from restorekit.training.job import OPERATIONAL, Job, job_digest, with_weight_files
+from restorekit.training.phases import Progress, phase_steps
 from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState, optimizer_tensors, restore_optimizer
 
@@ -26,7 +28,7 @@ def config(**changes) -> TrainConfig:
 
 def test_cosine_falls_from_the_rate_to_nothing_after_the_warm_up() -> None:
     settings = config(warmup_steps=10)
-    rates = [learning_rate(settings, step) for step in range(100)]
+    rates = [learning_rate(settings, step, 100) for step in range(100)]
     assert rates[:10] == sorted(rates[:10])
     assert rates[10] == pytest.approx(0.2)
     assert rates[10:] == sorted(rates[10:], reverse=True)
@@ -36,7 +38,7 @@ def test_cosine_falls_from_the_rate_to_nothing_after_the_warm_up() -> None:
 
 def test_milestones_are_shares_of_the_steps() -> None:
     settings = config(schedule="milestones", milestones=[[0.35, 0.5], [0.8, 0.25]])
-    assert [learning_rate(settings, step) for step in (0, 34, 35, 79, 80, 99)] == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05]
+    assert [learning_rate(settings, step, 100) for step in (0, 34, 35, 79, 80, 99)] == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05]
 
 
 def test_the_average_follows_the_weights_and_gives_them_back() -> None:
@@ -57,6 +59,19 @@ def test_the_average_follows_the_weights_and_gives_them_back() -> None:
     assert torch.equal(model.bias, frozen)
 
 
+def test_a_phase_ends_with_its_steps_or_with_a_standstill_of_what_it_watches() -> None:
+    phase = Phase("localise", ("teacher.",), steps=10, watch="f1", patience=2)
+    progress = Progress(began=5)
+    assert not progress.is_over(phase, 14)
+    assert progress.is_over(phase, 15)
+    assert (phase_steps(phase, progress, 100), phase_steps(phase, progress, 12)) == (10, 7)
+    for value, over in ((0.5, False), (0.4, False), (0.6, False), (0.6, False), (0.55, True)):
+        progress = progress.validated(phase, {"val/f1": value})
+        assert progress.is_over(phase, 9) is over, value
+    assert progress.next(9) == Progress(phase=1, began=9)
+    assert phase_steps(Phase("restore"), progress.next(9), 100) == 91
+
+
 def test_curves_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
     path = tmp_path / "curves.csv"
     first = CurveWriter(path, 0)
@@ -73,7 +88,7 @@ def test_a_state_comes_back_to_the_bit_and_two_are_kept(tmp_path: Path) -> None:
     cursor = begin_epoch(2, 50, 2, 1, 8)
     tensors = {"model.w": torch.randn(3, 4), "optimizer.0.step": torch.tensor(7.0), "n": torch.arange(3)}
     for step in (10, 20, 30):
-        store.save(TrainingState(step, cursor, tensors))
+        store.save(TrainingState(step, cursor, tensors, Progress()))
     state = store.load_latest()
     assert state is not None
     assert (state.step, state.cursor) == (30, cursor)

@@ -1,0 +1,69 @@
+"""What every run has: the loop's settings, and a network, a data set and an objective that each model types itself."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, StrictInt, model_validator
+
+from restorekit.config.strict import Count, Positive, Share, Strict
+
+
+class TrainConfig(Strict):
+    """One training: the loop's settings. Every run takes `train` of params.yaml and overrides what it names."""
+
+    steps: Count  # optimiser steps
+    batch_size: Count  # samples an optimiser step, over all workers
+    accumulate: Count = 1  # parts in which a worker takes its share of a batch, one after the other, to save memory
+    crop: Annotated[int, Field(ge=17)]  # pixels
+    lr: Positive
+    schedule: Literal["cosine", "constant", "milestones"] = "cosine"
+    milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    betas: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], Annotated[float, Field(ge=0.0, lt=1.0)]] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    grad_clip: Positive = 1.0  # global norm
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    compile: bool = False  # torch.compile; pays for its first minute in trainings of hours
+    channels_last: bool = False  # memory layout of images and weights
+    flips: tuple[Literal["horizontal", "vertical", "transpose"], ...] = ("horizontal",)
+    checkpoint_every: Count = 100  # steps
+    log_every: Count = 20  # steps
+    validate_every: Count = 200  # steps
+    export: Literal["last", "best"] = "last"  # which state becomes the model; best: of the highest validation PSNR
+    num_workers: Count = 1  # Ray Train workers, one GPU each with use_gpu
+    threads_per_worker: Count = 2
+    loader_workers: Annotated[int, Field(ge=0)] = 0  # processes that read shards, for each worker
+    use_gpu: bool = False
+    max_failures: Annotated[int, Field(ge=0)] = 3  # restarts after lost workers or nodes
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.batch_size % self.num_workers:
+            raise ValueError(f"batch_size {self.batch_size} does not divide among {self.num_workers} workers")
+        if self.batch_size // self.num_workers < self.accumulate:
+            each = self.batch_size // self.num_workers
+            raise ValueError(f"accumulate {self.accumulate} is more than the {each} samples that a worker takes a step")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        if (self.schedule == "milestones") != bool(self.milestones):
+            raise ValueError("milestones are given with schedule: milestones, and only with it")
+        if self.precision == "fp16" and not self.use_gpu:
+            raise ValueError("precision fp16 needs use_gpu: true; on a CPU take bf16 or fp32")
+        return self
+
+
+class Run(Strict):
+    """A run: which network, on which data set, with which objective and which changes to `train`."""
+
+    weight_files: ClassVar[tuple[str, ...]] = ()  # settings that name a file of weights: "options.trunk_weights"
+
+    model: str
+    dataset: str
+    options: Strict  # of `create_model`
+    objective: Strict
+    train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
+    seed: Annotated[StrictInt, Field(ge=0)] = 0  # added to the file's seed: the same run, drawn another time
+
+    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
+        """What cannot be together, and whether it is so here, for a data set of `task`."""
+        raise NotImplementedError
