@@ -11,6 +11,7 @@ from restorekit.config.data import (
     TrainShards,
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
+from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Run, TrainConfig
@@ -20,6 +21,8 @@ __all__ = [
     "AnyDataset",
     "DmgnObjective",
     "DmgnRun",
+    "GlsgnObjective",
+    "GlsgnRun",
     "InpaintingData",
     "MaskData",
     "MaskShards",

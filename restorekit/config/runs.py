@@ -6,11 +6,12 @@ from pydantic import Field, TypeAdapter
 
 from restorekit.config.data import AnyDataset, MaskData
 from restorekit.config.dmgn import DmgnRun
+from restorekit.config.glsgn import GlsgnRun
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
 
-RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun}
-AnyRun = DmgnRun
+RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun, "glsgn": GlsgnRun}
+AnyRun = Annotated[DmgnRun | GlsgnRun, Field(discriminator="model")]
 
 
 def read_run(value: Any) -> Run:

@@ -5,12 +5,14 @@ from typing import Any
 
 from restorekit.config import Run
 from restorekit.objectives.dmgn import DmgnLosses
+from restorekit.objectives.glsgn import GlsgnLosses
 from restorekit.objectives.objective import Objective, Phase, Terms
 
 __all__ = ["OBJECTIVES", "Objective", "Phase", "Terms", "create_objective"]
 
 OBJECTIVES: dict[str, Callable[[Any], Objective]] = {
     "dmgn": lambda run: DmgnLosses(run.objective, run.options.variant),
+    "glsgn": lambda run: GlsgnLosses(run.objective, run.options.design == "stepwise", run.options.global_path),
 }
 
 
