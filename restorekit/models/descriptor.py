@@ -18,6 +18,7 @@ class Descriptor:
     tiling: Literal["exact", "approximate"]  # approximate: the network has statistics of the whole image
     halo: int  # pixels of context a tile needs on each side
     bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
+    localises: bool = False  # whether it predicts a mask of what is degraded
 
 
 class RestorationModel(Protocol):
