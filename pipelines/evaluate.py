@@ -5,6 +5,7 @@ python -m pipelines.evaluate --run dmgn-rain
 
 import argparse
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
-from restorekit.evaluation.judge import restoring
+from restorekit.evaluation.judge import restoring, scoring
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
-from restorekit.evaluation.score import ImageScore, Restore, score_pairs, write_table
+from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
@@ -49,12 +51,13 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
     model, record = load_version(version, paths.root)
     restore = restoring(model, params.evaluate.precision)
 
-    with write_beside(paths.evaluation(run)) as folder:
+    with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
+        scored = scoring(model, params.evaluate.precision, spread)
         (folder / "samples").mkdir(parents=True)
         rows: list[ImageScore] = []
         samples: list[dict[str, Any]] = []
         for pairs in tests:
-            of_set, shown = _score_set(folder, pairs, restore, params.evaluate.samples)
+            of_set, shown = _score_set(folder, pairs, scored, params.evaluate.samples)
             rows += of_set
             samples += shown
         for pictures in unpaired:
@@ -87,11 +90,11 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
 
 
 def _score_set(
-    folder: Path, pairs: PairSet, restore: Restore, count: int
+    folder: Path, pairs: PairSet, scored: Callable[[PairSet], Iterator[Restored]], count: int
 ) -> tuple[list[ImageScore], list[dict[str, Any]]]:
     """The rows of a set, and its pictures."""
     chosen, rows, samples = choose(pairs.facts(), count), [], []
-    for restored in score_pairs(pairs, restore):
+    for restored in scored(pairs):
         row, pair = restored.score, restored.pair
         rows.append(row)
         if pair.facts.key in chosen:
