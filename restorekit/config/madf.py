@@ -69,7 +69,7 @@ class MadfRun(Run):
     objective: MadfObjective = MadfObjective()
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
-        samples = training.batch_size // training.num_workers // training.accumulate
+        samples = training.batch_size // training.most_workers // training.accumulate
         return {
             f"madf is for inpainting, and the task of '{self.dataset}' is '{task}'": task != "inpainting",
             f"crop {training.crop} is no multiple of {MULTIPLE} pixels, which madf needs": (
