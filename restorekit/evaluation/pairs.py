@@ -21,6 +21,7 @@ class Facts:
     photograph: str  # images of one photograph are not independent of each other
     kind: str | None = None  # of degradation
     severity: float | None = None  # 0 to 1
+    hole_share: float | None = None  # of the image that is missing; None where nothing is but degraded
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ def synthetic_test(shards: Path) -> PairSet:
 def _from_shards(shards: Path) -> Iterator[Pair]:
     for sample in iter_samples(shards):
         mask = None if sample.mask is None else sample.mask.astype(np.float32) / np.float32(255.0)
-        yield Pair(_facts(sample.key, sample.record), sample.degraded, sample.clean, mask)
+        yield Pair(_facts(sample.key, sample.record, mask), sample.degraded, sample.clean, mask)
 
 
-def _facts(key: str, record: dict[str, Any]) -> Facts:
+def _facts(key: str, record: dict[str, Any], mask: np.ndarray | None) -> Facts:
     """The kind is the one that was drawn, where the operator says so; the data set's own may be "mixed"."""
     kind, severity = record.get("params", {}).get("kind", record.get("kind")), record.get("severity")
     return Facts(
@@ -66,4 +67,5 @@ def _facts(key: str, record: dict[str, Any]) -> Facts:
         photograph=str(record["photograph"]),
         kind=None if kind is None else str(kind),
         severity=None if severity is None else float(severity),
+        hole_share=float((mask > 0).mean()) if mask is not None and record.get("task") == "inpainting" else None,
     )
