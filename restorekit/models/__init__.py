@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from restorekit.errors import unknown_name
 from restorekit.models.dakd import DAKD
 from restorekit.models.dmgn import DMGN
+from restorekit.models.glsgn import GLSGN
 from restorekit.models.madf import MADF
 
-MODELS: dict[str, type[nn.Module]] = {"dakd": DAKD, "dmgn": DMGN, "madf": MADF}
+MODELS: dict[str, type[nn.Module]] = {"dakd": DAKD, "dmgn": DMGN, "glsgn": GLSGN, "madf": MADF}
 
 
 def create_model(name: str, **options: Any) -> nn.Module:
