@@ -7,21 +7,26 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
+from restorekit.evaluation.inside import inside_pictures
 from restorekit.evaluation.judge import restoring, scoring
+from restorekit.evaluation.opponents import by_opponent, opponents_rows
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
+from restorekit.evaluation.versus import versus
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.paths import Paths, working_root
@@ -55,14 +60,17 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
         scored = scoring(model, params.evaluate.precision, spread)
         (folder / "samples").mkdir(parents=True)
         rows: list[ImageScore] = []
+        opponents: list[dict[str, ImageScore]] = []
         samples: list[dict[str, Any]] = []
         for pairs in tests:
-            of_set, shown = _score_set(folder, pairs, scored, params.evaluate.samples)
-            rows += of_set
-            samples += shown
+            found = _score_set(folder, pairs, scored, params.evaluate.samples)
+            rows += found.rows
+            opponents += found.opponents
+            samples += found.samples
         for pictures in unpaired:
             samples += _write_pictures(folder, pictures, restore, params.evaluate.samples)
         scores = slice_scores(rows, params.seed, params.evaluate.resamples)
+        against = versus(rows, by_opponent(opponents), params.seed, params.evaluate.resamples)
         write_table(folder / "table.csv", rows)
         write_json(folder / "metrics.json", _metrics(scores))
         write_json(
@@ -74,6 +82,8 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
                 "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in tests],
                 "unpaired": [{"dataset": pictures.name, "digest": pictures.digest} for pictures in unpaired],
                 "scores": [score.to_json() for score in scores],
+                "versus": [one.to_json() for one in against],
+                "inside": _write_inside(folder, model, tests, samples),
                 "samples": sorted(samples, key=lambda sample: sample["file"]),
             },
         )  # fmt: skip
@@ -89,19 +99,42 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
             )
 
 
-def _score_set(
-    folder: Path, pairs: PairSet, scored: Callable[[PairSet], Iterator[Restored]], count: int
-) -> tuple[list[ImageScore], list[dict[str, Any]]]:
-    """The rows of a set, and its pictures."""
-    chosen, rows, samples = choose(pairs.facts(), count), [], []
+class _Scored(NamedTuple):
+    """What came of one test set."""
+
+    rows: list[ImageScore]
+    opponents: list[dict[str, ImageScore]]  # of images with holes
+    samples: list[dict[str, Any]]
+
+
+def _score_set(folder: Path, pairs: PairSet, scored: Callable[[PairSet], Iterator[Restored]], count: int) -> _Scored:
+    """The rows of a set, those of opponents, and its pictures."""
+    chosen, rows, opponents, samples = choose(pairs.facts(), count), [], [], []
     for restored in scored(pairs):
         row, pair = restored.score, restored.pair
         rows.append(row)
+        if pair.facts.hole_share is not None:
+            opponents.append(opponents_rows(pair, row))
         if pair.facts.key in chosen:
             shown = (pair.degraded, restored.image, pair.clean)
             place = f"{pairs.name}-{chosen.index(pair.facts.key) + 1:02d}"
             samples.append(_write_sample(folder, place, pairs.name, pair.facts, shown, (row.degraded, row.restored)))
-    return rows, samples
+    return _Scored(rows, opponents, samples)
+
+
+def _write_inside(
+    folder: Path, model: nn.Module, tests: list[PairSet], samples: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """Pictures of what goes on inside the network for the first of the samples with holes."""
+    shown = {(one["dataset"], one["key"]) for one in samples if one["hole_share"] is not None}
+    all_pairs = (pair for pairs in tests if shown for pair in pairs.open() if (pairs.name, pair.facts.key) in shown)
+    written = []
+    for pair in islice(all_pairs, 1):
+        for picture in inside_pictures(model, pair):
+            file = f"samples/inside-{picture.name}.png"
+            (folder / file).write_bytes(encode_rgb(picture.image, "png"))
+            written.append({"file": file, "says": picture.says, "photograph": pair.facts.photograph})
+    return written
 
 
 def _write_sample(

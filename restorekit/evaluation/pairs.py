@@ -23,6 +23,7 @@ class Facts:
     photograph: str  # images of one photograph are not independent of each other
     kind: str | None = None  # of degradation
     severity: float | None = None  # 0 to 1
+    hole_share: float | None = None  # of the image that is missing; None where nothing is but degraded
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ def _from_shards(shards: Path, start: int, stop: int) -> Iterator[Pair]:
     for place in islice(places, start, stop):
         sample = reader.sample(*place)
         mask = None if sample.mask is None else sample.mask.astype(np.float32) / np.float32(255.0)
-        yield Pair(_facts(sample.key, sample.record), sample.degraded, sample.clean, mask)
+        yield Pair(_facts(sample.key, sample.record, mask), sample.degraded, sample.clean, mask)
 
 
-def _facts(key: str, record: dict[str, Any]) -> Facts:
+def _facts(key: str, record: dict[str, Any], mask: np.ndarray | None) -> Facts:
     """The kind is the one that was drawn, where the operator says so; the data set's own may be "mixed"."""
     kind, severity = record.get("params", {}).get("kind", record.get("kind")), record.get("severity")
     return Facts(
@@ -83,4 +84,5 @@ def _facts(key: str, record: dict[str, Any]) -> Facts:
         photograph=str(record["photograph"]),
         kind=None if kind is None else str(kind),
         severity=None if severity is None else float(severity),
+        hole_share=float((mask > 0).mean()) if mask is not None and record.get("task") == "inpainting" else None,
     )
