@@ -21,7 +21,7 @@ VARIANTS = ("oracle", "black", "white")
 
 @dataclass(frozen=True)
 class Localised:
-    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where it has them smaller."""
+    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where they are smaller."""
 
     mask: np.ndarray  # in [0, 1], 1 = degraded
     energy: np.ndarray  # (levels, H, W): how strongly the restoring encoder responds, mean over channels
