@@ -12,6 +12,8 @@ from restorekit.config.data import (
     TrainShards,
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
+from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
+from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Run, TrainConfig
@@ -23,7 +25,11 @@ __all__ = [
     "DakdRun",
     "DmgnObjective",
     "DmgnRun",
+    "GlsgnObjective",
+    "GlsgnRun",
     "InpaintingData",
+    "MadfObjective",
+    "MadfRun",
     "MaskData",
     "MaskShards",
     "Params",

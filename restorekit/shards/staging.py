@@ -4,6 +4,7 @@ The folder moves to its place when all of it is there. It is named by a digest o
 on, so that what another recipe left behind is never used.
 """
 
+import ctypes
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,6 +111,7 @@ def _write_all(tasks: list[tuple[Plan, int]], staging: Path, source: Path, num_w
     places = address_of(staging), address_of(source)  # another node has a mirror of its own
 
     def write(row: dict[str, Any]) -> dict[str, Any]:
+        keep_freed_memory()
         recipe, number = tasks[int(row["id"])]
         try:
             stage_shard(recipe, number, *map(local_path, places))
@@ -122,6 +124,17 @@ def _write_all(tasks: list[tuple[Plan, int]], staging: Path, source: Path, num_w
     problems = [row["problem"] for row in rows.map(write, num_cpus=1, compute=pool).take_all()]
     if any(problems):
         raise RestorekitError(next(filter(None, problems)))
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep up to 256 MiB of what this process frees; elsewhere nothing changes.
+
+    By default every image's arrays go back to the system and are faulted in anew, a sixth of a shard's CPU time.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-1, 2**28)  # M_TRIM_THRESHOLD
+        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, its largest value
 
 
 def stage_shard(recipe: Plan, number: int, staging: Path, source: Path) -> Shard:
