@@ -12,6 +12,7 @@ from restorekit.evaluation.pairs import SYNTHETIC_TEST
 from restorekit.evaluation.slices import ALL, SliceScore
 from restorekit.files import write_beside, write_json
 from restorekit.metrics import METRICS
+from restorekit.report.ablations import AblationGroup
 from restorekit.report.caveats import caveats
 from restorekit.report.figures import Chart, charts_of, interval_mark
 from restorekit.report.inputs import RunResult, Sample
@@ -83,15 +84,18 @@ def write_report(
     metric: str = HEADLINE[0],
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
+    ablations: Sequence[AblationGroup] = (),
 ) -> None:
     """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
 
-    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs.
+    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs. `ablations`
+    are tables of runs outside the main pipeline.
     """
     with write_beside(folder) as beside:
         beside.mkdir()
         sections = [_section(beside, number, result, metric) for number, result in enumerate(results, start=1)]
-        (beside / "index.html").write_text(render(sections, results, photographs, bool(sheets)), encoding="utf-8")
+        page = render(sections, results, photographs, bool(sheets), ablations)
+        (beside / "index.html").write_text(page, encoding="utf-8")
         if sheets:
             write_sheets(beside, sheets, real)
         write_json(beside / "leaderboard.json", leaderboard(results))
@@ -102,6 +106,7 @@ def render(
     results: Sequence[RunResult],
     photographs: Iterable[Photograph],
     has_sheets: bool = False,
+    ablations: Sequence[AblationGroup] = (),
 ) -> str:
     """The page's text; every value is escaped unless it is markup that figures.py made."""
     environment = Environment(
@@ -112,6 +117,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         sections=sections,
         has_sheets=has_sheets,
+        groups=ablations,
         caveats=caveats(results),
         credits=[photograph for photograph in photographs if photograph.name in shown],
         protocols={name: METRICS[name].says for name in _protocols(results)},
