@@ -21,7 +21,7 @@ VARIANTS = ("oracle", "black", "white")
 
 @dataclass(frozen=True)
 class Localised:
-    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where smaller."""
+    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where they are smaller."""
 
     mask: np.ndarray  # in [0, 1], 1 = degraded
     energy: np.ndarray  # (levels, H, W): how strongly the restoring encoder responds, mean over channels
@@ -154,7 +154,7 @@ def read_mask_table(path: Path) -> list[MaskScore]:
 def _row(line: dict[str, str]) -> MaskScore:
     texts = ("dataset", "key", "photograph")
     values: dict[str, Any] = {name: float(text) if text else None for name, text in line.items() if name not in texts}
-    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
+    return MaskScore(**{name: line[name] for name in texts}, **values)
 
 
 def _difference(after: float | None, before: float | None) -> float | None:
