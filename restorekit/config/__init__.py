@@ -2,6 +2,8 @@
 
 from restorekit.config.data import (
     AnyDataset,
+    FrameConfig,
+    FramePairs,
     InpaintingData,
     MaskData,
     MaskShards,
@@ -21,6 +23,8 @@ __all__ = [
     "AnyDataset",
     "DmgnObjective",
     "DmgnRun",
+    "FrameConfig",
+    "FramePairs",
     "GlsgnObjective",
     "GlsgnRun",
     "InpaintingData",

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from restorekit.config import AnyDataset, InpaintingData, TrainShards
+from restorekit.config import AnyDataset, FrameConfig, InpaintingData, TrainShards
 from restorekit.degradations import get_degradation
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.scene import Degraded, Scene
@@ -22,6 +22,7 @@ from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for
+from restorekit.shards.frames import cut_frame, draw_frame, is_large_enough
 from restorekit.sources.manifest import Photograph, PhotoManifest, SplitName, load_photograph
 from restorekit.sources.masks import MaskFile, find_masks, load_mask
 
@@ -86,6 +87,8 @@ def recipe_for(
         raise RestorekitError(
             f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
         )
+    if isinstance(dataset, FrameConfig) and dataset.long_side is not None:
+        photographs = _large_enough(name, split, photographs, dataset.short_side, dataset.long_side)
     recipe = Recipe(name, dataset, split, seed, encoding, photographs, quality, *_masks_of(name, dataset))
     if recipe.num_frames < recipe.num_shards:
         raise RestorekitError(
@@ -114,7 +117,8 @@ def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[s
     # Stratified over the variants, so that a handful of test images still covers the whole range.
     num_variants = recipe.num_frames // len(recipe.photographs)
     severity = low + (high - low) * (variant + float(rng.random())) / num_variants
-    height, width = frame_size(photograph, dataset.short_side)
+    frame = _draw_frame(recipe, photograph, variant)
+    height, width = frame_size(photograph, dataset.short_side) if frame is None else frame["window"][2:]
     degradation = get_degradation(dataset.task)
     other = _other(recipe, photograph, rng) if degradation.needs_other else None
     if recipe.masks:
@@ -127,7 +131,7 @@ def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[s
     return {
         "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
         "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
-        "short_side": dataset.short_side, "other": other,
+        "short_side": dataset.short_side, "frame": frame, "other": other,
         "mask_file": None if mask is None else asdict(mask), "params": json.loads(json.dumps(params)),
     }  # fmt: skip
 
@@ -137,7 +141,10 @@ def rebuild(
 ) -> Degraded:
     """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
     by_name = {photograph.name: photograph for photograph in photographs}
-    scene = _frame(photos, by_name[record["photograph"]], record["short_side"])
+    if record["frame"] is None:
+        scene = _frame(photos, by_name[record["photograph"]], record["short_side"])
+    else:
+        scene = cut_frame(photos, by_name[record["photograph"]], record["frame"])
     other = record["other"]
     if other is not None:
         pixels = _frame(photos, by_name[other["photograph"]], record["short_side"]).image
@@ -158,6 +165,26 @@ def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
     """(height, width) of a photograph resized to `short_side` pixels on its shorter side."""
     scale = short_side / min(photograph.height, photograph.width)
     return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
+
+
+def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
+    dataset = recipe.dataset
+    if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
+        return None
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, "frame", photograph.name, variant)
+    return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
+
+
+def _large_enough(
+    name: str, split: str, photographs: tuple[Photograph, ...], short_side: int, long_side: int
+) -> tuple[Photograph, ...]:
+    found = tuple(one for one in photographs if is_large_enough(one, short_side, long_side))
+    if not found:
+        raise RestorekitError(
+            f"datasets.{name}: none of the {len(photographs)} photographs of the split '{split}' has {long_side} x "
+            f"{short_side} pixels: add larger ones to photos.folders (`make photos-uhd` gets some), or lower the sides"
+        )
+    return found
 
 
 def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str]:
