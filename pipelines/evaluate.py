@@ -23,6 +23,7 @@ from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.paths import Paths, working_root
+from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import tracking_uri
@@ -44,7 +45,7 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
     """Writes data/evaluations/<run>/ whole, then tells MLflow."""
     tests = scored_sets(run, params, paths, Path.cwd())
     unpaired = picture_sets(run, params, Path.cwd())
-    version = find_or_register(paths.model(run), paths.root)
+    version = find_or_register(fetch(paths.model(run)), paths.root)
     model, record = load_version(version, paths.root)
     restore = restoring(model, params.evaluate.precision)
 
@@ -73,6 +74,7 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
                 "samples": sorted(samples, key=lambda sample: sample["file"]),
             },
         )  # fmt: skip
+    push(paths.evaluation(run))
     _tell_mlflow(version, record, scores, paths)
     for score in scores:
         if score.slice == ALL and score.protocol in ("psnr_rgb", "ssim_rgb"):

@@ -18,6 +18,7 @@ from restorekit.evaluation.real import gate_set
 from restorekit.evaluation.score import ImageScore, read_table
 from restorekit.files import read_json, write_json
 from restorekit.paths import Paths, working_root
+from restorekit.storage import fetch, push
 from restorekit.tracking.decisions import DecisionRecord, remembered
 from restorekit.tracking.promotion import alias_of, judge
 from restorekit.tracking.registry import find_or_register
@@ -48,6 +49,7 @@ def promote(params: Params, paths: Paths, only: str | None = None) -> None:
             "history": [decision.to_json() for name in names for decision in remembered(name, paths.root)],
         },
     )
+    push(folder)
     for decision in decisions:
         print(f"{decision.run} version {decision.version}: {decision.decision}. {'; '.join(decision.reasons)}.")
 
@@ -55,7 +57,8 @@ def promote(params: Params, paths: Paths, only: str | None = None) -> None:
 def judge_run(run: str, params: Params, paths: Paths) -> DecisionRecord:
     """The decision about the model in data/models/<run>/, by its evaluation."""
     pairs = gate_set(run, params, paths, Path.cwd())
-    candidate = find_or_register(paths.model(run), paths.root)
+    candidate = find_or_register(fetch(paths.model(run)), paths.root)
+    fetch(paths.evaluation(run))
     return judge(run, candidate, evaluated(run, candidate, pairs, paths), pairs, params, paths.root)
 
 

@@ -15,7 +15,8 @@ from restorekit.report.inputs import read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
 from restorekit.report.traits import Traits, traits_of
-from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.manifest import SPLITS, PhotoIndex
+from restorekit.storage import fetch, push
 
 PAIRS = 24  # of a real set, whose traits are told
 
@@ -27,11 +28,15 @@ def main() -> None:
 
 def report(params: Params, paths: Paths) -> None:
     """Writes data/report/ whole from the outputs of photos, train, evaluate and promote."""
+    for folder in (paths.promotions, *map(paths.evaluation, params.runs), *map(paths.model, params.runs)):
+        fetch(folder)
     results = read_results(paths, params.runs)
-    photos = PhotoManifest.load(paths.photos)
-    sheets = make_sheets(paths.photos, photos, params.seed)
+    photos = PhotoIndex.open(paths.photos)
+    sheets = make_sheets(photos, params.seed)
     real = real_traits(params, Path.cwd())
-    write_report(paths.report, results, photos.photographs, params.promote.metric, sheets, real)
+    every = (photograph for split in SPLITS for photograph in photos.photographs(split))
+    write_report(paths.report, results, every, params.promote.metric, sheets, real)
+    push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
 
 

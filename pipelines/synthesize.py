@@ -11,7 +11,7 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.paths import Paths, working_root
 from restorekit.shards.staging import synthesize_dataset
-from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.manifest import PhotoIndex
 
 
 def main() -> None:
@@ -23,7 +23,8 @@ def main() -> None:
 def synthesize(name: str, params: Params, paths: Paths) -> None:
     """Makes what is missing of a data set's shards, then puts the whole in its place."""
     dataset = params.dataset(name)
-    photos = PhotoManifest.load(paths.photos)
+    photos = PhotoIndex.open(paths.photos)
+    photos.verify()
     with ray_cluster(params.synthesize.num_workers):
         manifests = synthesize_dataset(name, dataset, params.seed, params.synthesize, photos, paths)
     for split, manifest in manifests.items():

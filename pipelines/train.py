@@ -18,12 +18,14 @@ from restorekit.paths import Paths, working_root
 from restorekit.provenance import git_revision
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.plan import begin_epoch
+from restorekit.storage import fetch_file, push, push_file
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import ensure_store
 from restorekit.training.export import export_model
 from restorekit.training.job import Job, job_digest, with_weight_files
-from restorekit.training.ray_worker import fit, worker_resources
+from restorekit.training.outbox import send_unsent
+from restorekit.training.ray_worker import fit, local_cpus
 from restorekit.training.state import StateStore
 
 
@@ -43,13 +45,14 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
     logger = open_run(job, digests, paths)
     with failing(logger):
         if done < job.config.steps:
-            cpus, _ = worker_resources(job)
-            with ray_cluster(num_cpus=int(cpus * job.config.num_workers)):
+            with ray_cluster(num_cpus=local_cpus(job)):
                 fit(job, partial(RunLogger, logger.uri, logger.run_id))
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_beside(paths.model(name)) as folder:
             export_model(job, folder, record)
+        push(paths.model(name))
+        send_unsent(job.state, logger)
         version = find_or_register(paths.model(name), paths.root)
     logger.finish()
     print(f"{name}: model in {paths.model(name)}, registered as {version.name} version {version.version}")
@@ -60,7 +63,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     spec, config = with_weight_files(params.run(name), name, paths.root), params.training(name)
     shards = paths.shards(spec.dataset)
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
-    begin_epoch(0, manifests[0].num_samples, config.num_workers, config.loader_workers, config.batch_size)
+    begin_epoch(0, manifests[0].num_samples, config.most_workers, config.loader_workers, config.batch_size)
     task = params.trained_on(spec.dataset).task
     job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name))
     digest = job_digest(job, [manifest.digest for manifest in manifests])
@@ -71,11 +74,12 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
 def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
     """The MLflow run of this training; the one it began with, where it was interrupted."""
     uri = ensure_store(paths.root)
-    note = job.state / "mlflow_run.json"
+    note = fetch_file(job.state / "mlflow_run.json")
     known = read_json(note, "note of the MLflow run", f"remove {note}")["run_id"] if note.exists() else None
     logger = RunLogger.start(uri, job.run, known, digests)
     logger.log_params({"run": job.run, "seed": job.seed, **job.spec.model_dump(exclude={"train"}), **vars(job.config)})
     write_json(note, {"run_id": logger.run_id})
+    push_file(note)
     return logger
 
 

@@ -1,11 +1,18 @@
 """Ray is the cluster that `RAY_ADDRESS` names, or one of our own, started and stopped here; never a stranger's."""
 
 import os
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
 from restorekit.errors import RestorekitError
+
+LOOK_S = 2.0
+SILENCE_S = 40.0  # of the head node; after 60 s Ray ends the process
 
 
 @contextmanager
@@ -41,13 +48,81 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
 
 def require_resources(num_workers: int, cpus_per_worker: float, gpus_per_worker: float) -> None:
     """Raises with the arithmetic where the cluster is too small, for Ray itself would wait for ever."""
-    import ray
-
-    have = ray.cluster_resources()
+    have = _resources()
     for kind, each in (("CPU", cpus_per_worker), ("GPU", gpus_per_worker)):
-        needed, found = num_workers * each, float(have.get(kind, 0.0))
+        needed, found = num_workers * each, sum(node.get(kind, 0.0) for node in have)
         if needed > found:
             raise RestorekitError(
                 f"{num_workers} workers x {each:g} {kind} = {needed:g} {kind}s, the cluster has {found:g}: "
                 f"lower train.num_workers, or add nodes"
             )
+    room = _room_for(cpus_per_worker, gpus_per_worker)
+    if room < num_workers:
+        raise RestorekitError(
+            f"{num_workers} workers x ({cpus_per_worker:g} CPU + {gpus_per_worker:g} GPU), each on one node, the nodes "
+            f"have room for {room}: lower train.num_workers or what each takes, or add nodes"
+        )
+
+
+def watched(
+    work: Callable[[], Any], num_workers: int, cpus_per_worker: float, gpus_per_worker: float, patience_s: float
+) -> None:
+    """Runs `work` on the connected cluster to its end, in a thread of its own.
+
+    Raises where the head node is lost, or where the nodes have no room for `num_workers` for longer than `patience_s`;
+    Ray itself would end the process without a word, or wait for ever.
+    """
+    import ray
+
+    head = ray.get_runtime_context().gcs_address
+    done: Future[None] = Future()
+    threading.Thread(target=_run, args=(work, done), daemon=True).start()
+    answered = had_room = time.monotonic()
+    while not wait([done], timeout=LOOK_S).done:
+        now = time.monotonic()
+        if not _answers(head):
+            if now - answered > SILENCE_S:
+                raise RestorekitError(
+                    f"the head node at {head} is lost. What was saved is kept: start the cluster again, then run the "
+                    f"same command"
+                )
+            continue
+        answered = now
+        if _room_for(cpus_per_worker, gpus_per_worker) >= num_workers:
+            had_room = now
+        elif now - had_room > patience_s:
+            raise RestorekitError(
+                f"nodes are lost: there has been no room for {num_workers} workers for {patience_s:.0f} s. What was "
+                f"saved is kept: add nodes, then run the same command"
+            )
+    done.result()
+
+
+def _run(work: Callable[[], Any], done: "Future[None]") -> None:
+    try:
+        work()
+        done.set_result(None)
+    except BaseException as error:  # told to whoever waits
+        done.set_exception(error)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=LOOK_S):
+            return True
+    except OSError:
+        return False
+
+
+def _resources() -> list[dict[str, float]]:
+    """What each node that is there has, in use or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _room_for(cpus: float, gpus: float) -> int:
+    """How many workers the nodes could hold, were there nothing else on them."""
+    wanted = {kind: each for kind, each in (("CPU", cpus), ("GPU", gpus)) if each > 0}
+    return sum(int(min(node.get(kind, 0.0) // each for kind, each in wanted.items())) for node in _resources())

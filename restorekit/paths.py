@@ -1,11 +1,11 @@
-"""Where everything lies: one root, `RESTOREKIT_ROOT` or the current folder, with `data/` below it."""
+"""Where everything lies: one root (`RESTOREKIT_ROOT`, a folder or an address, else here), with `data/` below it."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from restorekit.errors import RestorekitError
+from restorekit.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Paths:
 
 
 def working_root() -> Paths:
-    """`RESTOREKIT_ROOT` where it is set (a job on a cluster), else the current folder; always absolute."""
-    root = os.environ.get("RESTOREKIT_ROOT") or "."
-    if "://" in root:
-        raise RestorekitError(f"RESTOREKIT_ROOT={root} is an address; name a folder that all nodes share")
-    return Paths(Path(root).resolve())
+    """`RESTOREKIT_ROOT` where it is set (a job on a cluster), else the current folder; always absolute.
+
+    An address's root is its mirror on this machine, see restorekit.storage.
+    """
+    return Paths(local_path(os.environ.get("RESTOREKIT_ROOT") or ".").resolve())

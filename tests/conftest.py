@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from restorekit.image import encode_rgb, to_uint8
-from restorekit.rng import rng_for
+from restorekit.rng import rng_for, seed_for
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.writer import write_shard
 
@@ -66,3 +66,30 @@ def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         ShardManifest("rain", "rain", split, "made", shards).save(folder / split)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server on loopback."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """An empty bucket of that server, as `s3://...`, with a cache of its own."""
+    import fsspec
+
+    settings = {
+        "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "RESTOREKIT_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{abs(seed_for(0, str(tmp_path))) % 10**12}"
+    fsspec.filesystem("s3").clear_instance_cache()
+    fsspec.filesystem("s3").mkdir(name)
+    return f"s3://{name}/below"

@@ -80,9 +80,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert target.read_text() == "whole"
 
 
-def test_a_root_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_root_is_a_folder_or_the_mirror_of_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RESTOREKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("RESTOREKIT_ROOT", "s3://bucket/x")
-    with pytest.raises(RestorekitError, match="a folder that all nodes share"):
-        working_root()
+    assert working_root().root == tmp_path / "s3" / "bucket" / "x"
     monkeypatch.setenv("RESTOREKIT_ROOT", str(tmp_path))
     assert working_root().root == tmp_path

@@ -1,5 +1,6 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
+from restorekit.config.dakd import DakdObjective, DakdRun
 from restorekit.config.data import (
     AnyDataset,
     FrameConfig,
@@ -14,6 +15,7 @@ from restorekit.config.data import (
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
 from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
+from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Run, TrainConfig
@@ -21,6 +23,8 @@ from restorekit.config.runs import read_run
 
 __all__ = [
     "AnyDataset",
+    "DakdObjective",
+    "DakdRun",
     "DmgnObjective",
     "DmgnRun",
     "FrameConfig",
@@ -28,6 +32,8 @@ __all__ = [
     "GlsgnObjective",
     "GlsgnRun",
     "InpaintingData",
+    "MadfObjective",
+    "MadfRun",
     "MaskData",
     "MaskShards",
     "Params",

@@ -30,18 +30,25 @@ class TrainConfig(Strict):
     log_every: Count = 20  # steps
     validate_every: Count = 200  # steps
     export: Literal["last", "best"] = "last"  # which state becomes the model; best: of the highest validation PSNR
-    num_workers: Count = 1  # Ray Train workers, one GPU each with use_gpu
+    num_workers: Count | tuple[Count, Count] = 1  # Ray Train workers, one GPU each with use_gpu; or [fewest, most]
+    resize_every_s: Positive = 60.0  # with a range: seconds between looks for room for more workers
     threads_per_worker: Count = 2
     loader_workers: Annotated[int, Field(ge=0)] = 0  # processes that read shards, for each worker
     use_gpu: bool = False
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts after lost workers or nodes
+    controller_failure_limit: Annotated[int, Field(ge=0)] = 3  # minutes waited again for nodes that are not there
+    trace: bool = False  # every rank notes the samples of each step in the state's folder
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.batch_size % self.num_workers:
-            raise ValueError(f"batch_size {self.batch_size} does not divide among {self.num_workers} workers")
-        if self.batch_size // self.num_workers < self.accumulate:
-            each = self.batch_size // self.num_workers
+        if self.fewest_workers > self.most_workers:
+            raise ValueError(f"num_workers [{self.fewest_workers}, {self.most_workers}]: the fewest come first")
+        if self.batch_size < self.most_workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} is less than a sample for each of {self.most_workers} workers"
+            )
+        if self.batch_size // self.most_workers < self.accumulate:
+            each = self.batch_size // self.most_workers
             raise ValueError(f"accumulate {self.accumulate} is more than the {each} samples that a worker takes a step")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
@@ -50,6 +57,14 @@ class TrainConfig(Strict):
         if self.precision == "fp16" and not self.use_gpu:
             raise ValueError("precision fp16 needs use_gpu: true; on a CPU take bf16 or fp32")
         return self
+
+    @property
+    def fewest_workers(self) -> int:
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
 
 
 class Run(Strict):

@@ -3,6 +3,7 @@
 Source: RESIDE (Li et al., TIP 2019), which draws A from [0.7, 1.0] and beta from [0.4, 1.6] outdoors.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -44,12 +45,15 @@ class Haze:
             banks = smooth_field(rng_for(params["seed"], "banks"), size, (0.4, 0.9), 3)
             optical *= cv2.exp(banks * np.float32(params["variation"]))
         transmission = cv2.exp(optical)
-        airlight = np.array(params["airlight"], np.float32)
-        degraded = np.empty_like(scene.image)
-        for channel in range(3):
-            # A + t (J - A), the same as J t + A (1 - t) with one product less.
-            plane = scene.image[..., channel] - airlight[channel]
-            plane *= transmission
-            np.add(plane, airlight[channel], out=degraded[..., channel])
+        degraded = scattered(scene.image, params["airlight"], transmission)
         layer = degraded - scene.image
         return Degraded(degraded, scene.image, layer, visible_mask(layer), transmission)
+
+
+def scattered(image: np.ndarray, airlight: Sequence[float], transmission: np.ndarray) -> np.ndarray:
+    """I = J t + A (1 - t), float32 (H, W, 3); `airlight` is A by channel, `transmission` float32 (H, W)."""
+    # A + t (J - A), with one product less.
+    light = np.array([*airlight, 0.0])  # as OpenCV takes a value for each channel
+    hazy = cv2.subtract(image, light)
+    cv2.multiply(hazy, cv2.cvtColor(transmission, cv2.COLOR_GRAY2RGB), hazy)
+    return cv2.add(hazy, light, hazy)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 GAMMA = 2.2
+_LEAST = 1e-14
 
 
 def to_light(image: np.ndarray) -> np.ndarray:
@@ -18,6 +19,7 @@ def to_srgb(light: np.ndarray) -> np.ndarray:
 
 def _power(image: np.ndarray, exponent: float) -> np.ndarray:
     """image ** exponent; zeros count as 1e-14, for which the result is below 1e-6 (pow itself is slow at zero)."""
-    logarithm = cv2.log(np.maximum(image, np.float32(1e-14)))
+    positive = np.clip(image, _LEAST, np.inf)
+    logarithm = cv2.log(positive, positive)
     logarithm *= np.float32(exponent)
     return cv2.exp(logarithm, logarithm)

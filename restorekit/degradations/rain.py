@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from restorekit.degradations.depth import draw_depth, scene_depth
+from restorekit.degradations.haze import scattered
 from restorekit.degradations.record import between, new_record, uniform
 from restorekit.degradations.relief import smooth_field
 from restorekit.degradations.scene import Degraded, Scene, check_scene
@@ -105,13 +106,11 @@ class Rain:
         for layer in params["layers"]:
             tau += draw_streaks(size, layer, params["fan"])
         share = 1 - cv2.exp(-tau)
-        light = np.array(params["light"], np.float32)
         base = _veiled(scene, params) if params["veil"] else scene.image
-        degraded = np.empty_like(scene.image)
-        for channel in range(3):
-            behind = base[..., channel]
-            streaks = (light[channel] - np.float32(params["opacity"]) * behind) * share
-            np.add(behind, streaks, out=degraded[..., channel])
+        # light - opacity base, times share.
+        streaks = cv2.subtract(np.array([*params["light"], 0.0]), base * np.float32(params["opacity"]))
+        cv2.multiply(streaks, cv2.cvtColor(share, cv2.COLOR_GRAY2RGB), streaks)
+        degraded = cv2.add(base, streaks, streaks)
         mask = (share > COVERED).astype(np.float32)
         return Degraded(degraded, scene.image, degraded - scene.image, mask, None)
 
@@ -121,12 +120,7 @@ def _veiled(scene: Scene, params: dict[str, Any]) -> np.ndarray:
     size = (scene.image.shape[0], scene.image.shape[1])
     depth = scene_depth(scene, params["depth"])
     depth *= np.float32(-params["veil"]) * np.maximum(1 + np.float32(0.2) * _sheets(size, params), 0.0)
-    through = cv2.exp(depth)
-    light = np.array(params["light"], np.float32) * np.float32(params["veil_light"])
-    veiled = np.empty_like(scene.image)
-    for channel in range(3):
-        np.add((scene.image[..., channel] - light[channel]) * through, light[channel], out=veiled[..., channel])
-    return veiled
+    return scattered(scene.image, [light * params["veil_light"] for light in params["light"]], cv2.exp(depth))
 
 
 def _sheets(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:

@@ -79,5 +79,6 @@ def check_scene(scene: Scene, params: dict[str, Any]) -> tuple[int, int]:
 
 def visible_mask(change: np.ndarray, threshold: float = VISIBLE) -> np.ndarray:
     """1 where some channel of `change`, float32 (H, W, 3), is above the threshold in magnitude; float32 (H, W)."""
-    red, green, blue = cv2.split(cv2.absdiff(change, np.zeros(1, np.float32)))
-    return (cv2.max(cv2.max(red, green), blue) > threshold).astype(np.float32)
+    limit = (float(np.float32(threshold)),) * 3
+    below = cv2.inRange(change, tuple(-one for one in limit), limit)
+    return cv2.threshold(below, 0, 1, cv2.THRESH_BINARY_INV)[1].astype(np.float32)

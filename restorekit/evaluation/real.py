@@ -8,6 +8,7 @@ import numpy as np
 
 from restorekit.config import Params, RealSet
 from restorekit.evaluation.pairs import Facts, Pair, PairSet, synthetic_test
+from restorekit.image import to_float
 from restorekit.paths import Paths
 from restorekit.sources.pairs import RealPair, find_pairs, load_pair, pairs_digest
 
@@ -49,7 +50,8 @@ def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
         for pair in pairs:
             loaded = load_pair(root, pair)
             assert loaded.clean is not None  # the layout is paired
-            yield Pair(_facts(pair), loaded.degraded, loaded.clean)
+            mask = None if loaded.mask is None else to_float(loaded.mask)
+            yield Pair(_facts(pair), loaded.degraded, loaded.clean, mask)
 
     return PairSet(name, pairs_digest(pairs), opened, tuple(_facts(pair) for pair in pairs))
 

@@ -36,7 +36,7 @@ def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None
     return _encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), encoding, quality)
 
 
-def decode_rgb(data: bytes) -> np.ndarray:
+def decode_rgb(data: bytes | memoryview) -> np.ndarray:
     """uint8 (H, W, 3) of an encoded image; a RestorekitError where the bytes are no whole image."""
     return _decode(data, cv2.IMREAD_COLOR_RGB)
 
@@ -48,7 +48,7 @@ def encode_grey(image: np.ndarray, encoding: Encoding = "png") -> bytes:
     return _encode(image, encoding)
 
 
-def decode_grey(data: bytes) -> np.ndarray:
+def decode_grey(data: bytes | memoryview) -> np.ndarray:
     """uint8 (H, W) of an encoded grey image; a RestorekitError where the bytes are no whole image."""
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
@@ -61,7 +61,7 @@ def _encode(image: np.ndarray, encoding: Encoding, quality: int | None = None) -
     return buffer.tobytes()
 
 
-def _decode(data: bytes, flags: int) -> np.ndarray:
+def _decode(data: bytes | memoryview, flags: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
     if image is None:
         raise RestorekitError(f"{len(data)} bytes that should be an image cannot be decoded: damaged or cut short")

@@ -1,37 +1,43 @@
-"""Distances between the levels of a frozen trunk, each level's mean absolute difference with a weight of its own."""
+"""Distances between what a frozen VGG-16 sees, after its first three poolings: contents and styles (madf.md 7)."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from restorekit.losses.perceptual import LEVEL_WEIGHTS
 from restorekit.losses.pixel import l1
 from restorekit.models.trunks import Trunk
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
-
-class FeatureDistance(nn.Module):
-    """The weighted sum over relu1_1 ... relu5_1 for images (B, 3, H, W) in [0, 1], 16 pixels a side or more.
-
-    Both trunks get the normalisation that they were trained with (glsgn.md 7); the gradient reaches the first image.
-    """
+class PooledFeatures(nn.Module):
+    """phi: three levels for an ImageNet-normalised image (B, 3, H, W), 8 pixels a side or more."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.trunk = trunk
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
-    def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        found, wanted = self._input(image), self._input(target.detach())
-        distances = []
-        for stage, weight in zip(self.trunk.stages(), LEVEL_WEIGHTS, strict=True):
-            found = stage(found)
-            with torch.no_grad():
-                wanted = stage(wanted)
-            distances.append(weight * l1(found, wanted))
-        return torch.stack(distances).sum()
+    def forward(self, image: Tensor) -> list[Tensor]:
+        device, features, levels = image.device.type, image, []
+        # float16 cannot hold VGG's greatest responses
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
+            for stage in self.trunk.pooled_stages():
+                features = stage(features)
+                levels.append(features)
+        return levels
 
-    def _input(self, image: Tensor) -> Tensor:
-        return (image.float() - self.get_buffer("mean")) / self.get_buffer("std")
+
+def content(levels: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The sum over levels of the mean absolute difference, a scalar."""
+    return torch.stack([l1(one, other) for one, other in zip(levels, wanted, strict=True)]).sum()
+
+
+def style(levels: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The same of their Gram matrices."""
+    return content([gram(level) for level in levels], [gram(level) for level in wanted])
+
+
+def gram(features: Tensor) -> Tensor:
+    """F F^T / (C H W) of features (B, C, H, W), float32 (B, C, C)."""
+    with torch.autocast(features.device.type, enabled=False):
+        rows = features.float().flatten(2)
+        return rows @ rows.mT / rows[0].numel()

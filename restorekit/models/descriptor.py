@@ -19,6 +19,7 @@ class Descriptor:
     halo: int  # pixels of context a tile needs on each side
     bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
     streams: bool = False  # there is `streamed_bytes` and `restore_streamed`: the whole image in less memory
+    localises: bool = False  # whether it predicts a mask of what is degraded
 
 
 class RestorationModel(Protocol):

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class RunSection:
 def write_report(
     folder: Path,
     results: Sequence[RunResult],
-    photographs: Sequence[Photograph],
+    photographs: Iterable[Photograph],
     metric: str = HEADLINE[0],
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
@@ -98,7 +98,7 @@ def write_report(
 def render(
     sections: Sequence[RunSection],
     results: Sequence[RunResult],
-    photographs: Sequence[Photograph],
+    photographs: Iterable[Photograph],
     has_sheets: bool = False,
 ) -> str:
     """The page's text; every value is escaped unless it is markup that figures.py made."""

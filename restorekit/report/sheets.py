@@ -9,13 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, get_degradation, kinds_of
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
-from restorekit.report.traits import Traits, traits_of
+from restorekit.report.traits import Traits, reference_traits, traits_of
 from restorekit.rng import rng_for
-from restorekit.sources.manifest import Photograph, PhotoManifest, load_photograph
+from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
 
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell
 GUTTER = 4
+PHOTOGRAPHS = 12  # at most, that figures are taken from
 QUALITY = 88  # of the sheets' jpeg
 
 
@@ -39,18 +40,21 @@ class Sheet:
     traits: tuple[Traits, ...]  # of the synthetic pairs, by kind
 
 
-def make_sheets(folder: Path, photos: PhotoManifest, seed: int) -> list[Sheet]:
-    """A sheet for every task, from the photographs of the test split, which lie in `folder`; none without photographs.
+def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
+    """A sheet for every task, from the first photographs of the test split; none without photographs.
 
     Every kind is shown on one photograph, in turn; its figures are those of every severity on all of them.
     """
-    photographs = photos.split("test")
-    scenes = {photograph: _scene(folder, photograph) for photograph in photographs}
+    chosen = photos.photographs("test", 0, min(PHOTOGRAPHS, photos.count("test")))
+    scenes = {photograph: _scene(photos.folder, photograph) for photograph in chosen}
     return [_sheet(task, scenes, seed) for task in DEGRADATIONS] if scenes else []
 
 
 def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) -> None:
-    """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs."""
+    """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs.
+
+    Those of public pairs, which came with the code, are always beside them.
+    """
     (folder / "degradations").mkdir()
     for sheet in sheets:
         for row in sheet.rows:
@@ -59,7 +63,9 @@ def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) 
         loader=PackageLoader("restorekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    page = environment.get_template("degradations.html.j2").render(sheets=sheets, severities=SEVERITIES, real=real)
+    page = environment.get_template("degradations.html.j2").render(
+        sheets=sheets, severities=SEVERITIES, real=real, public=reference_traits()
+    )
     (folder / "degradations.html").write_text(page, encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
+from restorekit.storage import fetch_file
 
 FORMAT = 1
 REMEDY = "run `dvc repro synthesize`, or `dvc repro pairs` for a real set"
@@ -48,7 +49,7 @@ class ShardManifest:
     @classmethod
     def load(cls, folder: Path) -> "ShardManifest":
         """Reads and checks `manifest.json` of `folder`; the shards themselves are checked when they are opened."""
-        path = folder / "manifest.json"
+        path = fetch_file(folder / "manifest.json")
         manifest = _parse(read_json(path, "shard manifest", REMEDY), path)
         if not manifest.shards:
             raise RestorekitError(f"the shard manifest at {path} names no shards: {REMEDY}")
@@ -56,7 +57,7 @@ class ShardManifest:
 
     def verify(self, folder: Path, shard: Shard) -> Path:
         """The path of `shard` in `folder`, once its size and SHA-256 agree with the manifest."""
-        path = folder / shard.name
+        path = fetch_file(folder / shard.name, shard.sha256)
         if not path.is_file():
             raise RestorekitError(f"shard {path} is missing: {REMEDY}")
         size = path.stat().st_size

@@ -13,7 +13,7 @@ import numpy as np
 
 from restorekit.config import RealTraining
 from restorekit.errors import RestorekitError
-from restorekit.image import encode_rgb
+from restorekit.image import encode_grey, encode_rgb
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for, seed_for
 from restorekit.sources.manifest import SplitName
@@ -102,13 +102,15 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
     if loaded.layer is not None and recipe.task == "reflection":
         images["layer"] = loaded.layer
+    mask = loaded.mask if recipe.task == "inpainting" else None
     for key, window in _windows(recipe, pair):
         top, left, height, width = window
         record: dict[str, Any] = {
             "dataset": recipe.name, "task": recipe.task, "kind": None, "severity": None, "split": recipe.split,
             "photograph": pair.scene, "scene": pair.scene, "layout": recipe.config.layout, "params": {},
             "input": pair.input, "input_sha256": pair.input_sha256,
-            "target": pair.target, "target_sha256": pair.target_sha256, "tile": list(window),
+            "target": pair.target, "target_sha256": pair.target_sha256,
+            "mask": pair.mask, "mask_sha256": pair.mask_sha256, "tile": list(window),
         }  # fmt: skip
         members = {
             f"{name}.{recipe.encoding}": encode_rgb(
@@ -116,6 +118,8 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
             )
             for name, image in images.items()
         }
+        if mask is not None:
+            members["mask.png"] = encode_grey(np.ascontiguousarray(mask[top : top + height, left : left + width]))
         yield key, {**members, "json": json.dumps(record, sort_keys=True).encode()}
 
 

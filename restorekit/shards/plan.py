@@ -1,63 +1,95 @@
 """Which samples each rank reads at each step: arithmetic on (manifest, epoch, world size, loader workers, seed).
 
-An epoch is a sequence of positions 0..N-1, each one a sample: shards in a shuffled order, taken in blocks of
-`BLOCK_SHARDS`, and the samples of a block shuffled among themselves. The sequence is cut into one stream for each
-loader worker of each rank; streams are contiguous, so that a shard is read by one or two of them, and differ in length
-by one sample at most. Every rank takes the same number of steps. What is unread is a list of ranges of positions,
-from which any other number of ranks or loader workers can go on.
+An epoch is a sequence of positions 0..N-1, each one a sample. Shards come in a shuffled order, in blocks of
+`BLOCK_SHARDS`; a block is read in windows of at most about `WINDOW_SAMPLES`, each a run of every shard of the block,
+and the samples of a window are shuffled among themselves. So samples of eight shards are mixed, while each shard is
+read in long runs by one or two loader workers, and nothing is held that grows with the number of samples.
+
+The sequence is cut into one contiguous stream for each loader worker of each rank, in proportion to the rank's part of
+a batch. Every rank takes the same number of steps, all batches but an epoch's last are full, and no sample is left out.
+What is unread is a list of ranges of positions, from which any other number of ranks or loader workers can go on.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
-BLOCK_SHARDS = 8  # shuffled together, and held in memory together by a loader worker
+BLOCK_SHARDS = 8  # mixed with each other, and open together in a loader worker
+WINDOW_SAMPLES = 2048  # shuffled together: 256 from each shard of a block, which are some 30 MB of 256-pixel pairs
 
 Ranges = tuple[tuple[int, int], ...]
+
+
+class Runs(NamedTuple):
+    """The windows of a block: the first position of each, and the run of every shard that it holds."""
+
+    starts: np.ndarray  # (windows + 1,), the last one is the block's end
+    first: np.ndarray  # (windows, shards of the block): where in its shard each run begins
+    sizes: np.ndarray  # (windows, shards of the block)
+
+
+class Window(NamedTuple):
+    """The shard and the index within it of the samples at the positions from `start` to `stop`."""
+
+    start: int
+    stop: int
+    shards: list[int]
+    indices: list[int]
 
 
 class EpochOrder:
     """The order of one epoch: position -> (shard, index within the shard)."""
 
-    def __init__(self, shard_samples: Sequence[int], seed: int, epoch: int) -> None:
+    def __init__(self, shard_samples: Sequence[int] | np.ndarray, seed: int, epoch: int) -> None:
         self._seed, self._epoch = seed, epoch
         self._shards = rng_for(seed, "shards", epoch).permutation(len(shard_samples))
-        lengths = np.asarray(shard_samples, dtype=np.int64)[self._shards]
-        self._shard_stops = np.cumsum(lengths)
-        self._block_starts = np.concatenate([[0], self._shard_stops[BLOCK_SHARDS - 1 : -1 : BLOCK_SHARDS]])
-        self._permutation = lru_cache(maxsize=2)(self._permute_block)
+        self._lengths = np.asarray(shard_samples, dtype=np.int64)[self._shards]
+        stops = np.cumsum(self._lengths)
+        self._block_starts = np.concatenate([[0], stops[BLOCK_SHARDS - 1 : -1 : BLOCK_SHARDS]])
+        self._size = int(stops[-1]) if len(stops) else 0
+        self._runs = lru_cache(maxsize=2)(self._cut_block)
+        self._window = Window(0, 0, [], [])
 
     def __len__(self) -> int:
-        return int(self._shard_stops[-1]) if len(self._shard_stops) else 0
-
-    def block(self, position: int) -> int:
-        """The block that holds `position`."""
-        return int(np.searchsorted(self._block_starts, position, side="right")) - 1
-
-    def block_shards(self, block: int) -> list[int]:
-        """The shards of a block, as indices into the manifest."""
-        first = block * BLOCK_SHARDS
-        return [int(shard) for shard in self._shards[first : first + BLOCK_SHARDS]]
+        return self._size
 
     def locate(self, position: int) -> tuple[int, int]:
         """The shard (an index into the manifest) and the sample within it that stand at `position`."""
-        block = self.block(position)
-        start = int(self._block_starts[block])
-        shuffled = start + int(self._permutation(block)[position - start])
-        slot = int(np.searchsorted(self._shard_stops, shuffled, side="right"))
-        shard_start = int(self._shard_stops[slot - 1]) if slot else 0
-        return int(self._shards[slot]), shuffled - shard_start
+        window = self._window
+        if not window.start <= position < window.stop:
+            window = self._window = self._shuffled(position)
+        return window.shards[position - window.start], window.indices[position - window.start]
 
-    def _permute_block(self, block: int) -> np.ndarray:
-        last = block + 1 == len(self._block_starts)
-        stop = len(self) if last else int(self._block_starts[block + 1])
-        length = stop - int(self._block_starts[block])
-        return rng_for(self._seed, "samples", self._epoch, block).permutation(length)
+    def _shuffled(self, position: int) -> Window:
+        block = int(np.searchsorted(self._block_starts, position, side="right")) - 1
+        starts, first, sizes = self._runs(block)
+        number = int(np.searchsorted(starts, position, side="right")) - 1
+        shards = self._shards[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS].repeat(sizes[number])
+        indices = np.concatenate([np.arange(a, a + n) for a, n in zip(first[number], sizes[number], strict=True)])
+        # A block's first window draws under the block's name alone: small blocks, of one window, have one draw.
+        names = (block, number) if number else (block,)
+        order = rng_for(self._seed, "samples", self._epoch, *names).permutation(len(shards))
+        return Window(int(starts[number]), int(starts[number + 1]), shards[order].tolist(), indices[order].tolist())
+
+    def _cut_block(self, block: int) -> Runs:
+        """Every shard of the block in as many runs as there are windows; each shard begins at another of them."""
+        lengths = self._lengths[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS]
+        windows = -(-int(lengths.sum()) // WINDOW_SAMPLES)
+        bounds = np.arange(windows + 1)[:, None] * lengths // windows
+        turns = rng_for(self._seed, "turns", self._epoch, block).integers(windows, size=len(lengths))
+        run = (np.arange(windows)[:, None] + turns) % windows
+        first = np.take_along_axis(bounds, run, axis=0)
+        sizes = np.take_along_axis(bounds, run + 1, axis=0) - first
+        starts = self._block_starts[block] + np.concatenate([[0], sizes.sum(axis=1).cumsum()])
+        return Runs(starts, first, sizes)
 
 
 @dataclass(frozen=True)
@@ -73,42 +105,80 @@ class Cursor:
 
     @property
     def num_steps(self) -> int:
-        """Steps that every rank takes on `ranges`; in each of them at least one rank has a sample."""
-        base, longer = divmod(size_of(self.ranges), self.num_streams)
-        full_turns, rest = divmod(base, self.rank_batch)
-        last_turn = self.num_loaders if rest else min(longer, self.num_loaders)
-        return full_turns * self.num_loaders + last_turn
-
-    @property
-    def num_streams(self) -> int:
-        return self.num_ranks * self.num_loaders
-
-    @property
-    def rank_batch(self) -> int:
-        """Samples a step for one rank."""
-        return self.batch_size // self.num_ranks
+        """Steps that every rank takes on `ranges`: one for each whole batch, and one for what is left."""
+        return -(-self._size // self.batch_size)
 
     def stream(self, rank: int, loader: int) -> Ranges:
         """The positions that loader worker `loader` of `rank` reads, in order."""
-        return part_of(self.ranges, rank * self.num_loaders + loader, self.num_streams)
+        if (rank, loader) not in self._streams:
+            start, stop = self._stream_start(rank, loader), self._stream_start(rank, loader + 1)
+            self._streams[rank, loader] = slice_ranges(self.ranges, start, stop, self._ends)
+        return self._streams[rank, loader]
 
     def remaining(self) -> Ranges:
         """The positions of the epoch that no rank has read."""
         left: list[tuple[int, int]] = []
-        for index in range(self.num_streams):
-            stream = part_of(self.ranges, index, self.num_streams)
-            loader = index % self.num_loaders
-            steps = len(range(loader, self.step, self.num_loaders))
-            left.extend(slice_ranges(stream, steps * self.rank_batch, size_of(stream)))
+        for rank in range(self.num_ranks):
+            for loader in range(self.num_loaders):
+                done = len(range(loader, self.step, self.num_loaders)) * self.share(rank)
+                start, stop = self._stream_start(rank, loader), self._stream_start(rank, loader + 1)
+                left.extend(slice_ranges(self.ranges, start + done, stop, self._ends))
         return merge_ranges(left)
+
+    def share(self, rank: int) -> int:
+        """Samples of a whole batch that `rank` reads: all ranks' differ by one at most."""
+        return self._ranks_before(rank + 1) - self._ranks_before(rank)
+
+    def count(self, rank: int, step: int) -> int:
+        """Samples that `rank` reads at `step`."""
+        loader, turn = step % self.num_loaders, step // self.num_loaders
+        if turn < self._turns:
+            return self.share(rank)
+        return self._last_before(rank + 1, loader) - self._last_before(rank, loader) if turn == self._turns else 0
+
+    def count_of_all(self, step: int) -> int:
+        """Samples that all ranks together read at `step`."""
+        return max(0, min(self.batch_size, self._size - step * self.batch_size))
+
+    def _stream_start(self, rank: int, loader: int) -> int:
+        whole = self._turns * (self.num_loaders * self._ranks_before(rank) + loader * self.share(rank))
+        ends = (self._last_before(rank + (own < loader), own) for own in range(self.num_loaders))
+        return whole + sum(ends)
+
+    def _ranks_before(self, rank: int) -> int:
+        """The samples of a whole batch that the ranks before `rank` read."""
+        each, longer = divmod(self.batch_size, self.num_ranks)
+        return rank * each + min(rank, longer)
+
+    def _last_before(self, rank: int, loader: int) -> int:
+        """The samples of a loader's last batch, which may be a smaller one, that the ranks before `rank` read."""
+        last = self.count_of_all(self._turns * self.num_loaders + loader)
+        return last * self._ranks_before(rank) // self.batch_size
+
+    @property
+    def _turns(self) -> int:
+        """Batches that every loader worker of every rank has in full."""
+        return self._size // (self.batch_size * self.num_loaders)
+
+    @cached_property
+    def _size(self) -> int:
+        return size_of(self.ranges)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return ends_of(self.ranges)
+
+    @cached_property
+    def _streams(self) -> dict[tuple[int, int], Ranges]:
+        return {}
 
 
 def begin_epoch(epoch: int, num_samples: int, num_ranks: int, num_loaders: int, batch_size: int) -> Cursor:
     """The cursor at the start of an epoch; raises with the arithmetic where the data does not feed every loader."""
     num_loaders = max(1, num_loaders)
-    if batch_size % num_ranks:
+    if batch_size < num_ranks:
         raise RestorekitError(
-            f"batch_size {batch_size} does not divide among {num_ranks} workers: take a multiple of {num_ranks}"
+            f"batch_size {batch_size} for {num_ranks} workers: each needs a sample a step, so take at least {num_ranks}"
         )
     if num_samples < num_ranks * num_loaders:
         raise RestorekitError(
@@ -137,7 +207,7 @@ class Batch:
     """The positions of one rank's batch, and the weight of its mean loss in the mean over all ranks' samples."""
 
     positions: tuple[int, ...]
-    weight: float  # 0 for a rank that has run out one sample before the others; it repeats one without effect
+    weight: float  # 0 for a rank that has no sample in an epoch's last batch; it repeats one without effect
 
 
 def batch_at(cursor: Cursor, rank: int, step: int) -> Batch:
@@ -145,43 +215,35 @@ def batch_at(cursor: Cursor, rank: int, step: int) -> Batch:
 
     The gradient of the whole batch is the ranks' mean of weight x gradient, as averaged by DistributedDataParallel.
     """
-    loader, turn = step % cursor.num_loaders, step // cursor.num_loaders
-    total, streams = size_of(cursor.ranges), cursor.num_streams
-    start = turn * cursor.rank_batch
-
-    def count(of_rank: int) -> int:
-        index = of_rank * cursor.num_loaders + loader
-        length = total // streams + (index < total % streams)
-        return max(0, min(cursor.rank_batch, length - start))
-
-    stream, own = cursor.stream(rank, loader), count(rank)
-    everyone = sum(count(other) for other in range(cursor.num_ranks))
+    stream, own = cursor.stream(rank, step % cursor.num_loaders), cursor.count(rank, step)
     if own == 0:
         return Batch((stream[-1][1] - 1,) if stream else (cursor.ranges[0][0],), 0.0)
+    start = step // cursor.num_loaders * cursor.share(rank)
     taken = slice_ranges(stream, start, start + own)
-    return Batch(tuple(p for low, high in taken for p in range(low, high)), own * cursor.num_ranks / everyone)
+    positions = tuple(position for low, high in taken for position in range(low, high))
+    return Batch(positions, own * cursor.num_ranks / cursor.count_of_all(step))
 
 
 def size_of(ranges: Ranges) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def slice_ranges(ranges: Ranges, start: int, stop: int) -> Ranges:
-    """The elements number `start` to `stop` of the concatenated ranges."""
-    taken, offset = [], 0
-    for low, high in ranges:
-        first, last = max(start - offset, 0), min(stop - offset, high - low)
-        if first < last:
-            taken.append((low + first, low + last))
-        offset += high - low
-    return tuple(taken)
+def ends_of(ranges: Ranges) -> list[int]:
+    """Where each range ends among the elements of all of them."""
+    return list(accumulate(stop - start for start, stop in ranges))
 
 
-def part_of(ranges: Ranges, part: int, parts: int) -> Ranges:
-    """One of `parts` contiguous parts of the concatenated ranges; the first ones are longer by one where it must be."""
-    base, longer = divmod(size_of(ranges), parts)
-    start = part * base + min(part, longer)
-    return slice_ranges(ranges, start, start + base + (part < longer))
+def slice_ranges(ranges: Ranges, start: int, stop: int, ends: list[int] | None = None) -> Ranges:
+    """The elements number `start` to `stop` of the concatenated ranges; `ends` is `ends_of(ranges)`, where known."""
+    ends = ends_of(ranges) if ends is None else ends
+    taken = []
+    for number in range(bisect_right(ends, start), len(ranges)):
+        low, high = ranges[number]
+        offset = ends[number] - (high - low)
+        if offset >= stop:
+            break
+        taken.append((low + max(start - offset, 0), low + min(stop - offset, high - low)))
+    return tuple(piece for piece in taken if piece[0] < piece[1])
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]]) -> Ranges:

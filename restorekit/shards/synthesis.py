@@ -23,7 +23,7 @@ from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_floa
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for
 from restorekit.shards.frames import cut_frame, draw_frame, is_large_enough
-from restorekit.sources.manifest import Photograph, PhotoManifest, SplitName, load_photograph
+from restorekit.sources.manifest import Photograph, PhotoIndex, SplitName, load_photograph
 from restorekit.sources.masks import MaskFile, find_masks, load_mask
 
 
@@ -36,10 +36,12 @@ class Recipe:
     split: SplitName
     seed: int
     encoding: Encoding
-    photographs: tuple[Photograph, ...]
+    num_photographs: int
+    photos_digest: str  # of the manifest that the photographs are read from, a shard's by the shard's own task
     quality: int | None = None  # of jpeg
     masks: tuple[MaskFile, ...] = ()  # the user's holes, for inpainting of the kind "files"
     masks_folder: str = ""
+    large_enough: tuple[int, ...] | None = None  # numbers of the photographs that frames fit into; None: all of them
 
     @property
     def task(self) -> str:
@@ -47,7 +49,7 @@ class Recipe:
 
     @property
     def num_frames(self) -> int:
-        return len(self.photographs) * self._split.variants
+        return self.num_photographs * int(self._split.variants)
 
     @property
     def num_shards(self) -> int:
@@ -78,49 +80,58 @@ def recipe_for(
     split: SplitName,
     seed: int,
     encoding: Encoding,
-    photos: PhotoManifest,
+    photos: PhotoIndex,
     quality: int | None = None,
 ) -> Recipe:
     """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
-    photographs = tuple(photos.split(split))
-    if not photographs:
+    num_photographs = photos.count(split)
+    if not num_photographs:
         raise RestorekitError(
             f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
         )
-    if isinstance(dataset, FrameConfig) and dataset.long_side is not None:
-        photographs = _large_enough(name, split, photographs, dataset.short_side, dataset.long_side)
-    recipe = Recipe(name, dataset, split, seed, encoding, photographs, quality, *_masks_of(name, dataset))
+    large_enough = _large_enough(name, dataset, split, photos)
+    num_photographs = num_photographs if large_enough is None else len(large_enough)
+    masks, folder = _masks_of(name, dataset)
+    recipe = Recipe(
+        name, dataset, split, seed, encoding, num_photographs, photos.digest, quality, masks, folder, large_enough
+    )
     if recipe.num_frames < recipe.num_shards:
         raise RestorekitError(
-            f"datasets.{name}.{split}: {recipe.num_frames} frames ({len(photographs)} photographs x "
-            f"{recipe.num_frames // len(photographs)} variants) for {recipe.num_shards} shards: lower shards"
+            f"datasets.{name}.{split}: {recipe.num_frames} frames ({num_photographs} photographs x "
+            f"{recipe.num_frames // num_photographs} variants) for {recipe.num_shards} shards: lower shards"
         )
     return recipe
 
 
 def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """The (key, members) pairs of one shard, ready to be written."""
+    """The (key, members) pairs of one shard, ready to be written; only its own photographs' entries are read."""
+    index = PhotoIndex.open(photos)
+    if index.digest != recipe.photos_digest:
+        raise RestorekitError(f"{photos} has changed since {recipe.name} was planned: run `dvc repro synthesize` again")
     for frame in recipe.frames_of(shard):
-        photograph = recipe.photographs[frame % len(recipe.photographs)]
-        variant = frame // len(recipe.photographs)
-        record = frame_record(recipe, photograph, variant)
-        degraded = rebuild(record, photos, recipe.photographs, Path(recipe.masks_folder))
+        number = frame % recipe.num_photographs
+        if recipe.large_enough is not None:
+            number = recipe.large_enough[number]
+        photograph = index.photograph(recipe.split, number)
+        variant = frame // recipe.num_photographs
+        record = frame_record(recipe, index, photograph, variant)
+        degraded = rebuild(record, index, Path(recipe.masks_folder))
         for key, window in _windows(recipe, photograph, variant, degraded.clean.shape):
             yield key, _members(degraded, {**record, "tile": list(window)}, recipe)
 
 
-def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any]:
+def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, variant: int) -> dict[str, Any]:
     """All that was drawn for a frame, as JSON values; `rebuild` makes the frame from it."""
     dataset = recipe.dataset
     rng = rng_for(recipe.seed, recipe.name, recipe.split, photograph.name, variant)
     low, high = dataset.severity
     # Stratified over the variants, so that a handful of test images still covers the whole range.
-    num_variants = recipe.num_frames // len(recipe.photographs)
+    num_variants = recipe.num_frames // recipe.num_photographs
     severity = low + (high - low) * (variant + float(rng.random())) / num_variants
     frame = _draw_frame(recipe, photograph, variant)
     height, width = frame_size(photograph, dataset.short_side) if frame is None else frame["window"][2:]
     degradation = get_degradation(dataset.task)
-    other = _other(recipe, photograph, rng) if degradation.needs_other else None
+    other = _other(recipe, index, photograph, rng) if degradation.needs_other else None
     if recipe.masks:
         mask = recipe.masks[int(rng.integers(len(recipe.masks)))]
         params = Holes().sample_given(rng, load_mask(Path(recipe.masks_folder), mask, (height, width)))
@@ -136,18 +147,17 @@ def frame_record(recipe: Recipe, photograph: Photograph, variant: int) -> dict[s
     }  # fmt: skip
 
 
-def rebuild(
-    record: Mapping[str, Any], photos: Path, photographs: tuple[Photograph, ...], masks: Path | None = None
-) -> Degraded:
+def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = None) -> Degraded:
     """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
-    by_name = {photograph.name: photograph for photograph in photographs}
+    photograph = photos.find(record["split"], record["scene"], record["photograph"])
     if record["frame"] is None:
-        scene = _frame(photos, by_name[record["photograph"]], record["short_side"])
+        scene = _frame(photos.folder, photograph, record["short_side"])
     else:
-        scene = cut_frame(photos, by_name[record["photograph"]], record["frame"])
+        scene = cut_frame(photos.folder, photograph, record["frame"])
     other = record["other"]
     if other is not None:
-        pixels = _frame(photos, by_name[other["photograph"]], record["short_side"]).image
+        reflected = photos.find(record["split"], other["scene"], other["photograph"])
+        pixels = _frame(photos.folder, reflected, record["short_side"]).image
         scene = Scene(
             scene.image, scene.disparity, np.ascontiguousarray(pixels[:, ::-1]) if other["flipped"] else pixels
         )
@@ -175,16 +185,17 @@ def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[st
     return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
 
 
-def _large_enough(
-    name: str, split: str, photographs: tuple[Photograph, ...], short_side: int, long_side: int
-) -> tuple[Photograph, ...]:
-    found = tuple(one for one in photographs if is_large_enough(one, short_side, long_side))
+def _large_enough(name: str, dataset: AnyDataset, split: SplitName, photos: PhotoIndex) -> tuple[int, ...] | None:
+    if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
+        return None
+    sides = dataset.short_side, dataset.long_side
+    found = [number for number, one in enumerate(photos.photographs(split)) if is_large_enough(one, *sides)]
     if not found:
         raise RestorekitError(
-            f"datasets.{name}: none of the {len(photographs)} photographs of the split '{split}' has {long_side} x "
-            f"{short_side} pixels: add larger ones to photos.folders (`make photos-uhd` gets some), or lower the sides"
+            f"datasets.{name}: none of the {photos.count(split)} photographs of the split '{split}' has {sides[1]} x "
+            f"{sides[0]} pixels: add larger ones to photos.folders (`make photos-uhd` gets some), or lower the sides"
         )
-    return found
+    return tuple(found)
 
 
 def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str]:
@@ -194,12 +205,15 @@ def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str
     return find_masks(f"datasets.{name}.masks", folder), str(folder)
 
 
-def _other(recipe: Recipe, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
+def _other(recipe: Recipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
     """The photograph that is reflected: another scene of the same split, or the same one mirrored if there is none."""
-    others = [other for other in recipe.photographs if other.scene != photograph.scene]
-    if not others:
-        return {"photograph": photograph.name, "flipped": True}
-    return {"photograph": others[int(rng.integers(len(others)))].name, "flipped": bool(rng.random() < 0.5)}
+    own = index.of_scene(recipe.split, photograph.scene)
+    num_others = index.count(recipe.split) - len(own)
+    if not num_others:
+        return {"photograph": photograph.name, "scene": photograph.scene, "flipped": True}
+    drawn = int(rng.integers(num_others))
+    other = index.photograph(recipe.split, drawn if drawn < own.start else drawn + len(own))
+    return {"photograph": other.name, "scene": other.scene, "flipped": bool(rng.random() < 0.5)}
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ from restorekit.config import PhotosConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 from restorekit.sources.folders import FoundFile, describe, find_files
-from restorekit.sources.manifest import SPLITS, Photograph, PhotoManifest
+from restorekit.sources.manifest import SPLITS, Photograph, PhotoManifest, in_order
 from restorekit.sources.packages import EMBEDDED, copy_embedded
 
 
@@ -44,7 +44,7 @@ def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Colle
         num_unusable = sum(not _take(file, config, beside, taken, left_out) for file in found)
         if config.folders and num_unusable == len(found):
             raise _nothing_usable(config, left_out[len(left_out) - num_unusable :])
-        manifest = PhotoManifest(tuple(sorted(taken.values(), key=lambda photograph: photograph.name)))
+        manifest = PhotoManifest(tuple(sorted(taken.values(), key=in_order)))
         _check_splits(manifest, config)
         manifest.save(beside)
     return Collection(manifest, tuple(left_out))

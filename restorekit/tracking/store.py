@@ -11,12 +11,16 @@ from filelock import FileLock
 # Before MLflow is imported: nothing is sent to its makers, and no bars are drawn for copies of small files.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is gone is told of within seconds; MLflow would try for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from restorekit.errors import RestorekitError
+from restorekit.storage import address_of
 
 EXPERIMENT = "restorekit"
 FILE = "mlflow.db"  # what `mlflow ui` opens when it is started in the folder without an option
@@ -34,6 +38,10 @@ def tracking_uri(root: Path) -> str:
     SQLite address in the environment is taken from `root`.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not uri and "://" in address_of(root.resolve()):
+        raise RestorekitError(
+            f"{address_of(root.resolve())} cannot hold the runs: set MLFLOW_TRACKING_URI to a server's address"
+        )
     if not uri:
         return f"{_SQLITE}{root.resolve() / FILE}"
     if uri.startswith(_SQLITE):

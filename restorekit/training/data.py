@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
 
-IMAGES = ("degraded", "clean", "layer", "mask")
+IMAGES = ("degraded", "clean", "layer", "mask")  # what a batch holds, where the samples have it
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,31 @@ class TrainBatch:
     cursor: Cursor  # after this batch
 
 
-class PlannedBatches(IterableDataset[TrainBatch | RestorekitError]):
-    """The batches of one rank from a cursor to the end of its epoch."""
+@dataclass(frozen=True)
+class PackedBatch:
+    """A batch on its way out of a loader worker: one tensor, since each costs a file descriptor to hand over."""
+
+    pixels: Tensor  # uint8 (bytes of all images,), one kind of image after the other
+    shapes: dict[str, tuple[int, int, int, int]]
+    keys: tuple[str, ...]
+    weight: float
+    epoch: int
+    step: int  # of the epoch, after this batch
+
+    def images(self) -> dict[str, Tensor]:
+        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        parts = self.pixels.split(sizes)
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+
+class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
+    """The batches of one rank from a cursor on, epoch after epoch without end."""
 
     def __init__(self, shards: Path, cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]) -> None:
         self._shards, self._cursor, self._rank = shards, cursor, rank
         self._seed, self._crop, self._flips = seed, crop, flips
 
-    def __iter__(self) -> Iterator[TrainBatch | RestorekitError]:
+    def __iter__(self) -> Iterator[PackedBatch | RestorekitError]:
         worker = get_worker_info()
         if worker is not None:
             cv2.setNumThreads(0)
@@ -43,41 +61,65 @@ class PlannedBatches(IterableDataset[TrainBatch | RestorekitError]):
         own = worker.id if worker else 0
         stride = worker.num_workers if worker else 1
         try:
-            reader = ShardReader(self._shards, members=frozenset({"layer", "mask"}))
-            order = EpochOrder([shard.samples for shard in reader.manifest.shards], self._seed, self._cursor.epoch)
-            # The DataLoader takes batches from its workers in turn, beginning with worker 0.
-            for step in range(self._cursor.step + own, self._cursor.num_steps, stride):
-                batch = batch_at(self._cursor, self._rank, step)
-                samples = list(reader.in_order(order, batch.positions))
-                keys, after = tuple(sample.key for sample in samples), replace(self._cursor, step=step + 1)
-                yield TrainBatch(self._augmented(samples), keys, batch.weight, after)
+            yield from self._batches(own, stride)
         except RestorekitError as error:
             yield error  # as a value: torch would wrap what a loader worker raises into a traceback
 
-    def _augmented(self, samples: list[ShardSample]) -> dict[str, Tensor]:
-        names = list(images_of(samples[0]))
-        augment = PairAugmentation(self._crop, self._flips, tuple(names))
-        cut = [
-            augment({name: getattr(s, name) for name in names}, self._seed, self._cursor.epoch, s.key) for s in samples
-        ]
-        return {name: torch.stack([to_tensor(images[name]) for images in cut]) for name in names}
+    def _batches(self, own: int, stride: int) -> Iterator[PackedBatch]:
+        """Every `stride`th batch from number `own` on: a DataLoader takes them from its workers in turn."""
+        reader = ShardReader(self._shards, members=frozenset(IMAGES))
+        sizes = [shard.samples for shard in reader.manifest.shards]
+        augmentation = lru_cache(maxsize=None)(lambda names: PairAugmentation(self._crop, self._flips, names))
+        cursor = self._cursor
+        while True:
+            order = EpochOrder(sizes, self._seed, cursor.epoch)
+            for step in range(cursor.step + own, cursor.num_steps, stride):
+                batch = batch_at(cursor, self._rank, step)
+                samples = list(reader.in_order(order, batch.positions))
+                augment = augmentation(tuple(images_of(samples[0])))
+                cut = [augment(images_of(sample), self._seed, cursor.epoch, sample.key) for sample in samples]
+                keys = tuple(sample.key for sample in samples)
+                yield PackedBatch(*pack(cut), keys, batch.weight, cursor.epoch, step + 1)
+            own = (own - (cursor.num_steps - cursor.step)) % stride
+            cursor = _next_epoch(cursor, reader.manifest.num_samples)
 
 
 def train_batches(
     shards: Path, cursor: Cursor, rank: int, loader_workers: int, seed: int, crop: int, flips: tuple[str, ...]
 ) -> Iterator[TrainBatch]:
-    """Batches without end from `cursor` on, epoch after epoch."""
+    """Batches without end from `cursor` on, epoch after epoch; the same loader workers stay from first to last."""
     num_samples = ShardReader(shards).manifest.num_samples
-    while True:
-        data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
-        # A dead loader worker would otherwise be waited for without end.
-        for batch in DataLoader(
-            data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0
-        ):
-            if isinstance(batch, RestorekitError):
-                raise batch
-            yield batch
-        cursor = begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
+    data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
+    # A dead loader worker would otherwise be waited for without end.
+    for packed in DataLoader(data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0):
+        if isinstance(packed, RestorekitError):
+            raise packed
+        if packed.epoch != cursor.epoch:
+            cursor = _next_epoch(cursor, num_samples)
+        yield TrainBatch(packed.images(), packed.keys, packed.weight, replace(cursor, step=packed.step))
+
+
+def pack(samples: list[dict[str, np.ndarray]]) -> tuple[Tensor, dict[str, tuple[int, int, int, int]]]:
+    """uint8 H x W x 3 or H x W images of one size each -> all their bytes, and the shapes (B, C, H, W) to view."""
+    shapes = {
+        name: (len(samples), 1 if image.ndim == 2 else image.shape[2], *image.shape[:2])
+        for name, image in samples[0].items()
+    }
+    pixels = np.empty(sum(int(np.prod(shape)) for shape in shapes.values()), np.uint8)
+    offset = 0
+    for name, shape in shapes.items():
+        stop = offset + int(np.prod(shape))
+        for planes, sample in zip(pixels[offset:stop].reshape(shape), samples, strict=True):
+            if len(planes) == 1:
+                planes[0] = sample[name]
+            else:
+                cv2.split(sample[name], list(planes))  # straight into the batch, in a third of NumPy's time
+        offset = stop
+    return torch.from_numpy(pixels), shapes
+
+
+def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
+    return begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
 
 
 def images_of(sample: ShardSample) -> dict[str, np.ndarray]:

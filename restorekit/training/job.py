@@ -1,6 +1,6 @@
 """What a training is: everything its weights depend on, in one value that travels to the workers as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from restorekit.config import Run, TrainConfig, read_run
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.provenance import sources_digest
+from restorekit.storage import address_of, fetch_file, local_path
 
 # What the weights depend on beside parameters and shards; all are deps of the train stage in dvc.yaml (a test compares
 # them). `{model}` keeps one model's sources from retraining another's runs.
@@ -47,17 +48,20 @@ class Job:
     state: Path
 
     def to_json(self) -> dict[str, Any]:
+        travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
         return {
             "run": self.run, "task": self.task, "seed": self.seed,
-            "spec": self.spec.model_dump(mode="json", exclude_unset=True),
-            "config": self.config.model_dump(mode="json"), "shards": str(self.shards), "state": str(self.state),
+            "spec": travelling.model_dump(mode="json", exclude_unset=True),
+            "config": self.config.model_dump(mode="json"),
+            "shards": address_of(self.shards), "state": address_of(self.state),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Job":
         return cls(
-            value["run"], value["task"], value["seed"], read_run(value["spec"]),
-            TrainConfig.model_validate(value["config"]), Path(value["shards"]), Path(value["state"]),
+            value["run"], value["task"], value["seed"],
+            _with_files(read_run(value["spec"]), lambda _, file: str(fetch_file(local_path(file)))),
+            TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
         )  # fmt: skip
 
 
@@ -70,6 +74,9 @@ OPERATIONAL = (
     "threads_per_worker",
     "loader_workers",
     "max_failures",
+    "controller_failure_limit",
+    "resize_every_s",
+    "trace",
 )
 
 
@@ -99,13 +106,24 @@ def weight_files(spec: Run) -> dict[str, Path]:
 
 def with_weight_files(spec: Run, run: str, root: Path) -> Run:
     """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
-    for setting, file in weight_files(spec).items():
-        found = (root / file).resolve()
+
+    def absolute(setting: str, file: str) -> str:
+        found = fetch_file((root / file).resolve())
         if not found.is_file():
             raise RestorekitError(f"runs.{run}.{setting}: there is no file {found}")
+        return str(found)
+
+    return _with_files(spec, absolute)
+
+
+def _with_files(spec: Run, change: Callable[[str, str], str]) -> Run:
+    """The run with another text for each file of weights, made from the setting and the text."""
+    for setting in spec.weight_files:
         section, _, field = setting.partition(".")
-        changed = getattr(spec, section).model_copy(update={field: str(found)})
-        spec = spec.model_copy(update={section: changed})
+        file = getattr(getattr(spec, section), field)
+        if file is not None:
+            changed = getattr(spec, section).model_copy(update={field: change(setting, file)})
+            spec = spec.model_copy(update={section: changed})
     return spec
 
 

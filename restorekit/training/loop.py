@@ -42,6 +42,7 @@ class Report:
     picture: np.ndarray | None = None  # uint8 H x W x 3: degraded | restored | clean, on the first rank
     saved: bool = False  # a state of this step is on disk
     resumed: bool = False  # the first report of a loop that went on from a state
+    batch: TrainBatch | None = None  # what this rank read at this step, with `trace`
 
 
 def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
@@ -74,6 +75,8 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             learner.ema.update(learner.model, step - progress.began)
             clock.step_done(config.batch_size)
 
+            if config.trace:
+                report(Report(step, {}, batch=batch))
             last = step == config.steps
             if step % config.log_every == 0 or last:
                 figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()

@@ -1,36 +1,35 @@
 """The one module that knows Ray Train: it runs the loop on workers, restarts lost ones, and tells the tracker.
 
-States are the loop's own and lie in the job's folder, which all workers reach; Ray keeps no checkpoints of it. A
-worker or a node that dies costs the steps since the last state.
+States are the loop's own and lie in the job's folder, which all workers reach, or in the storage that it mirrors; Ray
+keeps no checkpoints of it. A worker or a node that dies costs the steps since the last state.
 """
 
+import errno
+import os
+import re
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import cv2
-import numpy as np
 import torch
 
-from restorekit.cluster import require_resources
+from restorekit.cluster import require_resources, watched
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
+from restorekit.storage import fetch_file, push_file, remote_of
 from restorekit.training.curves import CurveWriter
 from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
-from restorekit.training.progress import note_event, progress_bar
+from restorekit.training.outbox import Logger, Outbox
+from restorekit.training.progress import EVENTS, note_event, progress_bar
 from restorekit.training.state import StateStore
+from restorekit.training.trace import TraceWriter
 
 REFUSAL = "refused.txt"  # in the state folder: why trying again would not help
-
-
-class Logger(Protocol):
-    """What the first rank tells its figures and pictures to; see restorekit.tracking."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None: ...
-
-    def log_picture(self, name: str, image: np.ndarray, step: int) -> None: ...
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+START_S = 60.0  # that Ray waits for the nodes of a group of workers
 
 
 def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
@@ -43,32 +42,37 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
 
     config = job.config
     cpus, gpus = worker_resources(job)
-    require_resources(config.num_workers, cpus, gpus)
-    # Without a limit of its own, a controller whose nodes never come back would try for ever.
-    failures: dict[str, Any] = {"max_failures": config.max_failures, "controller_failure_limit": 3}
+    require_resources(config.fewest_workers, cpus, gpus)
+    scaling: dict[str, Any] = {  # Ray chooses at run time which of its two versions of these classes it takes
+        "num_workers": config.num_workers,
+        "use_gpu": config.use_gpu,
+        "resources_per_worker": {"CPU": cpus, **({"GPU": gpus} if gpus else {})},
+        "elastic_resize_monitor_interval_s": config.resize_every_s,
+    }
+    failures: dict[str, Any] = {
+        "max_failures": config.max_failures,
+        "controller_failure_limit": config.controller_failure_limit,
+    }
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job.to_json(), "open_logger": open_logger},
-        scaling_config=ScalingConfig(
-            num_workers=config.num_workers,
-            use_gpu=config.use_gpu,
-            resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
-        ),
+        scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
             # A name of its own each time: Ray would otherwise look for checkpoints under it, and there are none.
             name=f"{job.run}-{uuid.uuid4().hex[:8]}",
-            storage_path=str(job.state / "ray"),
             failure_config=FailureConfig(**failures),
+            **_ray_storage(job),
         ),
     )
     refusal = job.state / REFUSAL
-    refusal.unlink(missing_ok=True)
+    _forget(job)
+    patience_s = START_S * (config.controller_failure_limit + 2)
     with progress_bar(job):
         try:
-            trainer.fit()
+            watched(trainer.fit, config.fewest_workers, cpus, gpus, patience_s)
         except Exception as error:
             raise _explained(error, job) from error
-    if refusal.exists():
+    if fetch_file(refusal).exists():
         raise RestorekitError(refusal.read_text())
 
 
@@ -78,6 +82,47 @@ def worker_resources(job: Job) -> tuple[float, float]:
     return float(max(config.threads_per_worker, config.loader_workers)), 1.0 if config.use_gpu else 0.0
 
 
+def local_cpus(job: Job) -> int:
+    """The CPUs of a cluster of this machine's own: for all workers, or of a range as many as there are CPUs."""
+    cpus, _ = worker_resources(job)
+    config, here = job.config, len(os.sched_getaffinity(0))
+    return int(cpus * max(config.fewest_workers, min(config.most_workers, here // cpus)))
+
+
+def _ray_storage(job: Job) -> dict[str, Any]:
+    """Where Ray keeps its own notes of the run: the folder that all nodes share, or the storage."""
+    remote = remote_of(job.state / "ray")
+    if remote is None:
+        return {"storage_path": str(job.state / "ray")}
+    import pyarrow.fs
+
+    filesystem, path = remote.filesystem()
+    return {
+        "storage_path": path,
+        "storage_filesystem": pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)),
+    }
+
+
+def _forget(job: Job) -> None:
+    """Removes what an earlier fit was refused for."""
+    refusal = job.state / REFUSAL
+    refusal.unlink(missing_ok=True)
+    remote = remote_of(refusal)
+    if remote is not None:
+        remote.remove()
+
+
+def _refuse(job: Job, reason: str) -> None:
+    """Leaves word for the driver, and for other attempts, that trying again would not help."""
+    refusal = job.state / REFUSAL
+    try:
+        with write_beside(refusal) as beside:
+            beside.write_text(reason)
+        push_file(refusal)
+    except OSError as error:  # not even for this is there room; Ray tries again in vain, then tells it
+        raise RestorekitError(reason) from error
+
+
 def _work(config: dict[str, Any]) -> None:
     """One worker of Ray Train: finds its place in the world and runs the loop."""
     from ray import train as ray_train
@@ -85,15 +130,18 @@ def _work(config: dict[str, Any]) -> None:
 
     job = Job.from_json(config["job"])
     refusal = job.state / REFUSAL
-    if refusal.exists():
+    if fetch_file(refusal).exists():
         return  # what an earlier attempt of this fit found wrong is wrong still; the driver tells it
     torch.set_num_threads(job.config.threads_per_worker)
     cv2.setNumThreads(0)
     context = ray_train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
     tell = Teller(job, config["open_logger"]) if world.is_first else None
+    trace = Tracer(job, world) if job.config.trace else None
 
     def report(told: Report) -> None:
+        if trace is not None:
+            trace(told)
         if tell is not None:
             tell(told)
         if told.saved:
@@ -101,34 +149,78 @@ def _work(config: dict[str, Any]) -> None:
 
     try:
         train(job, world, report)
-    except RestorekitError as error:
-        with write_beside(refusal) as beside:
-            beside.write_text(str(error))
+        if tell is not None:
+            tell.end()
+    except (RestorekitError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        told = str(error) if isinstance(error, RestorekitError) else f"{error}: make room, run the same command again"
+        _refuse(job, told)
         if world.size > 1:
-            raise  # the other workers wait for this one; they end with it
+            raise RestorekitError(told) from error  # the other workers wait for this one; they end with it
 
 
 class Teller:
     """The first rank's reports, to the curves file and to the logger."""
 
     def __init__(self, job: Job, open_logger: Callable[[], Logger] | None) -> None:
-        self._job = job
-        self._logger = None if open_logger is None else open_logger()
+        self._job, self._open_logger = job, open_logger
+        self._outbox: Outbox | None = None
         self._curves: CurveWriter | None = None
 
     def __call__(self, told: Report) -> None:
+        job = self._job
         if self._curves is None:
             # Only now is the state's folder locked by this process.
-            self._curves = CurveWriter(self._job.state / "curves.csv", told.step if told.resumed else 0)
-            began = "resumed" if told.resumed else "began"
-            note_event(self._job, f"{began} {_where(told, self._job)}")
+            for name in ("curves.csv", EVENTS):
+                fetch_file(job.state / name)
+            self._curves = CurveWriter(job.state / "curves.csv", told.step if told.resumed else 0)
+            if self._open_logger is not None:
+                self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
+            note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}")
         if told.resumed:
             return
         self._curves.append(told.step, told.metrics)
-        if self._logger is not None:
-            self._logger.log_metrics(told.metrics, told.step)
+        if self._outbox is not None and told.metrics:
+            self._outbox.log_metrics(told.metrics, told.step)
             if told.picture is not None:
-                self._logger.log_picture("validation", told.picture, told.step)
+                self._outbox.log_picture("validation", told.picture, told.step)
+        if told.saved:
+            self._keep(told.step)
+
+    def end(self) -> None:
+        """Tries once more to tell the logger what it does not know."""
+        if self._outbox is not None and not self._outbox.flush(now=True):
+            note_event(self._job, "warning: the tracking server did not answer until the end")
+        if self._curves is not None:
+            self._keep(self._job.config.steps)
+
+    def _keep(self, step: int) -> None:
+        if self._outbox is not None:
+            self._outbox.save(step)
+        for name in ("curves.csv", EVENTS):
+            push_file(self._job.state / name)
+
+
+class Tracer:
+    """One rank's reports, to its file of the trace."""
+
+    def __init__(self, job: Job, world: World) -> None:
+        self._job, self._world = job, world
+        self._writer: TraceWriter | None = None
+
+    def __call__(self, told: Report) -> None:
+        import ray
+
+        if self._writer is None:
+            start = told.step if told.resumed else 0
+            node = ray.util.get_node_ip_address()
+            self._writer = TraceWriter(self._job.state, start, self._world.rank, self._world.size, node)
+        if told.batch is not None:
+            read = told.batch.keys if told.batch.weight else ()
+            self._writer.note(told.step, told.batch.cursor.epoch, read)
+        if told.saved:
+            push_file(self._writer.path)
 
 
 def _where(told: Report, job: Job) -> str:
@@ -140,9 +232,10 @@ def _where(told: Report, job: Job) -> str:
 
 def _explained(error: Exception, job: Job) -> RestorekitError:
     """A worker's own message where it had one, else what Ray says; in both cases how to go on."""
-    refusal = job.state / REFUSAL
-    if refusal.exists():
-        return RestorekitError(refusal.read_text())
+    if fetch_file(job.state / REFUSAL).exists():
+        return RestorekitError((job.state / REFUSAL).read_text())
     last = StateStore(job.state).latest_step()
     kept = f"a state of step {last} is kept" if last is not None else "no state was saved yet"
-    return RestorekitError(f"training '{job.run}' failed: {error}\n{kept}: run the same command to go on from it")
+    told = re.search(r"RestorekitError: (.*)\Z", str(error).strip(), re.DOTALL)
+    reason = told.group(1) if told else str(error)
+    return RestorekitError(f"training '{job.run}' failed: {reason}\n{kept}: run the same command to go on from it")

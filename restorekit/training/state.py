@@ -2,14 +2,15 @@
 
 A state is a folder `step-00000120/` of one safetensors file (weights, EMA, optimisers, random state) and one JSON file
 (step, cursor, progress through the phases, the tensors' digest). It is written beside its place and renamed; the last
-two are kept, and as `best-00000100/` the one that validated best.
+two are kept, and as `best-00000100/` the one that validated best. Below an address (see restorekit.storage) a state is
+then pushed, and those that count are the ones that restorekit.training.lease says.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.files import flush_to_disk, sha256_file, write_beside
 from restorekit.shards.plan import Cursor
+from restorekit.training.lease import remote_states
 from restorekit.training.phases import Progress
 
 FORMAT = 2
@@ -46,6 +48,7 @@ class StateStore:
 
     def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self.folder, self._lock_wait_s = folder, lock_wait_s
+        self._remote = remote_states(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -59,7 +62,8 @@ class StateStore:
                 f"{self.folder} is in use by another training of the same run: wait for it to end, or stop it"
             ) from None
         try:
-            yield
+            with self._remote.held(self._lock_wait_s) if self._remote else nullcontext():
+                yield
         finally:
             lock.release()
 
@@ -67,7 +71,7 @@ class StateStore:
         """Writes a state and drops all but the last two."""
         path = self._write(state, LAST)
         for old in self._folders(LAST)[:-KEPT]:
-            shutil.rmtree(old)
+            self._drop(old)
         return path
 
     def save_best(self, state: TrainingState) -> Path:
@@ -75,12 +79,12 @@ class StateStore:
         path = self._write(state, BEST)
         for other in self._folders(BEST):
             if other != path:
-                shutil.rmtree(other)
+                self._drop(other)
         return path
 
     def _write(self, state: TrainingState, kind: str) -> Path:
-        path = self.folder / f"{kind}-{state.step:08d}"
-        with write_beside(path) as beside:
+        path = self.folder / f"{kind}-{state.step:08d}{self._remote.suffix if self._remote else ''}"
+        with _room_needed(state.step, self.folder), write_beside(path) as beside:
             beside.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
             save_file(tensors, beside / "tensors.safetensors")
@@ -91,7 +95,15 @@ class StateStore:
             (beside / "state.json").write_text(json.dumps(record, indent=1))
             for file in beside.iterdir():
                 flush_to_disk(file)
+        if self._remote:
+            self._remote.push(path)
         return path
+
+    def _drop(self, folder: Path) -> None:
+        if self._remote:
+            self._remote.drop(folder.name)
+        if folder.exists():  # of a stored state this machine may have no copy
+            shutil.rmtree(folder)
 
     def load_latest(self) -> TrainingState | None:
         """The newest state that verifies; a damaged one is named on stderr and the one before it taken."""
@@ -105,20 +117,44 @@ class StateStore:
         folders = self._folders(kind)
         for folder in reversed(folders):
             try:
-                return _load(folder)
+                return self._fetched(folder)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 print(f"warning: the training state {folder} is damaged and left out ({error})", file=sys.stderr)
         if folders:
             raise RestorekitError(f"no training state in {self.folder} can be read: remove that folder to train anew")
         return None
 
+    def _fetched(self, folder: Path) -> TrainingState:
+        if self._remote is None:
+            return _load(folder)
+        self._remote.fetch(folder)
+        try:
+            return _load(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            shutil.rmtree(folder)  # this machine's copy; what is stored may be sound
+            self._remote.fetch(folder)
+            return _load(folder)
+
     def latest_step(self) -> int | None:
         """The step of the newest state, unverified."""
         folders = self._folders(LAST)
-        return int(folders[-1].name.removeprefix(f"{LAST}-")) if folders else None
+        return int(folders[-1].name.split("-")[1]) if folders else None
 
     def _folders(self, kind: str) -> list[Path]:
+        if self._remote:
+            return [self.folder / name for name in self._remote.valid() if name.startswith(f"{kind}-")]
         return sorted(path for path in self.folder.glob(f"{kind}-*") if path.is_dir())
+
+
+@contextmanager
+def _room_needed(step: int, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RestorekitError(
+            f"the state of step {step} could not be written to {folder} ({error}): make room there and run the same "
+            f"command again, it goes on from the state before"
+        ) from error
 
 
 def _load(folder: Path) -> TrainingState:

@@ -7,6 +7,7 @@ import pytest
 
 from restorekit.degradations import Scene
 from restorekit.degradations.raindrop import DENSITY, KINDS, LARGEST, Raindrop
+from restorekit.degradations.scene import VISIBLE
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]
@@ -25,9 +26,11 @@ def test_the_photograph_is_untouched_where_no_drop_is(kind: str, make_scene: Mak
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, Raindrop().sample(rng_for(1, kind), SIZE, 0.0, kind))
     changed = np.abs(made.noise_layer).max(axis=2)
-    assert (changed[made.mask == 0] == 0).mean() > 0.5
-    assert changed[made.mask == 0].max() < 0.2
-    assert changed[made.mask == 1].mean() > 0.03
+    # Drops are out of focus: their light fades out over several pixels, and ends.
+    assert (changed[made.mask == 0] == 0).mean() > 0.6
+    assert (changed[made.mask == 0] < 0.5 / 255).mean() > 0.85
+    assert changed[made.mask == 0].max() <= VISIBLE
+    assert changed[made.mask == 1].mean() > VISIBLE
     np.testing.assert_array_equal(made.noise_layer, made.degraded - made.clean)
 
 
@@ -44,6 +47,15 @@ def test_a_drop_turns_the_scene_upside_down() -> None:
             assert drop[lower].sum() / made.mask[lower].sum() > drop[upper].sum() / made.mask[upper].sum() + 0.8
             return
     raise AssertionError("no seed gave a single drop inside of the frame")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drops_add_no_light(kind: str) -> None:
+    """On a frame of even light, a drop that gathers more than there is would be a lamp."""
+    fog = Scene(np.full((*SIZE, 3), 0.7, np.float32))
+    for seed in range(4):
+        made = Raindrop().apply(fog, Raindrop().sample(rng_for(seed, kind), SIZE, 1.0, kind))
+        assert made.degraded.max() <= 0.7 + 1e-5
 
 
 def test_no_drop_at_all_leaves_the_photograph(make_scene: MakeScene) -> None:

@@ -17,7 +17,7 @@ from restorekit.shards.pairs import pair_recipes
 from restorekit.shards.plan import begin_epoch
 from restorekit.shards.staging import finish, stage_shard
 from restorekit.sources.pairs import find_pairs, pairs_digest
-from restorekit.training.data import PlannedBatches
+from restorekit.training.data import train_batches
 
 NAME = "rain-own"
 RUN = f"dmgn-{NAME}"
@@ -59,7 +59,7 @@ def test_a_run_is_fed_from_a_public_set(real: Params, tmp_path: Path) -> None:
     job, digests = make_job(RUN, real, paths)
     assert (job.task, digests["shards_digest"]) == ("rain", train.digest)
     cursor = begin_epoch(0, train.num_samples, num_ranks=1, num_loaders=1, batch_size=2)
-    batch = next(iter(PlannedBatches(job.shards / "train", cursor, 0, job.seed, 32, ())))
+    batch = next(train_batches(job.shards / "train", cursor, 0, 0, job.seed, 32, ()))
     assert batch.images["degraded"].shape == batch.images["clean"].shape == (2, 3, 32, 32)
 
 

@@ -12,17 +12,17 @@ from restorekit.degradations import DEGRADATIONS, Scene, kinds_of
 from restorekit.degradations.rain import Rain
 from restorekit.image import decode_rgb
 from restorekit.report.sheets import GUTTER, SEVERITIES, SHORT_SIDE, Sheet, make_sheets, write_sheets
-from restorekit.report.traits import Traits, streak_direction, traits_of
+from restorekit.report.traits import Traits, reference_traits, streak_direction, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.manifest import PhotoIndex, PhotoManifest
 
 
 @pytest.fixture(scope="module")
 def sheets(tmp_path_factory: pytest.TempPathFactory) -> list[Sheet]:
     root = tmp_path_factory.mktemp("root")
     collect_photographs(PhotosConfig(), root, root / "photos")
-    return make_sheets(root / "photos", PhotoManifest.load(root / "photos"), 3)
+    return make_sheets(PhotoIndex.open(root / "photos"), 3)
 
 
 def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Sheet], tmp_path: Path) -> None:
@@ -31,6 +31,9 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
     page = (tmp_path / "degradations.html").read_text()
     assert not re.search(r"https?://|@import|url\(", page)
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
+    for one in reference_traits():
+        assert page.count(f"{one.name} <span") == 1
+        assert f"public set, {one.n} pairs of it" in page
     assert "25.5" in page
     files = re.findall(r'src="([^"]+)"', page)
     assert len(files) == len(set(files)) == sum(len(kinds_of(task)) for task in DEGRADATIONS)
@@ -50,7 +53,8 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
 
 
 def test_without_photographs_kept_apart_there_are_no_sheets(tmp_path: Path) -> None:
-    assert make_sheets(tmp_path, PhotoManifest(()), 3) == []
+    PhotoManifest(()).save(tmp_path)
+    assert make_sheets(PhotoIndex.open(tmp_path), 3) == []
 
 
 def test_traits_are_what_was_done() -> None:

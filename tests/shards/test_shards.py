@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import webdataset as wds
 
 from restorekit.errors import RestorekitError
+from restorekit.files import sha256_file
 from restorekit.image import encode_grey, encode_rgb
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import Shard, ShardManifest
@@ -44,6 +46,33 @@ def test_samples_come_back_as_they_were_written(folder: Path) -> None:
     np.testing.assert_array_equal(samples[4].mask, expected[:, :, 0])
     assert samples[4].record == {"number": 11}
     assert samples[4].layer is None
+
+
+def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
+    """Names that are too long for a tar's header, or not ASCII, and samples in any order."""
+    keys = ["short", "k" * 140, "Zürich-03", "e" * 99, "short-too"]
+    shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
+    ShardManifest("rain", "rain", "test", "photos", (shard,)).save(tmp_path)
+    groups = wds.WebDataset(str(tmp_path / "0.tar"), shardshuffle=False)
+    expected = [(group["__key__"], {k: v for k, v in group.items() if k[0] != "_"}) for group in groups]
+    reader = ShardReader(tmp_path)
+    assert list(reader.raw_samples()) == expected
+    assert [reader.sample(0, index).key for index in (3, 0, 4)] == [keys[3], keys[0], keys[4]]
+
+
+def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(b"no tar" * 200)
+    shard = Shard("0.tar", 1, 1200, sha256_file(tmp_path / "0.tar"))
+    ShardManifest("rain", "rain", "test", "photos", (shard,)).save(tmp_path)
+    with pytest.raises(RestorekitError, match=r"0\.tar is no tar of samples"):
+        list(iter_samples(tmp_path))
+
+
+def test_more_shards_than_are_held_open_are_read_in_any_order(tmp_path: Path) -> None:
+    shards = [write_shard(tmp_path / f"{n}.tar", [(f"s{n}", members(n))]) for n in range(20)]
+    ShardManifest("rain", "rain", "test", "photos", tuple(shards)).save(tmp_path)
+    reader = ShardReader(tmp_path)
+    assert [reader.sample(n, 0).key for n in [*range(20), *range(20)]] == 2 * [f"s{n}" for n in range(20)]
 
 
 def test_only_the_wanted_members_are_decoded(folder: Path) -> None:

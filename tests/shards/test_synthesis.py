@@ -19,7 +19,7 @@ from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.shards.staging import finish, stage_shard
 from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import PhotoManifest
+from restorekit.sources.manifest import PhotoIndex
 from restorekit.sources.masks import load_mask
 
 TASKS = tuple(DEGRADATIONS)
@@ -44,7 +44,7 @@ def recipe(photos: Path, task: str, split: str, encoding: str = "png", seed: int
         "train": {"variants": 2, "tiles": 2, "tile": 48, "shards": 2}, "val": {"variants": 2}, "test": {"variants": 2},
     }  # fmt: skip
     dataset = TypeAdapter(AnyDataset).validate_python(values | changes)
-    return recipe_for(task, dataset, split, seed, encoding, PhotoManifest.load(photos))
+    return recipe_for(task, dataset, split, seed, encoding, PhotoIndex.open(photos))
 
 
 def made(recipe: Recipe, photos: Path, folder: Path) -> list[ShardSample]:
@@ -60,7 +60,7 @@ def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, ta
     samples = made(plan, photos, tmp_path)
     assert len(samples) == plan.num_frames * 2
     for sample in samples[::3]:
-        frame = rebuild(sample.record, photos, plan.photographs)
+        frame = rebuild(sample.record, PhotoIndex.open(photos))
         top, left, height, width = sample.record["tile"]
         window = np.s_[top : top + height, left : left + width]
         np.testing.assert_array_equal(to_uint8(frame.degraded[window]), sample.degraded)
@@ -144,7 +144,7 @@ def test_holes_from_a_folder_are_the_users_own(photos: Path, tmp_path: Path) -> 
         assert (sample.mask == 255).mean() == pytest.approx(params["share"], abs=1e-6)
         assert params["bucket"] == ([0.01, 0.1] if params["share"] <= 0.1 else [0.1, 0.2])
         assert bool(sample.mask[0].any()) != is_free
-        frame = rebuild(sample.record, photos, plan.photographs, folder)
+        frame = rebuild(sample.record, PhotoIndex.open(photos), folder)
         np.testing.assert_array_equal(to_uint8(frame.degraded), sample.degraded)
     moved = tmp_path / "elsewhere"
     shutil.copytree(folder, moved)
@@ -174,7 +174,7 @@ def test_a_changed_photograph_is_refused(photos: Path, tmp_path: Path) -> None:
     copied = tmp_path / "photos"
     shutil.copytree(photos, copied)
     plan = recipe(copied, "rain", "val", short_side=70)
-    victim = copied / plan.photographs[0].file
+    victim = copied / PhotoIndex.open(copied).photograph("val", 0).file
     victim.write_bytes(victim.read_bytes() + b"x")
     with pytest.raises(RestorekitError, match="not the one of the manifest"):
         stage_shard(plan, 0, tmp_path / "out", copied)

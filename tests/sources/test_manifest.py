@@ -1,5 +1,6 @@
 """The manifest of photographs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from PIL import Image
 from restorekit.errors import RestorekitError
 from restorekit.files import read_json, sha256_file, write_json
 from restorekit.rng import rng_for
-from restorekit.sources import Photograph, PhotoManifest, load_photograph
+from restorekit.sources import Photograph, PhotoIndex, PhotoManifest, load_photograph
+from restorekit.sources.manifest import save_photographs
 
 
 def photograph(folder: Path, name: str, split: str = "train", scene: str | None = None) -> Photograph:
@@ -18,6 +20,11 @@ def photograph(folder: Path, name: str, split: str = "train", scene: str | None 
     Image.fromarray(rng_for(0, name).integers(0, 256, (37, 31, 3), dtype=np.uint8)).save(path)
     digest = sha256_file(path)
     return Photograph(name, path.name, 31, 37, digest, path.stat().st_size, "CC0-1.0", "made", split, scene or name)
+
+
+def entry(name: str, split: str = "train", scene: str | None = None) -> Photograph:
+    """A photograph of which there is no file."""
+    return Photograph(name, f"{name}.png", 31, 37, name, 9, "CC0-1.0", "made: été 写真", split, scene or name)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -46,11 +53,38 @@ def test_a_scene_in_two_splits_and_a_name_twice_are_refused(tmp_path):
         PhotoManifest((a, b))
     with pytest.raises(RestorekitError, match="named 'a'"):
         PhotoManifest((a, a))
+    for wrong in ((entry("b"), entry("a")), (entry("a"), entry("a"))):
+        with pytest.raises(ValueError, match="'a' is out of order"):
+            save_photographs(tmp_path, wrong)
+    assert not list(tmp_path.glob("*manifest*"))
 
 
 def test_an_unknown_split_is_named(tmp_path):
-    with pytest.raises(RestorekitError, match="did you mean 'train'"):
-        PhotoManifest((photograph(tmp_path, "a"),)).split("trian")
+    manifest = PhotoManifest((photograph(tmp_path, "a"),))
+    manifest.save(tmp_path)
+    for split in (manifest.split, PhotoIndex.open(tmp_path).count):
+        with pytest.raises(RestorekitError, match="did you mean 'train'"):
+            split("trian")
+
+
+def test_single_entries_are_read_by_number_scene_and_name(tmp_path):
+    views = [entry(f"{scene}-{view}", "train", scene) for scene in ("b", "a", "aa") for view in (2, 1)]
+    manifest = PhotoManifest((*views, entry("z", "val"), entry("y", "test"), entry("x", "test")))
+    manifest.save(tmp_path)
+    index = PhotoIndex.open(tmp_path)
+    index.verify()
+    assert index.digest == manifest.digest
+    assert [index.count(split) for split in ("train", "val", "test")] == [6, 1, 2]
+    names = ["a-1", "a-2", "aa-1", "aa-2", "b-1", "b-2"]
+    assert [index.photograph("train", number).name for number in range(6)] == names
+    assert [photo.name for photo in index.photographs("train", 1, 4)] == names[1:4]
+    assert [photo.name for photo in index.photographs("test")] == ["x", "y"]
+    assert [index.of_scene("train", scene) for scene in ("a", "aa", "b")] == [range(2), range(2, 4), range(4, 6)]
+    for one in manifest.photographs:
+        assert index.find(one.split, one.scene, one.name) == one
+    for split, scene, name in (("train", "a", "a-3"), ("train", "c", "c"), ("val", "x", "x")):
+        with pytest.raises(RestorekitError, match=f"no photograph '{name}'"):
+            index.find(split, scene, name)
 
 
 def test_a_missing_damaged_or_changed_manifest_says_what_to_run(tmp_path):
@@ -60,10 +94,11 @@ def test_a_missing_damaged_or_changed_manifest_says_what_to_run(tmp_path):
     path = tmp_path / "manifest.json"
     value = read_json(path, "manifest", "")
     wrong = [
-        {**value, "format": 2},
-        {"photographs": 3},
-        {**value, "photographs": [{**value["photographs"][0], "colour": "red"}]},
-        {**value, "photographs": [{**value["photographs"][0], "split": "test"}]},
+        {**value, "format": 1},
+        {"format": 2, "photographs": 3},
+        {**value, "photographs": {"train": 2, "val": 0, "test": 0}},
+        {**value, "photographs": {"train": 0, "val": 0, "test": 1}},
+        {**value, "digest": "0"},
     ]
     for changed in wrong:
         write_json(path, changed)
@@ -72,6 +107,18 @@ def test_a_missing_damaged_or_changed_manifest_says_what_to_run(tmp_path):
     path.write_text("{")
     with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
         PhotoManifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"split": "test"}, {"license": "mine"}, {"colour": "red"}])
+def test_a_changed_line_is_noticed(tmp_path, changes):
+    PhotoManifest((entry("a"),)).save(tmp_path)
+    lines = tmp_path / "photographs.jsonl"
+    lines.write_text(json.dumps({**json.loads(lines.read_text()), **changes}) + "\n")
+    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+        PhotoManifest.load(tmp_path)
+    lines.unlink()
+    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+        PhotoIndex.open(tmp_path)
 
 
 def test_a_changed_or_missing_photograph_is_not_loaded(tmp_path):

@@ -105,7 +105,9 @@ assert not loaded, loaded
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    assert len(list((tmp_path / "photos").iterdir())) == 10  # eight photographs, a disparity, the manifest
+    assert (
+        len(list((tmp_path / "photos").iterdir())) == 12
+    )  # eight photographs, a disparity, the manifest of three files
 
 
 def test_names_and_scenes_are_unique():

@@ -1,0 +1,110 @@
+"""Figures reach the logger when it answers, and a training never stops or waits for it.
+
+What a logger that does not answer was not told lies in curves.csv, and is sent when it answers again: in the same
+training, after a restart, or by the driver at the end. Pictures are not kept.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from restorekit.errors import RestorekitError
+from restorekit.files import read_json, write_json
+from restorekit.storage import fetch_file, push_file
+from restorekit.training.curves import read_curves
+
+NOTE = "logged.json"  # in the state's folder: the step up to which the logger knows everything
+AGAIN_S = 30.0  # between two tries
+
+
+class Logger(Protocol):
+    """What the first rank tells its figures and pictures to; see restorekit.tracking."""
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def log_picture(self, name: str, image: np.ndarray, step: int) -> None: ...
+
+
+class Outbox:
+    """The way to one logger. `note_event` is told once when it falls silent, and once when it answers again."""
+
+    def __init__(
+        self,
+        folder: Path,
+        open_logger: Callable[[], Logger],
+        note_event: Callable[[str], None],
+        again_s: float = AGAIN_S,
+    ) -> None:
+        """`folder` holds the training's curves.csv, cut to the step from which the training goes on."""
+        self._folder, self._open_logger, self._note_event, self._again_s = folder, open_logger, note_event, again_s
+        self._logger: Logger | None = None
+        self._waiting = _unsent(folder)
+        self._next_try = 0.0
+        self._silent = False
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        self._waiting.append((step, dict(values)))
+        self.flush()
+
+    def log_picture(self, name: str, image: np.ndarray, step: int) -> None:
+        if not self._waiting and self._logger is not None:
+            try:
+                self._logger.log_picture(name, image, step)
+            except (RestorekitError, OSError) as error:
+                self._failed(error)
+
+    def flush(self, now: bool = False) -> bool:
+        """Sends what waits, unless the last try failed a moment ago; whether nothing waits any more."""
+        if not now and time.monotonic() < self._next_try:
+            return not self._waiting
+        try:
+            self._logger = self._logger or self._open_logger()
+            while self._waiting:
+                step, values = self._waiting[0]
+                self._logger.log_metrics(values, step)
+                del self._waiting[0]
+        except (RestorekitError, OSError) as error:
+            self._failed(error)
+            return False
+        if self._silent:
+            self._silent = False
+            self._note_event("the tracking server answers again and has all figures")
+        return True
+
+    def save(self, step: int) -> None:
+        """Notes how far the logger knows the curves of a training whose state at `step` is kept."""
+        known = min((waiting - 1 for waiting, _ in self._waiting), default=step)
+        write_json(self._folder / NOTE, {"step": known})
+        push_file(self._folder / NOTE)
+
+    def _failed(self, error: Exception) -> None:
+        self._next_try = time.monotonic() + self._again_s
+        if not self._silent:
+            self._silent = True
+            reason = str(error).strip().splitlines()[0]
+            self._note_event(f"warning: figures are kept in curves.csv and sent later, training goes on ({reason})")
+
+
+def send_unsent(folder: Path, logger: Logger) -> None:
+    """Tells `logger` what a finished training could not tell it."""
+    fetch_file(folder / "curves.csv")
+    waiting = _unsent(folder)
+    for step, values in waiting:
+        logger.log_metrics(values, step)
+    if waiting:
+        write_json(folder / NOTE, {"step": waiting[-1][0]})
+        push_file(folder / NOTE)
+
+
+def _unsent(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """The steps of the curves that the logger does not know of, with their figures."""
+    curves, note = folder / "curves.csv", fetch_file(folder / NOTE)
+    if not (note.exists() and curves.exists()):
+        return []
+    known = int(read_json(note, "note of what was logged", f"remove {note}")["step"])
+    rows = (row for row in read_curves(curves) if row[0] > known)
+    return [(step, {name: value for _, name, value in of_step}) for step, of_step in groupby(rows, lambda row: row[0])]

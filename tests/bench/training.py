@@ -1,0 +1,89 @@
+"""`make bench-training`: a step of every run of params.yaml as it stands there, and with one speed setting changed.
+
+All settings of a run take turns in one process, so that they meet the same machine; the ratio (theirs / ours) is above
+1 where the setting in params.yaml is the faster one. The first step with torch.compile, which compiles, is told apart.
+
+python tests/bench/training.py data/bench/training.json [run ...]
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from restorekit.config import Params, load_params
+from restorekit.files import write_json
+from restorekit.training.job import Job
+from restorekit.training.learner import Learner, World
+
+REPEATS = 8
+CHANGES: dict[str, dict[str, Any]] = {
+    "channels_last": {"channels_last": True},
+    "compile": {"compile": True},
+    "fp32": {"precision": "fp32"},
+    "accumulate 2": {"accumulate": 2},
+}
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def main() -> None:
+    target, params = Path(sys.argv[1]), load_params(Path("params.yaml"))
+    rows = [row for run in sys.argv[2:] or params.runs for row in _rows(run, params)]
+    threads = params.train.get("threads_per_worker", 2)
+    write_json(target, {"machine": {"torch": torch.__version__, "threads": threads}, "rows": rows})
+    for row in rows:
+        print(
+            f"{row['case']:28} {row['ours']:8g} {row['unit']:12} {row['opponent']}: {row['theirs']:g}, {row['ratio']}"
+        )
+
+
+def _rows(run: str, params: Params) -> list[dict[str, Any]]:
+    config, spec = params.training(run), params.run(run)
+    torch.set_num_threads(config.threads_per_worker)
+    learners, firsts = {}, {}
+    for name, change in {"as it is": {}, **CHANGES}.items():
+        if any(getattr(config, setting) == value for setting, value in change.items()):
+            continue
+        job = Job(run, "", 0, spec, config.model_copy(update=change), Path(), Path())
+        learners[name] = Learner(job, ALONE)
+        firsts[name] = _step(learners[name], 0)
+    spent: dict[str, list[float]] = {name: [] for name in learners}
+    for number in range(1, REPEATS + 1):
+        for name, learner in learners.items():
+            spent[name].append(_step(learner, number))
+    medians = {name: float(np.median(times)) for name, times in spent.items()}
+    return [
+        {
+            "case": run, "unit": unit, "better": "lower", "ours": round(values["as it is"], 1), "opponent": name,
+            "theirs": round(value, 1), "ratio": round(value / values["as it is"], 2), "n": count,
+        }
+        for unit, values, count in (("ms a step", medians, REPEATS), ("ms first step", firsts, 1))
+        for name, value in values.items()
+        if name != "as it is" and (unit == "ms a step" or name == "compile")
+    ]  # fmt: skip
+
+
+def _step(learner: Learner, number: int) -> float:
+    """Wall-clock milliseconds of one update on a batch of noise with a lit square."""
+    config = learner.config
+    torch.manual_seed(number)
+    shape = (config.batch_size, 3, config.crop, config.crop)
+    clean = torch.rand(shape)
+    mask = torch.zeros(config.batch_size, 1, config.crop, config.crop)
+    mask[:, :, 8:24, 8:24] = 1.0
+    batch = {
+        "degraded": (clean + 0.5 * mask).clamp(0, 1),
+        "clean": clean,
+        "layer": 0.5 * mask.expand(shape),
+        "mask": mask,
+    }
+    began = time.perf_counter()
+    learner.update(batch, 1.0, config.lr)
+    return 1e3 * (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
