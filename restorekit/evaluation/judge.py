@@ -47,14 +47,18 @@ def _each_once(scored: Iterator[Restored], name: str) -> Iterator[Restored]:
 
 
 def restoring(model: nn.Module, precision: Precision) -> Restore:
-    """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one."""
+    """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one.
+
+    An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; of
+    other networks it is refused.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     restorer = Restorer(model, device=device)
     takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
 
     def restore(pair: Pair) -> np.ndarray:
         height, width = pair.degraded.shape[:2]
-        if restorer.layout(height, width).num_tiles > 1:
+        if restorer.descriptor.tiling != "exact" and restorer.layout(height, width).num_tiles > 1:
             raise RestorekitError(
                 f"{width} x {height} pixels do not go through the network whole with the memory that is free, and a "
                 f"score of tiles is another score: free memory, or lower the data set's short_side"

@@ -154,7 +154,7 @@ def read_mask_table(path: Path) -> list[MaskScore]:
 def _row(line: dict[str, str]) -> MaskScore:
     texts = ("dataset", "key", "photograph")
     values: dict[str, Any] = {name: float(text) if text else None for name, text in line.items() if name not in texts}
-    return MaskScore(**{name: line[name] for name in texts}, **values)
+    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
 
 
 def _difference(after: float | None, before: float | None) -> float | None:
