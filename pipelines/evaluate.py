@@ -1,6 +1,7 @@
 """model + test shards + real pairs -> data/evaluations/<run>/: the version in the registry, scored on whole images.
 
 python -m pipelines.evaluate --run dmgn-rain
+python -m pipelines.evaluate --run madf-inpainting --model DIR     another model's folder on the run's tests
 """
 
 import argparse
@@ -47,18 +48,26 @@ MAPS = 3  # images of a set whose masks, gates and context are drawn
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
-    run = parser.parse_args().run
+    parser.add_argument("--model", type=Path, help="a model's folder, as of `restorekit import-weights`")
+    found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     params = load_params(Path("params.yaml"))
-    evaluate(run, params, working_root().with_areas(params.areas))
+    evaluate(found.run, params, working_root().with_areas(params.areas), found.model)
 
 
-def evaluate(run: str, params: Params, paths: Paths) -> None:
-    """Writes data/evaluations/<run>/ whole, then tells MLflow."""
+def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:
+    """Writes data/evaluations/<run>/ whole, then tells MLflow.
+
+    With `given`, another model's folder, that model is registered and judged on the run's test sets instead, and its
+    evaluation goes to data/imported/evaluations/.
+    """
     tests = scored_sets(run, params, paths, Path.cwd())
     unpaired = picture_sets(run, params, Path.cwd())
-    version = find_or_register(fetch(paths.model(run)), paths.root)
+    version = find_or_register(given or fetch(paths.model(run)), paths.root)
     model, record = load_version(version, paths.root)
+    if given is not None:
+        run = record["run"]
+        paths = paths.with_areas({**paths.areas, run: "imported"})
     restore = restoring(model, params.evaluate.precision)
     localiser = localiser_of(model, params.evaluate.precision)
 
