@@ -16,12 +16,14 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.evaluation.judge import restoring
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
+from restorekit.evaluation.paths import score_paths
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, score_pairs, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
+from restorekit.models.glsgn import GLSGN
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
@@ -61,7 +63,8 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
             samples += _write_pictures(folder, pictures, restore, params.evaluate.samples)
         scores = slice_scores(rows, params.seed, params.evaluate.resamples)
         write_table(folder / "table.csv", rows)
-        write_json(folder / "metrics.json", _metrics(scores))
+        beside = score_paths(model, tests[0], params.evaluate.precision) if isinstance(model, GLSGN) else {}
+        write_json(folder / "metrics.json", {**_metrics(scores), **({"patches": beside} if beside else {})})
         write_json(
             folder / "evaluation.json",
             {
@@ -84,6 +87,12 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
                 f"{score.restored:.4g}, gain {score.gain:+.4g} (95% {low:+.4g} to {high:+.4g}), "
                 f"{score.n} images of {score.photographs} photographs"
             )
+    if beside:
+        paths_found = (
+            f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in beside["paths"].items()
+        )
+        apart = f"; gap at patch borders {beside['seams']['apart']:.2g} dB" if beside["seams"] else ""
+        print(f"{run} version {version.version}, PSNR of each path at its scale: {', '.join(paths_found)}{apart}")
 
 
 def _score_set(
