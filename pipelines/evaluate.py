@@ -26,6 +26,7 @@ from restorekit.evaluation.masks import Localiser, MaskFigure, MaskScore, mask_f
 from restorekit.evaluation.opponents import by_opponent, opponents_rows
 from restorekit.evaluation.overlays import overlays
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
+from restorekit.evaluation.paths import score_paths
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
@@ -34,6 +35,7 @@ from restorekit.evaluation.versus import versus
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.metrics.masks import changed
+from restorekit.models.glsgn import GLSGN
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
@@ -89,7 +91,8 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         against = versus(rows, by_opponent(opponents), params.seed, params.evaluate.resamples)
         write_table(folder / "table.csv", rows)
         figures = masks.write(params)
-        write_json(folder / "metrics.json", _metrics(scores, figures))
+        beside = score_paths(model, tests[0], params.evaluate.precision) if isinstance(model, GLSGN) else {}
+        write_json(folder / "metrics.json", {**_metrics(scores, figures), **({"patches": beside} if beside else {})})
         write_json(
             folder / "evaluation.json",
             {
@@ -115,6 +118,12 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
                 f"{score.restored:.4g}, gain {score.gain:+.4g} (95% {low:+.4g} to {high:+.4g}), "
                 f"{score.n} images of {score.photographs} photographs"
             )
+    if beside:
+        paths_found = (
+            f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in beside["paths"].items()
+        )
+        apart = f"; gap at patch borders {beside['seams']['apart']:.2g} dB" if beside["seams"] else ""
+        print(f"{run} version {version.version}, PSNR of each path at its scale: {', '.join(paths_found)}{apart}")
 
 
 class _Scored(NamedTuple):
