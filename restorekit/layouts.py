@@ -12,7 +12,7 @@ from typing import Literal
 
 from restorekit.errors import unknown_name
 
-Task = Literal["reflection", "rain", "haze", "raindrop", "motion_blur"]
+Task = Literal["reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Arrangement:
     target: str | None = None  # template of the clean one; None where there is none, or where both share a file
     layer: str | None = None  # template of what was added to the clean image, a reflection
     halves: bool = False  # one file holds both images side by side: the clean one left, the degraded one right
+    mask: str | None = None  # template of what is missing, white; without a target the input is the clean photograph
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Layout:
     @property
     def paired(self) -> bool:
         """Whether there are clean images."""
-        return any(one.target is not None or one.halves for one in self.arrangements)
+        return any(one.target is not None or one.halves or one.mask is not None for one in self.arrangements)
+
+    @property
+    def masked(self) -> bool:
+        """Whether every pair comes with a mask of what is missing."""
+        return all(one.mask is not None for one in self.arrangements)
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,14 @@ LAYOUTS: dict[str, Layout] = {
     "unpaired": Layout(
         "Your own: degraded photographs in input/, or right in the root, of which no clean ones exist.",
         None, (Arrangement(("input/{id:path}",)), Arrangement(("{id}",))),
+    ),
+    "masked": Layout(
+        "Your own: photographs in photo/ and their masks, white where something is missing, in mask/ with equal names; "
+        "or degraded ones in input/, clean ones in target/, masks in mask/.",
+        "inpainting", (
+            Arrangement(("photo/{id:path}",), mask="mask/{id:path}"),
+            Arrangement(("input/{id:path}",), "target/{id:path}", mask="mask/{id:path}"),
+        ),
     ),
     "rain100L-train": _rain100("train", f"{_JORDER}. As shipped first: RainTrainL, 200 pairs.", 200),
     "rain100L-test": _rain100("test", f"{_JORDER}. As shipped first: Rain100L, 100 pairs; its clean images are those "

@@ -1,7 +1,10 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
+from restorekit.config.dakd import DakdObjective, DakdRun
 from restorekit.config.data import (
     AnyDataset,
+    FrameConfig,
+    FramePairs,
     InpaintingData,
     MaskData,
     MaskShards,
@@ -11,6 +14,8 @@ from restorekit.config.data import (
     TrainShards,
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
+from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
+from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Run, TrainConfig
@@ -18,9 +23,17 @@ from restorekit.config.runs import read_run
 
 __all__ = [
     "AnyDataset",
+    "DakdObjective",
+    "DakdRun",
     "DmgnObjective",
     "DmgnRun",
+    "FrameConfig",
+    "FramePairs",
+    "GlsgnObjective",
+    "GlsgnRun",
     "InpaintingData",
+    "MadfObjective",
+    "MadfRun",
     "MaskData",
     "MaskShards",
     "Params",

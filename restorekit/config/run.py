@@ -43,9 +43,10 @@ class TrainConfig(Strict):
     def _possible(self) -> Self:
         if self.fewest_workers > self.most_workers:
             raise ValueError(f"num_workers [{self.fewest_workers}, {self.most_workers}]: the fewest come first")
-        for workers in range(self.fewest_workers, self.most_workers + 1):
-            if self.batch_size % workers:
-                raise ValueError(f"batch_size {self.batch_size} does not divide among {workers} workers")
+        if self.batch_size < self.most_workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} is less than a sample for each of {self.most_workers} workers"
+            )
         if self.batch_size // self.most_workers < self.accumulate:
             each = self.batch_size // self.most_workers
             raise ValueError(f"accumulate {self.accumulate} is more than the {each} samples that a worker takes a step")

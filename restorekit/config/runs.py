@@ -4,13 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from restorekit.config.dakd import DakdRun
 from restorekit.config.data import AnyDataset, MaskData
 from restorekit.config.dmgn import DmgnRun
+from restorekit.config.glsgn import GlsgnRun
+from restorekit.config.madf import MadfRun
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
 
-RUNS: dict[str, type[Run]] = {"dmgn": DmgnRun}
-AnyRun = DmgnRun
+RUNS: dict[str, type[Run]] = {"dakd": DakdRun, "dmgn": DmgnRun, "glsgn": GlsgnRun, "madf": MadfRun}
+AnyRun = Annotated[DakdRun | DmgnRun | GlsgnRun | MadfRun, Field(discriminator="model")]
 
 
 def read_run(value: Any) -> Run:

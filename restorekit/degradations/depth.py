@@ -76,7 +76,9 @@ def _sky(small: np.ndarray) -> np.ndarray:
     brightness = small.max(axis=2)
     mean = cv2.blur(brightness, (5, 5))
     spread = np.sqrt(np.maximum(cv2.blur(brightness * brightness, (5, 5)) - mean * mean, 0.0))
-    likeness = np.clip((mean - 0.25) / 0.2, 0.0, 1.0) * np.clip(1.5 - spread / 0.06, 0.0, 1.0)
+    # Bright beside the rest: at dusk a sky is darker than many a wall at noon.
+    dark = np.float32(min(0.25, 0.4 * float(brightness.mean(dtype=np.float64))))
+    likeness = np.clip((mean - dark) / (0.8 * dark + 1e-6), 0.0, 1.0) * np.clip(1.5 - spread / 0.06, 0.0, 1.0)
     return np.minimum.accumulate(cv2.blur(likeness, (3, 3)), axis=0)
 
 

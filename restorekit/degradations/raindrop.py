@@ -95,9 +95,9 @@ def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
     if not where.size:
         return None
     layer = np.zeros((grid[0] * grid[1], 4), np.float32)
-    seen = _refract(image, drops, place, inside, short / factor, params)
-    layer[where, 3] = inside[:, 3]
-    layer[where, :3] = seen * inside[:, 3:]
+    seen = cv2.cvtColor(_refract(image, drops, place, inside, short / factor, params)[None], cv2.COLOR_RGB2RGBA)[0]
+    seen *= inside[3, :, None]
+    layer.view(np.complex128)[where] = seen.view(np.complex128)  # four values as one
     layer = layer.reshape(*grid, 4)
     sigma = float(np.hypot(params["defocus"] * short / factor, 0.4))
     side = 2 * math.ceil(3 * sigma) + 1
@@ -125,19 +125,21 @@ def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Dro
 
 
 def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The grid's pixels inside of drops: flat places, the drop of each, and (x, y) / outline, their length, alpha.
+    """Pixels of the grid inside of drops: flat places, the drop of each, and x, y, their length, alpha, float32 (4, N).
 
-    Where drops overlap, the largest one has the pixel.
+    The first three are in parts of the outline's distance. Where drops overlap, the largest one has the pixel.
     """
     reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + np.float32(0.5)
-    # The rows of every drop's circle, then the pixels of every row.
-    drop, row = _runs(*_span(drops.y, reach, grid[0]))
+    # The rows of every drop's circle, then the pixels of every row; repeating is faster than indexing.
+    first, count = _span(drops.y, reach, grid[0])
+    drop = np.repeat(np.arange(count.size), count)
+    row = _each(first, count)
     y = row.astype(np.float32) - drops.y[drop]
-    chord = np.sqrt(np.maximum(reach[drop] ** 2 - y * y, 0))
-    line, column = _runs(*_span(drops.x[drop], chord, grid[1]))
-    where = (row * grid[1])[line] + column
-    y, drop = y[line], drop[line]
-    x = column.astype(np.float32) - drops.x[drop]
+    first, count = _span(drops.x[drop], np.sqrt(np.maximum(reach[drop] ** 2 - y * y, 0)), grid[1])
+    column = _each(first, count)
+    where = column + np.repeat(row * grid[1], count)
+    x = column.astype(np.float32) - np.repeat(drops.x[drop], count)
+    y = np.repeat(y, count)
     far = np.sqrt(x * x + y * y) + np.float32(1e-6)
     cos, sin = x / far, y / far
     cos2 = cos * cos - sin * sin
@@ -145,34 +147,33 @@ def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
     cos3, sin3 = cos2 * cos - sin2 * sin, sin2 * cos + cos2 * sin
     outline = np.ones_like(far)
     for part, wave in zip(drops.outline.T, (cos2, sin2, cos3, sin3, sin), strict=True):
-        wave *= part[drop]
+        wave *= np.repeat(part[drop], count)
         outline += wave
-    outline *= drops.radius[drop]
+    outline *= np.repeat(drops.radius[drop], count)
     alpha = np.clip(outline - far + np.float32(0.5), 0, 1)
     kept = np.flatnonzero(alpha)
-    where = where[kept]
+    drop = np.repeat(drop, count)
     # The last drop to claim a pixel has it: numpy's assignment keeps the order of its indices.
-    owner = np.full(grid[0] * grid[1], -1, np.int32)
-    owner[where] = drop[kept]
-    last = owner[where] == drop[kept]
-    kept = kept[last]
-    outline = outline[kept]
-    inside = np.column_stack([x[kept] / outline, y[kept] / outline, far[kept] / outline, alpha[kept]])
-    return where[last], drop[kept], inside
+    owner = np.empty(grid[0] * grid[1], np.intp)
+    place, claim = where.take(kept), drop.take(kept)
+    owner[place] = claim
+    kept = kept[owner.take(place) == claim]
+    outline = outline.take(kept)
+    inside = [x.take(kept) / outline, y.take(kept) / outline, far.take(kept) / outline, alpha.take(kept)]
+    return where.take(kept), drop.take(kept), np.array(inside)
 
 
 def _span(centre: np.ndarray, reach: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last pixel, int32 (N,), of what reaches so far from a centre; none: the last is before it."""
-    first = np.clip(np.ceil(centre - reach), 0, side).astype(np.int32)
-    return first, np.clip(np.floor(centre + reach), -1, side - 1).astype(np.int32)
+    """The first pixel of what reaches so far from a centre, and how many there are, int (N,)."""
+    first = np.clip(np.ceil(centre - reach), 0, side).astype(np.intp)
+    last = np.clip(np.floor(centre + reach), -1, side - 1).astype(np.intp)
+    return first, np.maximum(last - first + 1, 0)
 
 
-def _runs(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For spans of integers one after the other: whose span each of them is of, and the integer itself; int32."""
-    count = np.maximum(last - first + 1, 0)
-    before = np.cumsum(count, dtype=np.int32) - count
-    whose = np.repeat(np.arange(count.size, dtype=np.int32), count)
-    return whose, np.arange(whose.size, dtype=np.int32) + (first - before)[whose]
+def _each(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """`count` integers from every `first` on, one span after the other."""
+    before = np.cumsum(count) - count
+    return np.arange(int(count.sum())) + np.repeat(first - before, count)
 
 
 def _refract(
@@ -184,12 +185,12 @@ def _refract(
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     small = small * small
     # Flat in the middle and steep at the rim, a drop bends rays the more the nearer they are to its outline.
-    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * inside[:, 2] ** 2)
+    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * inside[2] ** 2)
     at = []
     for axis, centre, side in ((0, drops.x, size[0]), (1, drops.y, size[1])):
         middle = (centre + np.float32(0.5)) * np.float32(min(size) / unit)
         middle += np.float32(params["centred"]) * (np.float32(side / 2) - middle)
-        at.append(middle[drop] + bent * inside[:, axis] - np.float32(0.5))
+        at.append(middle[drop] + bent * inside[axis] - np.float32(0.5))
     # In rows: OpenCV remaps to fewer than 32768 pixels a side.
     rows = (-(-drop.size // _ROW), _ROW)
     table = [np.resize(axis, rows).astype(np.float32) for axis in at]
@@ -197,7 +198,9 @@ def _refract(
     seen = seen.reshape(-1, 3)[: drop.size]
     around = float(small.mean(dtype=np.float64)) * 1.4  # of what a drop gathers, half a sphere, more is sky
     seen += np.float32(params["pale"]) * (np.float32(around) - seen)
-    edge = np.minimum(inside[:, 2], 1) ** 2
+    edge = np.minimum(inside[2], 1) ** 2
     shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
     seen *= shade[:, None]
-    return np.minimum(seen, 1, out=seen)
+    # A drop gathers light and adds none: it is no brighter than what is bright in the scene.
+    bright = np.sort(small[::3, ::3].reshape(-1, 3), axis=0)
+    return np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)

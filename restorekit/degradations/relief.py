@@ -39,6 +39,7 @@ def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
     at = (np.arange(samples) + 0.5) * (cells / samples)
     first = np.minimum(at.astype(np.intp), lattice.shape[0] - 4)
     t = at - first
-    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6.0
+    rest, square = 1 - t, t * t
+    weights = np.array([rest * rest * rest, (3 * t - 6) * square + 4, ((1 - t) * t + 1) * 3 * t + 1, square * t]) / 6.0
     # einsum without `optimize` calls no BLAS.
     return np.einsum("ks,ksc->sc", weights, lattice[first + np.arange(4)[:, None]]).astype(np.float32)

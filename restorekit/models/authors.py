@@ -1,6 +1,8 @@
 """Weights released by a paper's authors: every key of their file is used, or named here as unused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -8,113 +10,93 @@ from torch import Tensor, nn
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models import create_model
 from restorekit.models.checkpoint import fill
-from restorekit.models.trunks import FROM_CHECKPOINT
+from restorekit.models.dmgn import released as dmgn
+from restorekit.models.madf import released as madf
+from restorekit.models.trunks import FROM_CHECKPOINT, read_tensors
 
-PREFIX = "module."
-VGG = "head_feat.vgg.vgg_pretrained_features"
-VGG_USED = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)  # convolutions up to relu5_1
-VGG_TAIL = (30, 32, 34)
-CELLS = ("s_m0", "s_m1", "s_m2", "s_m3", "s_m4", "s_m5", "s_m21", "s_m31", "s_m41", "s_m51", "s_m6", "s_m7")
-CELL_CHANNELS = (64, 128, *[256] * 8, 128, 64)
-BRANCHES = {"": ("background_branch", "outconv_B_coarse"), "r_branch.": ("noise_branch", "outconv_R")}
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "reflection") -> nn.Module:
     """The model `name` with the weights of its authors' file, in eval mode.
 
-    `tensors` is the file's state dict, with or without the prefix "module."; read the file with
-    `torch.load(..., weights_only=True)`. The three variants of DMGN have the same 294 keys, so that a file fills any of
-    them; rain and haze check the Noise Distribution Map's and leave them out. Raises RestorekitError for a missing,
-    extra or mis-shaped key.
+    `tensors` is the file's state dict, with or without the authors' prefixes; read the file with
+    `read_authors`, which executes nothing in it. DMGN: the three variants have the same 294 keys, so that a file fills
+    any of them; rain and haze check the Noise Distribution Map's and leave them out. MADF: the number of refinements
+    is that of the file; the loss network's 14 tensors and the 35 of norms that are never reached are checked and left
+    out, or may be missing. Raises RestorekitError for any other missing, extra or mis-shaped key.
     """
-    if name != "dmgn":
-        raise unknown_name("model with released weights", name, ["dmgn"])
-    found = {key.removeprefix(PREFIX): tensor for key, tensor in tensors.items()}
-    with torch.device("meta"):
-        whole = create_model(name, variant="reflection", trunk="vgg19", trunk_weights=FROM_CHECKPOINT)
-        model = create_model(name, variant=variant, trunk="vgg19", trunk_weights=FROM_CHECKPOINT)
-    names, shapes = dmgn_names(), {key: tuple(value.shape) for key, value in whole.state_dict().items()}
-    _check(found, {theirs: shapes[ours] for theirs, ours in names.items()} | dmgn_unused())
-    own = model.state_dict()
-    used = {ours: found[theirs].detach().clone() for theirs, ours in names.items() if ours in own}
+    if name not in RELEASED:
+        raise unknown_name("model with released weights", name, RELEASED)
+    model, used = RELEASED[name](tensors, variant)
     fill(model, used, "the authors' file")
     return model.eval()
 
 
-def _check(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+def read_authors(file: Path) -> dict[str, Tensor]:
+    """The state dict of an authors' file: tensors alone are unpickled; of a training's checkpoint the part "model"."""
+    tensors = read_tensors(file, "authors' file")
+    inner = tensors.get("model")
+    table = inner if isinstance(inner, Mapping) else tensors
+    if not table or not all(isinstance(value, Tensor) for value in table.values()):
+        raise RestorekitError(f"{file} holds no state dict: it is not a file of released weights")
+    return dict(table)
+
+
+def _dmgn(tensors: Mapping[str, Tensor], variant: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    found = {key.removeprefix(dmgn.PREFIX): tensor for key, tensor in tensors.items()}
+    with torch.device("meta"):
+        whole = create_model("dmgn", variant="reflection", trunk="vgg19", trunk_weights=FROM_CHECKPOINT)
+        model = create_model("dmgn", variant=variant, trunk="vgg19", trunk_weights=FROM_CHECKPOINT)
+    names, shapes = dmgn.names(), {key: tuple(value.shape) for key, value in whole.state_dict().items()}
+    _check("DMGN", found, {theirs: shapes[ours] for theirs, ours in names.items()} | dmgn.unused())
+    own = model.state_dict()
+    return model, {ours: found[theirs].detach().clone() for theirs, ours in names.items() if ours in own}
+
+
+def _madf(tensors: Mapping[str, Tensor], variant: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    found = {_without(key, madf.PREFIXES): tensor for key, tensor in tensors.items()}
+    width, refinements = madf.width_of(found), madf.refinements_of(found)
+    if width < 4 or width % 4:
+        raise RestorekitError(
+            "the authors' file has no 'deconv_1.0.weight' of a known shape: it is not the released MADF"
+        )
+    with torch.device("meta"):
+        model = create_model("madf", width=width, refinements=refinements)
+    own, sources = model.state_dict(), madf.sources(width, refinements)
+    expected = {
+        key: shape
+        for ours, source in sources.items()
+        for key, shape in zip(source.keys, source.shapes(tuple(own[ours].shape)), strict=True)
+    }
+    _check("MADF", found, expected, madf.dead_norms(width) | madf.extractor())
+    return model, {ours: source.join(*(found[key] for key in source.keys)) for ours, source in sources.items()}
+
+
+def _without(key: str, prefixes: Iterable[str]) -> str:
+    return next((key.removeprefix(prefix) for prefix in prefixes if key.startswith(prefix)), key)
+
+
+def _check(
+    name: str,
+    found: Mapping[str, Tensor],
+    expected: Shapes,
+    unused: Shapes = MappingProxyType({}),
+) -> None:
+    """Every expected key is there, and nothing else but `unused` ones; all have their shapes."""
     for key in expected:
         if key not in found:
-            raise RestorekitError(f"the authors' file has no '{key}': it is not a whole file of the released DMGN")
+            raise RestorekitError(f"the authors' file has no '{key}': it is not a whole file of the released {name}")
+    known = {**expected, **unused}
     for key, tensor in found.items():
-        if key not in expected:
-            raise RestorekitError(f"the authors' file has a stranger, '{key}': it is not the released DMGN")
-        if tuple(tensor.shape) != expected[key]:
-            shapes = f"{list(tensor.shape)} where {list(expected[key])} is expected"
-            raise RestorekitError(f"'{key}' in the authors' file is {shapes}: it is not the released DMGN")
+        if key not in known:
+            raise RestorekitError(f"the authors' file has a stranger, '{key}': it is not the released {name}")
+        if tuple(tensor.shape) != known[key]:
+            shapes = f"{list(tensor.shape)} where {list(known[key])} is expected"
+            raise RestorekitError(f"'{key}' in the authors' file is {shapes}: it is not the released {name}")
 
 
-def dmgn_unused() -> dict[str, tuple[int, ...]]:
-    """The 32 keys that the released network constructs and never runs, with their shapes (dmgn_state_dict.txt)."""
-    unused: dict[str, tuple[int, ...]] = {}
-    for index in VGG_TAIL:
-        unused |= {f"{VGG}.{index}.weight": (512, 512, 3, 3), f"{VGG}.{index}.bias": (512,)}
-    for branch in BRANCHES:
-        for cell, channels in zip(CELLS[2:], CELL_CHANNELS[2:], strict=True):
-            unused[f"{branch}{cell}.conv3.conv.1.weight"] = (2 * channels, channels, 3, 3)
-    for number in range(6):
-        unused[f"refine.s_m{number}.conv3.conv.1.weight"] = (128, 64, 3, 3)
-    return unused
-
-
-def dmgn_names() -> dict[str, str]:
-    """The other 262 keys: the authors' name of a tensor to ours."""
-    names: dict[str, str] = {}
-    for index in VGG_USED:
-        names |= _both(f"{VGG}.{index}", f"head.trunk.features.{index}")
-    names |= _pair("head_feat.conv", "head")
-    names |= _pair("seperator.conv", "separator") | _gate("seperator.mask", "separator.gate")
-    names |= _pair("seperator2.conv", "noise_map")
-    names["seperator2.mask.0.weight"] = "noise_map.gate.mix.weight"
-    names["seperator2.mask.2.weight"] = "noise_map.gate.last.weight"
-    for prefix, (branch, head) in BRANCHES.items():
-        names |= _branch(prefix, branch, head)
-    names |= {
-        "Channel_weight.Depthwise_conv.1.weight": "attention.pool.weight",
-        "Channel_weight.mask.0.weight": "attention.gate.weight",
-        "Channel_weight.Channelwise_conv1.0.weight": "attention.reduce.weight",
-        "Channel_weight.Channelwise_conv1.2.weight": "attention.expand.weight",
-    }
-    names |= _both("refine.conv.1", "refiner.first")
-    for number in range(6):
-        names |= _cell(f"refine.s_m{number}", f"refiner.cells.{number}")
-    return names | _both("refine.outconv.0", "refiner.mix") | _both("refine.outconv.2", "refiner.last")
-
-
-def _branch(prefix: str, branch: str, head: str) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for number, cell in enumerate(CELLS):
-        names |= _cell(f"{prefix}{cell}", f"{branch}.cells.{number}")
-    for number in (1, 2):
-        names[f"{prefix}s_m{number - 1}.conv3.conv.1.weight"] = f"{branch}.down{number}.weight"
-        names |= _pair(f"{prefix}up{number}.up", f"{branch}.up{number}")
-    return names | _both(f"{head}.outconv.1", f"{branch}.head") | _both(f"{head}.outconv.3", f"{branch}.last")
-
-
-def _cell(theirs: str, ours: str) -> dict[str, str]:
-    convolutions = {
-        f"{theirs}.conv1.1.weight": f"{ours}.first.weight",
-        f"{theirs}.conv1.4.weight": f"{ours}.second.weight",
-    }
-    return convolutions | _gate(f"{theirs}.mask_1.mask", f"{ours}.gate")
-
-
-def _gate(theirs: str, ours: str) -> dict[str, str]:
-    return _both(f"{theirs}.0", f"{ours}.mix") | _both(f"{theirs}.2", f"{ours}.last")
-
-
-def _pair(theirs: str, ours: str) -> dict[str, str]:
-    return _both(f"{theirs}.1", f"{ours}.first") | _both(f"{theirs}.4", f"{ours}.second")
-
-
-def _both(theirs: str, ours: str) -> dict[str, str]:
-    return {f"{theirs}.{kind}": f"{ours}.{kind}" for kind in ("weight", "bias")}
+RELEASED: dict[str, Callable[[Mapping[str, Tensor], str], tuple[nn.Module, dict[str, Tensor]]]] = {
+    "dmgn": _dmgn,
+    "madf": _madf,
+}

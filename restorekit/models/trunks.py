@@ -6,7 +6,9 @@ Nothing is downloaded, nothing in a file is executed, and no package is imported
 import pickle
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,10 +35,12 @@ class Trunk(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         self.taps: list[int] = []
+        self.pools: list[int] = []
         before = 3
         for level, (channels, repeats) in enumerate(zip(self.channels, (*convolutions, 1), strict=True)):
             if level:
                 layers += [PairwiseMax(1), BlurPool(before)] if blurred else [PairwiseMax(2)]
+                self.pools.append(len(layers))
             for repeat in range(repeats):
                 layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
                 before = channels
@@ -49,6 +53,10 @@ class Trunk(nn.Module):
         """Five parts, to be applied one after the other."""
         return [self.features[start:stop] for start, stop in zip([0, *self.taps], self.taps, strict=False)]
 
+    def pooled_stages(self) -> list[nn.Module]:
+        """Three parts, each of which ends with a pooling, to be applied one after the other."""
+        return [self.features[start:stop] for start, stop in pairwise([0, *self.pools[:3]])]
+
     def normalize(self, image: Tensor) -> Tensor:
         """The input of the first stage for an image in [-1, 1] that DMGN looks at."""
         return image
@@ -59,6 +67,13 @@ class Vgg19(Trunk):
 
     def __init__(self) -> None:
         super().__init__((2, 2, 4, 4), blurred=False)
+
+
+class Vgg16(Trunk):
+    """VGG-16 in torchvision's layout, for ImageNet-normalised images."""
+
+    def __init__(self) -> None:
+        super().__init__((2, 2, 3, 3), blurred=False)
 
 
 class ShiftTolerantVgg16(Trunk):
@@ -103,14 +118,14 @@ class BlurPool(nn.Module):
         return F.conv2d(padded, self.get_buffer("filt").to(features.dtype), stride=2, groups=features.shape[1])
 
 
-TRUNKS: dict[str, Callable[[], Trunk]] = {"vgg19": Vgg19, "vgg16_shift_tolerant": ShiftTolerantVgg16}
+TRUNKS: dict[str, Callable[[], Trunk]] = {"vgg19": Vgg19, "vgg16": Vgg16, "vgg16_shift_tolerant": ShiftTolerantVgg16}
 
 
 def create_trunk(name: str, weights: str | None = None) -> Trunk:
     """The frozen trunk `name` with its weights.
 
-    `weights` is a file (.pth or .safetensors); without one, vgg16_shift_tolerant reads its package's file and vgg19
-    stays random. Raises RestorekitError for an unknown name and for a file that is missing, foreign or damaged.
+    `weights` is a file (.pth or .safetensors); without one, vgg16_shift_tolerant reads its package's file and the
+    others stay random. Raises RestorekitError for an unknown name and for a file that is missing, foreign or damaged.
     """
     if name not in TRUNKS:
         raise unknown_name("trunk", name, TRUNKS)
@@ -119,9 +134,9 @@ def create_trunk(name: str, weights: str | None = None) -> Trunk:
         return trunk
     if isinstance(trunk, ShiftTolerantVgg16):
         file = Path(weights) if weights else packaged_weights()
-        _fill(trunk, _from_package(_read(file)), file)
+        _fill(trunk, _from_package(read_tensors(file)), file)
     elif weights:
-        _fill(trunk, _read(Path(weights)), Path(weights))
+        _fill(trunk, read_tensors(Path(weights)), Path(weights))
     return trunk
 
 
@@ -134,19 +149,19 @@ def packaged_weights() -> Path:
     return Path(str(found))
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file; nothing in it is executed."""
+def read_tensors(file: Path, what: str = "trunk weights") -> dict[str, Any]:
+    """The table in a .pth or .safetensors file; nothing in it is executed. `what` names it in an error."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise RestorekitError(f"no trunk weights at {file}: give the path of a .pth or .safetensors file") from None
+        raise RestorekitError(f"no {what} at {file}: give the path of a .pth or .safetensors file") from None
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RestorekitError(f"the trunk weights {file} cannot be read ({reason}): get the file again") from error
+        raise RestorekitError(f"the {what} {file} cannot be read ({reason}): get the file again") from error
     if not isinstance(tensors, dict):
-        raise RestorekitError(f"the trunk weights {file} hold a {type(tensors).__name__}, not a table of tensors")
+        raise RestorekitError(f"the {what} {file} hold a {type(tensors).__name__}, not a table of tensors")
     return tensors
 
 

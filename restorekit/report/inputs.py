@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
 from restorekit.files import read_json
 from restorekit.paths import Paths
@@ -31,6 +32,17 @@ class Sample:
     dataset: str
     degraded: dict[str, float]
     restored: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MapStrip:
+    """A picture of several panels side by side, named from left to right: a degraded image, and maps over it."""
+
+    file: Path
+    dataset: str
+    key: str
+    photograph: str
+    panels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ class RunResult:
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
+    masks: tuple[MaskFigure, ...] = ()  # of a network that localises
+    maps: tuple[MapStrip, ...] = ()
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -94,4 +108,9 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
         samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
         curves=tuple(read_curves(curves)) if curves.is_file() else (),
+        masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
+        maps=tuple(
+            MapStrip(**{**strip, "file": folder / strip["file"], "panels": tuple(strip["panels"])})
+            for strip in evaluation["maps"]
+        ),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, get_degradation, kinds_of
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
-from restorekit.report.traits import Traits, traits_of
+from restorekit.report.traits import Traits, reference_traits, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
 
@@ -51,7 +51,10 @@ def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
 
 
 def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) -> None:
-    """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs."""
+    """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs.
+
+    Those of public pairs, which came with the code, are always beside them.
+    """
     (folder / "degradations").mkdir()
     for sheet in sheets:
         for row in sheet.rows:
@@ -60,7 +63,9 @@ def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) 
         loader=PackageLoader("restorekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    page = environment.get_template("degradations.html.j2").render(sheets=sheets, severities=SEVERITIES, real=real)
+    page = environment.get_template("degradations.html.j2").render(
+        sheets=sheets, severities=SEVERITIES, real=real, public=reference_traits()
+    )
     (folder / "degradations.html").write_text(page, encoding="utf-8")
 
 

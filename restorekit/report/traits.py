@@ -1,7 +1,9 @@
 """What a set of degraded photographs is like, in figures: how far from clean, how much of it, and which way it runs."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from restorekit.degradations.scene import visible_mask
 from restorekit.image import to_float
 
+REFERENCE = "reference_traits.json"  # beside this file
 STREAKS = ("rain",)  # tasks whose change has a direction
 
 
@@ -22,6 +25,18 @@ class Traits:
     share: tuple[float, float, float]  # of the pixels that changed visibly
     direction: tuple[float, float, float] | None  # degrees from the vertical, positive to the right; streaks only
     n: int
+
+
+def reference_traits() -> tuple[Traits, ...]:
+    """The traits of public pairs, as tests/bench/reference_traits.py measured and wrote them."""
+    entries = json.loads(files("restorekit.report").joinpath(REFERENCE).read_text(encoding="utf-8"))
+    return tuple(
+        Traits(
+            one["task"], one["name"], _three(one["psnr"]), _three(one["share"]),
+            None if one["direction"] is None else _three(one["direction"]), one["n"],
+        )
+        for one in entries
+    )  # fmt: skip
 
 
 def traits_of(task: str, name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Traits:
@@ -49,5 +64,9 @@ def streak_direction(change: np.ndarray) -> float:
 
 
 def _spread(values: list[float]) -> tuple[float, float, float]:
-    low, middle, high = np.percentile(values, (10, 50, 90))
-    return float(low), float(middle), float(high)
+    return _three(np.percentile(values, (10, 50, 90)).tolist())
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    low, middle, high = values
+    return low, middle, high

@@ -13,7 +13,7 @@ import numpy as np
 
 from restorekit.config import RealTraining
 from restorekit.errors import RestorekitError
-from restorekit.image import encode_rgb
+from restorekit.image import encode_grey, encode_rgb
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for, seed_for
 from restorekit.sources.manifest import SplitName
@@ -33,6 +33,7 @@ class PairRecipe:
     encoding: Encoding
     pairs: tuple[RealPair, ...]  # in the order in which they are written
     quality: int | None = None  # of jpeg
+    beside: bool = False  # frames made here: the kind is then "real", and every reflection has a layer
 
     @property
     def task(self) -> str:
@@ -100,15 +101,20 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
     loaded = load_pair(root, pair)
     assert loaded.clean is not None  # sets without clean images are refused by the parameters
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
-    if loaded.layer is not None and recipe.task == "reflection":
-        images["layer"] = loaded.layer
+    if recipe.task == "reflection" and (loaded.layer is not None or recipe.beside):
+        # Where none was photographed it is what the glass added, which is what is left to learn.
+        added = np.where(loaded.degraded > loaded.clean, loaded.degraded - loaded.clean, 0)
+        images["layer"] = added.astype(np.uint8) if loaded.layer is None else loaded.layer
+    mask = loaded.mask if recipe.task == "inpainting" else None
+    kind = "real" if recipe.beside else None
     for key, window in _windows(recipe, pair):
         top, left, height, width = window
         record: dict[str, Any] = {
-            "dataset": recipe.name, "task": recipe.task, "kind": None, "severity": None, "split": recipe.split,
+            "dataset": recipe.name, "task": recipe.task, "kind": kind, "severity": None, "split": recipe.split,
             "photograph": pair.scene, "scene": pair.scene, "layout": recipe.config.layout, "params": {},
             "input": pair.input, "input_sha256": pair.input_sha256,
-            "target": pair.target, "target_sha256": pair.target_sha256, "tile": list(window),
+            "target": pair.target, "target_sha256": pair.target_sha256,
+            "mask": pair.mask, "mask_sha256": pair.mask_sha256, "tile": list(window),
         }  # fmt: skip
         members = {
             f"{name}.{recipe.encoding}": encode_rgb(
@@ -116,6 +122,8 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
             )
             for name, image in images.items()
         }
+        if mask is not None:
+            members["mask.png"] = encode_grey(np.ascontiguousarray(mask[top : top + height, left : left + width]))
         yield key, {**members, "json": json.dumps(record, sort_keys=True).encode()}
 
 

@@ -13,6 +13,7 @@ from restorekit.image import decode_grey
 from restorekit.sources.listing import list_pictures
 
 HOLE = 128  # 8-bit value from which on a pixel is a hole
+FILL = 128  # 8-bit value that a hole is shown with, that of degradations/holes.py
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class MatchedPair:
     input: str
     target: str | None
     layer: str | None
+    mask: str | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class _Roles:
     inputs: list[tuple[str, dict[str, str]]]
     targets: dict[Groups, list[str]]
     layers: dict[Groups, list[str]]
+    masks: dict[Groups, list[str]]
 
 
 @dataclass(frozen=True)
@@ -146,17 +148,24 @@ class _Found:
 
     @property
     def num_paired(self) -> int:
-        if self.arrangement.target is None:
-            return len(self.roles.inputs)
-        names = _names_in(self.arrangement.target)
-        return sum(_chosen(groups, names) in self.roles.targets for _, groups in self.roles.inputs)
+        needed = [
+            (_names_in(template), files)
+            for template, files in (
+                (self.arrangement.target, self.roles.targets), (self.arrangement.mask, self.roles.masks)
+            )
+            if template is not None
+        ]  # fmt: skip
+        return sum(all(_chosen(groups, names) in files for names, files in needed) for _, groups in self.roles.inputs)
 
 
 def _roles(arrangement: Arrangement, pictures: Sequence[str]) -> dict[str, _Roles]:
     inputs = [_pattern(template) for template in arrangement.inputs]
     target = _pattern(arrangement.target) if arrangement.target else None
     layer = _pattern(arrangement.layer) if arrangement.layer else None
-    folders: dict[str, _Roles] = defaultdict(lambda: _Roles([], defaultdict(list), defaultdict(list)))
+    mask = _pattern(arrangement.mask) if arrangement.mask else None
+    folders: dict[str, _Roles] = defaultdict(
+        lambda: _Roles([], defaultdict(list), defaultdict(list), defaultdict(list))
+    )
     for name in pictures:
         stem = _stem(name)
         if match := next((match for pattern in inputs if (match := pattern.fullmatch(stem))), None):
@@ -165,31 +174,42 @@ def _roles(arrangement: Arrangement, pictures: Sequence[str]) -> dict[str, _Role
             folders[_folder(match)].targets[_all(match)].append(name)
         elif layer and (match := layer.fullmatch(stem)):
             folders[_folder(match)].layers[_all(match)].append(name)
+        elif mask and (match := mask.fullmatch(stem)):
+            folders[_folder(match)].masks[_all(match)].append(name)
     return dict(folders)
 
 
 def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
     """The pairs of one arrangement in one folder, and every name that has no place in it."""
     arrangement, roles = found.arrangement, found.roles
-    pairs, alone, twice = [], [], []
+    pairs, alone, bare, twice = [], [], [], []
     for name, groups in roles.inputs:
-        targets = roles.targets.get(_chosen(groups, _names_in(arrangement.target)), []) if arrangement.target else []
-        layers = roles.layers.get(_chosen(groups, _names_in(arrangement.layer)), []) if arrangement.layer else []
+        targets, layers, masks = (
+            files.get(_chosen(groups, _names_in(template)), []) if template else []
+            for template, files in (
+                (arrangement.target, roles.targets), (arrangement.layer, roles.layers), (arrangement.mask, roles.masks)
+            )
+        )  # fmt: skip
         if arrangement.target and not targets:
             alone.append(name)
-        elif len(targets) > 1 or len(layers) > 1:
-            twice.append(", ".join(targets if len(targets) > 1 else layers))
+        elif arrangement.mask and not masks:
+            bare.append(name)
+        elif several := next((files for files in (targets, layers, masks) if len(files) > 1), None):
+            twice.append(", ".join(several))
         else:
-            target = name if arrangement.halves else targets[0] if targets else None
-            scene = groups.get("scene", "")
-            pairs.append(MatchedPair("", scene, name, target, layers[0] if layers else None))
-    used = {pair.target for pair in pairs} | {name for names in twice for name in names.split(", ")}
-    spare = [name for names in roles.targets.values() for name in names if name not in used]
+            # One file is both where it holds both side by side, or where a mask makes the one of the other.
+            target = targets[0] if targets else name if arrangement.halves or arrangement.mask else None
+            layer, mask = (files[0] if files else None for files in (layers, masks))
+            pairs.append(MatchedPair("", groups.get("scene", ""), name, target, layer, mask))
+    twos = {name for names in twice for name in names.split(", ")}
+    spare = _spare(roles.targets, {pair.target for pair in pairs} | twos)
     with_layer = {pair.layer is not None for pair in pairs}
     unlayered = [pair.input for pair in pairs if pair.layer is None] if len(with_layer) > 1 else []
     problems = [
         Problem("degraded images without a clean one", tuple(alone)),
-        Problem("clean images without a degraded one", () if layout.spare_targets else tuple(sorted(spare))),
+        Problem("clean images without a degraded one", () if layout.spare_targets else spare),
+        Problem("photographs without a mask", tuple(bare)),
+        Problem("masks without a photograph", _spare(roles.masks, {pair.mask for pair in pairs} | twos)),
         Problem("degraded images without a layer, which others have", tuple(unlayered)),
         Problem("images that are there twice, with another suffix", tuple(sorted(set(twice)))),
         Problem("files that are named otherwise", tuple(_odd(found, pictures))),
@@ -198,11 +218,16 @@ def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
     return Matched(_with_keys(pairs, found.folder), named, found.folder, arrangement)
 
 
+def _spare(files: dict[Groups, list[str]], used: set[str | None]) -> tuple[str, ...]:
+    return tuple(sorted(name for names in files.values() for name in names if name not in used))
+
+
 def _odd(found: _Found, pictures: Sequence[str]) -> list[str]:
     """Pictures that lie among those of the arrangement and are none of them."""
     roles = found.roles
     known = {name for name, _ in roles.inputs}
-    known |= {name for of_role in (roles.targets, roles.layers) for names in of_role.values() for name in names}
+    others = (roles.targets, roles.layers, roles.masks)
+    known |= {name for of_role in others for names in of_role.values() for name in names}
     folders = {PurePosixPath(name).parent for name in known}
     return [name for name in pictures if name not in known and PurePosixPath(name).parent in folders]
 

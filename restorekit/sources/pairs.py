@@ -13,6 +13,7 @@ from restorekit.files import digest_of, sha256_file
 from restorekit.image import read_image, to_uint8
 from restorekit.layouts import LAYOUTS, Layout, get_layout
 from restorekit.sources.listing import list_pictures
+from restorekit.sources.masks import FILL, HOLE
 from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
 
 SHOWN = 5  # files named in an error
@@ -27,21 +28,24 @@ class RealPair:
     input: str
     target: str | None
     layer: str | None
+    mask: str | None
     halves: bool  # the input's file holds the clean image left and the degraded one right
     width: int  # pixels of the degraded image, upright
     height: int
     input_sha256: str
     target_sha256: str | None
     layer_sha256: str | None
+    mask_sha256: str | None
 
 
 @dataclass(frozen=True)
 class LoadedPair:
-    """The images of a pair, uint8 (H, W, 3) sRGB of one size."""
+    """The images of a pair, uint8 (H, W, 3) sRGB of one size; the mask is uint8 (H, W), 255 = missing."""
 
     degraded: np.ndarray
     clean: np.ndarray | None
     layer: np.ndarray | None
+    mask: np.ndarray | None = None
 
 
 def find_pairs(where: str, root: Path, layout: str, expected: int | None = None) -> tuple[RealPair, ...]:
@@ -76,20 +80,26 @@ def load_pair(root: Path, pair: RealPair) -> LoadedPair:
     if pair.halves:
         half = degraded.shape[1] // 2
         return LoadedPair(np.ascontiguousarray(degraded[:, half:]), np.ascontiguousarray(degraded[:, :half]), None)
-    others = []
-    for name, digest in ((pair.target, pair.target_sha256), (pair.layer, pair.layer_sha256)):
-        image = None if name is None or digest is None else _read(root / name, digest)
-        others.append(_cut(image, *degraded.shape[:2]) if image is not None else None)
-    return LoadedPair(degraded, *others)
+    clean, layer = (
+        None if name is None or digest is None else _cut(_read(root / name, digest), *degraded.shape[:2])
+        for name, digest in ((pair.target, pair.target_sha256), (pair.layer, pair.layer_sha256))
+    )
+    if pair.mask is None or pair.mask_sha256 is None:
+        return LoadedPair(degraded, clean, layer)
+    holes = _read(root / pair.mask, pair.mask_sha256).max(axis=2) >= HOLE
+    shown = np.where(holes[..., None], np.uint8(FILL), degraded) if pair.target == pair.input else degraded
+    return LoadedPair(shown, clean, layer, holes.astype(np.uint8) * np.uint8(255))
 
 
 def pairs_digest(pairs: Iterable[RealPair]) -> str:
     """Changes with keys, scenes and contents; not with where the files lie or what they are called."""
-    return digest_of([[p.key, p.scene, p.halves, p.input_sha256, p.target_sha256, p.layer_sha256] for p in pairs])
+    return digest_of(
+        [[p.key, p.scene, p.halves, p.input_sha256, p.target_sha256, p.layer_sha256, p.mask_sha256] for p in pairs]
+    )
 
 
 def _files(pair: MatchedPair) -> list[str]:
-    return list(dict.fromkeys(name for name in (pair.input, pair.target, pair.layer) if name is not None))
+    return list(dict.fromkeys(name for name in (pair.input, pair.target, pair.layer, pair.mask) if name is not None))
 
 
 def _nothing_matched(where: str, root: Path, layout: str, form: Layout, names: list[str]) -> RestorekitError:
@@ -124,7 +134,7 @@ def _check_sizes(where: str, root: Path, matched: Matched, sizes: dict[str, tupl
     wrong = []
     for pair in matched.pairs:
         width, height = sizes[pair.input]
-        if pair.target == pair.input and width % 2:
+        if matched.arrangement and matched.arrangement.halves and width % 2:
             wrong.append(f"{pair.input} is {width} pixels wide, and holds no two halves")
         for name in _files(pair)[1:]:
             larger = sizes[name][0] >= width and sizes[name][1] >= height
@@ -147,9 +157,10 @@ def _size(path: Path) -> tuple[int, int]:
 
 def _described(pair: MatchedPair, halves: bool, sizes: dict[str, tuple[int, int]], digests: dict[str, str]) -> RealPair:
     width, height = sizes[pair.input]
+    others = (None if name is None else digests[name] for name in (pair.target, pair.layer, pair.mask))
     return RealPair(
-        pair.key, pair.scene, pair.input, pair.target, pair.layer, halves, width // 2 if halves else width, height,
-        digests[pair.input], digests[pair.target] if pair.target else None, digests[pair.layer] if pair.layer else None,
+        pair.key, pair.scene, pair.input, pair.target, pair.layer, pair.mask, halves, width // 2 if halves else width,
+        height, digests[pair.input], *others,
     )  # fmt: skip
 
 

@@ -32,9 +32,15 @@ class Logger(Protocol):
 class Outbox:
     """The way to one logger. `note_event` is told once when it falls silent, and once when it answers again."""
 
-    def __init__(self, folder: Path, open_logger: Callable[[], Logger], note_event: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        open_logger: Callable[[], Logger],
+        note_event: Callable[[str], None],
+        again_s: float = AGAIN_S,
+    ) -> None:
         """`folder` holds the training's curves.csv, cut to the step from which the training goes on."""
-        self._folder, self._open_logger, self._note_event = folder, open_logger, note_event
+        self._folder, self._open_logger, self._note_event, self._again_s = folder, open_logger, note_event, again_s
         self._logger: Logger | None = None
         self._waiting = _unsent(folder)
         self._next_try = 0.0
@@ -54,7 +60,7 @@ class Outbox:
     def flush(self, now: bool = False) -> bool:
         """Sends what waits, unless the last try failed a moment ago; whether nothing waits any more."""
         if not now and time.monotonic() < self._next_try:
-            return False
+            return not self._waiting
         try:
             self._logger = self._logger or self._open_logger()
             while self._waiting:
@@ -76,7 +82,7 @@ class Outbox:
         push_file(self._folder / NOTE)
 
     def _failed(self, error: Exception) -> None:
-        self._next_try = time.monotonic() + AGAIN_S
+        self._next_try = time.monotonic() + self._again_s
         if not self._silent:
             self._silent = True
             reason = str(error).strip().splitlines()[0]

@@ -4,6 +4,7 @@ States are the loop's own and lie in the job's folder, which all workers reach, 
 keeps no checkpoints of it. A worker or a node that dies costs the steps since the last state.
 """
 
+import errno
 import os
 import re
 import uuid
@@ -27,6 +28,7 @@ from restorekit.training.state import StateStore
 from restorekit.training.trace import TraceWriter
 
 REFUSAL = "refused.txt"  # in the state folder: why trying again would not help
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 START_S = 60.0  # that Ray waits for the nodes of a group of workers
 
 
@@ -110,6 +112,17 @@ def _forget(job: Job) -> None:
         remote.remove()
 
 
+def _refuse(job: Job, reason: str) -> None:
+    """Leaves word for the driver, and for other attempts, that trying again would not help."""
+    refusal = job.state / REFUSAL
+    try:
+        with write_beside(refusal) as beside:
+            beside.write_text(reason)
+        push_file(refusal)
+    except OSError as error:  # not even for this is there room; Ray tries again in vain, then tells it
+        raise RestorekitError(reason) from error
+
+
 def _work(config: dict[str, Any]) -> None:
     """One worker of Ray Train: finds its place in the world and runs the loop."""
     from ray import train as ray_train
@@ -138,12 +151,13 @@ def _work(config: dict[str, Any]) -> None:
         train(job, world, report)
         if tell is not None:
             tell.end()
-    except RestorekitError as error:
-        with write_beside(refusal) as beside:
-            beside.write_text(str(error))
-        push_file(refusal)
+    except (RestorekitError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        told = str(error) if isinstance(error, RestorekitError) else f"{error}: make room, run the same command again"
+        _refuse(job, told)
         if world.size > 1:
-            raise  # the other workers wait for this one; they end with it
+            raise RestorekitError(told) from error  # the other workers wait for this one; they end with it
 
 
 class Teller:

@@ -84,7 +84,7 @@ class StateStore:
 
     def _write(self, state: TrainingState, kind: str) -> Path:
         path = self.folder / f"{kind}-{state.step:08d}{self._remote.suffix if self._remote else ''}"
-        with write_beside(path) as beside:
+        with _room_needed(state.step, self.folder), write_beside(path) as beside:
             beside.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
             save_file(tensors, beside / "tensors.safetensors")
@@ -144,6 +144,17 @@ class StateStore:
         if self._remote:
             return [self.folder / name for name in self._remote.valid() if name.startswith(f"{kind}-")]
         return sorted(path for path in self.folder.glob(f"{kind}-*") if path.is_dir())
+
+
+@contextmanager
+def _room_needed(step: int, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RestorekitError(
+            f"the state of step {step} could not be written to {folder} ({error}): make room there and run the same "
+            f"command again, it goes on from the state before"
+        ) from error
 
 
 def _load(folder: Path) -> TrainingState:

@@ -49,6 +49,15 @@ def test_a_drop_turns_the_scene_upside_down() -> None:
     raise AssertionError("no seed gave a single drop inside of the frame")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_drops_add_no_light(kind: str) -> None:
+    """On a frame of even light, a drop that gathers more than there is would be a lamp."""
+    fog = Scene(np.full((*SIZE, 3), 0.7, np.float32))
+    for seed in range(4):
+        made = Raindrop().apply(fog, Raindrop().sample(rng_for(seed, kind), SIZE, 1.0, kind))
+        assert made.degraded.max() <= 0.7 + 1e-5
+
+
 def test_no_drop_at_all_leaves_the_photograph(make_scene: MakeScene) -> None:
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, {**Raindrop().sample(rng_for(2), SIZE, 0.5, "soft"), "density": 0.0})

@@ -42,6 +42,21 @@ def test_real_pairs_are_scored_like_any_others(tmp_path: Path) -> None:
     assert score.degraded == pytest.approx((28.13 + 22.11) / 2, abs=0.01)
 
 
+def test_masks_come_with_their_pairs(tmp_path: Path) -> None:
+    for folder in ("photo", "mask"):
+        (tmp_path / folder).mkdir()
+    image = astronaut()[40:77, 200:231]
+    holes = np.zeros_like(image)
+    holes[5:20, 3:9] = 255
+    (tmp_path / "photo/a.png").write_bytes(encode_rgb(image, "png"))
+    (tmp_path / "mask/a.png").write_bytes(encode_rgb(holes, "png"))
+    (pair,) = real_pairs("mine", config(task="inpainting", layout="masked", root=".", pairs=1), tmp_path).open()
+    np.testing.assert_array_equal(pair.mask, holes[..., 0] / np.float32(255))
+    np.testing.assert_array_equal(pair.clean, image)
+    assert pair.mask.dtype == np.float32
+    assert (pair.degraded[pair.mask == 1] == 128).all()
+
+
 def test_roots_may_be_absolute_and_change_nothing(tmp_path: Path) -> None:
     write_set(tmp_path / "its")
     here = real_pairs("its", config(), tmp_path)

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.models.authors import dmgn_names, dmgn_unused, from_authors
+from restorekit.models.authors import from_authors
 from restorekit.models.dmgn import DMGN
+from restorekit.models.dmgn.released import names as dmgn_names
+from restorekit.models.dmgn.released import unused as dmgn_unused
 
 VARIANTS = ("reflection", "rain", "haze")
 Weights = dict[str, Tensor]
@@ -222,6 +224,6 @@ def test_a_file_that_is_not_whole_is_refused(file: Weights, key: str) -> None:
         from_authors("dmgn", {**file, "more": torch.zeros(1)}, "rain")
 
 
-def test_only_dmgn_has_released_weights() -> None:
+def test_another_model_has_no_released_weights() -> None:
     with pytest.raises(RestorekitError, match=r"'dmg'.*did you mean 'dmgn'"):
         from_authors("dmg", {})

@@ -9,7 +9,8 @@ from restorekit.evaluation.slices import SliceScore
 from restorekit.image import encode_rgb
 from restorekit.report.caveats import caveats
 from restorekit.report.inputs import Past, RunResult, Sample
-from restorekit.report.page import slug, write_report
+from restorekit.report.page import write_report
+from restorekit.report.wording import slug
 from restorekit.sources.manifest import Photograph
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'

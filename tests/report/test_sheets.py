@@ -12,7 +12,7 @@ from restorekit.degradations import DEGRADATIONS, Scene, kinds_of
 from restorekit.degradations.rain import Rain
 from restorekit.image import decode_rgb
 from restorekit.report.sheets import GUTTER, SEVERITIES, SHORT_SIDE, Sheet, make_sheets, write_sheets
-from restorekit.report.traits import Traits, streak_direction, traits_of
+from restorekit.report.traits import Traits, reference_traits, streak_direction, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.collection import collect_photographs
 from restorekit.sources.manifest import PhotoIndex, PhotoManifest
@@ -31,6 +31,9 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
     page = (tmp_path / "degradations.html").read_text()
     assert not re.search(r"https?://|@import|url\(", page)
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
+    for one in reference_traits():
+        assert page.count(f"{one.name} <span") == 1
+        assert f"public set, {one.n} pairs of it" in page
     assert "25.5" in page
     files = re.findall(r'src="([^"]+)"', page)
     assert len(files) == len(set(files)) == sum(len(kinds_of(task)) for task in DEGRADATIONS)

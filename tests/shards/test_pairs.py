@@ -53,6 +53,25 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("rain1400"))
 
 
+def test_masks_are_cut_with_their_pairs(tmp_path: Path) -> None:
+    for number in range(4):
+        for folder, value in (("photo", 90 + number), ("mask", 0)):
+            image = np.full((41, 47, 3), value, np.uint8)
+            if folder == "mask":
+                image[number : 20 + number, :30] = 255
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / folder / f"{number}.png").write_bytes(encode_rgb(image, "png"))
+    form = config(task="inpainting", layout="masked")
+    pairs = find_pairs("real", tmp_path / "set", form.layout)
+    for recipe in pair_recipes("inpainting-mine", form, 1, "png", pairs):
+        for sample in made(recipe, tmp_path / "set", tmp_path / "shards"):
+            assert set(np.unique(sample.mask)) == {0, 255}
+            np.testing.assert_array_equal(sample.degraded[..., 0] == 128, sample.mask == 255)
+            assert len(np.unique(sample.clean)) == 1
+    with pytest.raises(ValueError, match="layout 'masked' has"):
+        config(task="inpainting", layout="plain")
+
+
 def test_samples_are_windows_of_their_pairs(root: Path, tmp_path: Path) -> None:
     train, val = recipes_of(root)
     tiles, whole = made(train, root, tmp_path), made(val, root, tmp_path)

@@ -86,12 +86,19 @@ EXAMPLES: dict[str, list[list[Row]]] = {
     "hide-test": [
         [("test/test-close-ups/1.png", "GT/1.png", None, "1"), ("test/test-long-shot/2.png", "GT/2.png", None, "2")],
     ],
+    "masked": [
+        [("photo/x.jpg", "photo/x.jpg", None, "x"), ("photo/b/y.jpg", "photo/b/y.jpg", None, "b/y")],
+        [("input/x.png", "target/x.png", None, "x")],
+    ],
 }  # fmt: skip
+MASKS = {"photo/x.jpg": "mask/x.png", "photo/b/y.jpg": "mask/b/y.webp", "input/x.png": "mask/x.png"}
 ALL = [(name, rows) for name, examples in EXAMPLES.items() for rows in examples]
 
 
 def names_of(rows: list[Row]) -> list[str]:
-    return sorted({name for row in rows for name in row[:3] if name is not None})
+    """All files of the rows, and the masks that some of them have."""
+    files = {name for row in rows for name in row[:3] if name is not None}
+    return sorted(files | {MASKS[row[0]] for row in rows if row[0] in MASKS})
 
 
 def test_every_layout_has_an_example() -> None:
@@ -123,7 +130,7 @@ def test_neither_order_nor_other_files_change_anything(layout: str, rows: list[R
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_target_is_named_by_what_its_input_names(layout: str) -> None:
     for arrangement in LAYOUTS[layout].arrangements:
-        for template in (arrangement.target, arrangement.layer):
+        for template in (arrangement.target, arrangement.layer, arrangement.mask):
             for source in arrangement.inputs if template else ():
                 assert set(re.findall(r"\{(\w+)", template or "")) <= set(re.findall(r"\{(\w+)", source))
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from restorekit.degradations.holes import FILL
 from restorekit.errors import RestorekitError
-from restorekit.image import encode_rgb
+from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for
 from restorekit.sources.pairs import find_pairs, load_pair, pairs_digest
 
@@ -47,6 +48,55 @@ def test_triplets_halves_and_photographs_alone(tmp_path: Path) -> None:
     write(tmp_path / "u", "input/x.png")
     (pair,) = find_pairs("real", tmp_path / "u", "unpaired")
     assert load_pair(tmp_path / "u", pair).clean is None
+
+
+def holes(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:
+    """A mask that is white in its left third, as bool."""
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[:, : size[0] // 3] = 255
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(encode_rgb(image, "png"))
+    return image[..., 0] > 0
+
+
+def test_a_mask_makes_a_pair_of_a_photograph(tmp_path: Path) -> None:
+    photo, missing = write(tmp_path, "photo/a/1.png"), holes(tmp_path, "mask/a/1.png")
+    (pair,) = find_pairs("real", tmp_path, "masked")
+    loaded = load_pair(tmp_path, pair)
+    np.testing.assert_array_equal(loaded.clean, photo)
+    np.testing.assert_array_equal(loaded.mask == 255, missing)
+    np.testing.assert_array_equal(loaded.degraded[~missing], photo[~missing])
+    assert (loaded.degraded[missing] == to_uint8(np.full(1, FILL))).all()
+    digest = pairs_digest([pair])
+    (tmp_path / "mask/a/1.png").write_bytes(encode_rgb(np.zeros((7, 9, 3), np.uint8), "png"))
+    with pytest.raises(RestorekitError, match="has changed"):
+        load_pair(tmp_path, pair)
+    assert pairs_digest(find_pairs("real", tmp_path, "masked")) != digest
+
+
+def test_degraded_photographs_with_clean_ones_and_masks_stay_what_they_are(tmp_path: Path) -> None:
+    degraded, clean = write(tmp_path, "input/1.png"), write(tmp_path, "target/1.png")
+    missing = holes(tmp_path, "mask/1.png")
+    loaded = load_pair(tmp_path, find_pairs("real", tmp_path, "masked")[0])
+    np.testing.assert_array_equal(loaded.degraded, degraded)
+    np.testing.assert_array_equal(loaded.clean, clean)
+    np.testing.assert_array_equal(loaded.mask == 255, missing)
+
+
+def test_what_is_wrong_with_masks_is_told_with_names(tmp_path: Path) -> None:
+    for name in ("1", "2", "3"):
+        write(tmp_path, f"photo/{name}.png")
+        holes(tmp_path, f"mask/{name}.png")
+    with pytest.raises(RestorekitError, match=r"3, stated are 4 \(first and last: photo/1\.png, photo/3\.png\)"):
+        find_pairs("real", tmp_path, "masked", 4)
+    holes(tmp_path, "mask/3.png", (8, 7))
+    with pytest.raises(RestorekitError, match=r"photo/3\.png is 9 x 7, mask/3\.png is 8 x 7"):
+        find_pairs("real", tmp_path, "masked")
+    (tmp_path / "mask/3.png").unlink()
+    holes(tmp_path, "mask/4.png")
+    with pytest.raises(RestorekitError, match=r"without a mask: 1 \(photo/3\.png\)") as found:
+        find_pairs("real", tmp_path, "masked")
+    assert "masks without a photograph: 1 (mask/4.png)" in str(found.value)
 
 
 def test_a_larger_target_is_cut_about_its_centre_where_the_layout_says_so(tmp_path: Path) -> None:

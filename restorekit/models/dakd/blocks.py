@@ -1,0 +1,91 @@
+"""The building blocks of both networks: convolutions with their ReLU, dense blocks, and the mask-guided gate."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+Gates = Literal["guided", "plain", "hard", "none"]
+SLOPE = 0.2  # of the gated convolution's LeakyReLU
+
+
+def resized(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """`features` (B, C, h, w), bilinear to `size`."""
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+class Conv(nn.Conv2d):
+    """A 3x3 convolution with zero padding and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, 3, stride, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features).relu_()
+
+
+class Dense(nn.Module):
+    """Dense(C, n) of dakd.md 4: n convolutions to `growth` channels, each on all before it; then 1x1, plus the input.
+
+    With `recompute` what lies between is computed again in the backward pass instead of being kept.
+    """
+
+    def __init__(self, channels: int, growth: int, layers: int, recompute: bool = False) -> None:
+        super().__init__()
+        self.growth, self.recompute = growth, recompute
+        self.layers = nn.ModuleList(Conv(channels + growth * layer, growth) for layer in range(layers))
+        self.mix = nn.Conv2d(channels + growth * layers, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._in_place(features)
+        if self.recompute:
+            return checkpoint(self._kept, features, use_reentrant=False, preserve_rng_state=False)
+        return self._kept(features)
+
+    def _kept(self, features: Tensor) -> Tensor:
+        joined = features
+        for layer in self.layers:
+            joined = torch.cat([joined, layer(joined)], dim=1)
+        return features + self.mix(joined)
+
+    def _in_place(self, features: Tensor) -> Tensor:
+        """The same without gradients: one map of all channels is filled, where `cat` would hold two of them."""
+        batch, channels, height, width = features.shape
+        total = self.mix.in_channels
+        joined = features.new_empty(batch, total, height, width)
+        joined[:, :channels] = features
+        for layer in self.layers:
+            made = layer(joined[:, :channels])
+            joined[:, channels : channels + self.growth] = made
+            channels += self.growth
+            del made
+        mixed = self.mix(joined)
+        del joined
+        return mixed.add_(features)
+
+
+class GatedConv(nn.Module):
+    """Mask-guided gated convolution (dakd.md 4.1): x + LeakyReLU(W_f * x) . sigmoid(W_g * [x, m]).
+
+    "plain" leaves the mask out of the gate; "hard" also multiplies what is added by the mask.
+    """
+
+    def __init__(self, channels: int, gates: Gates) -> None:
+        super().__init__()
+        self.hard, self.guided = gates == "hard", gates != "plain"
+        self.feature = nn.Conv2d(channels, channels, 3, padding=1)
+        self.gate = nn.Conv2d(channels + self.guided, channels, 3, padding=1)
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, H, W), and the gate's mean over channels (B, 1, H, W), detached; `mask` is (B, 1, H, W)."""
+        mask = mask.to(features.dtype)
+        gate = self.opening(features, mask)
+        added = F.leaky_relu(self.feature(features), SLOPE) * gate
+        return features + (added * mask if self.hard else added), gate.detach().mean(dim=1, keepdim=True)
+
+    def opening(self, features: Tensor, mask: Tensor) -> Tensor:
+        """The gate (B, C, H, W) in (0, 1)."""
+        return self.gate(torch.cat([features, mask], dim=1) if self.guided else features).sigmoid()

@@ -1,0 +1,153 @@
+"""DAKD, degradation-aware restoration by knowledge distillation, for rain, haze, raindrops and motion blur.
+
+Suin, Purohit and Rajagopalan, "Degradation Aware Approach to Image Restoration Using Knowledge Distillation", IEEE J.
+Selected Topics in Signal Processing 15(2), 2021. Of the paper only the abstract and figures are known: the design is
+that of dakd.md among the papers, whose section numbers stand here.
+"""
+
+from typing import Any, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError, unknown_name
+from restorekit.models.dakd.blocks import Conv, Gates
+from restorekit.models.dakd.context import ContextMaps
+from restorekit.models.dakd.networks import Features, Localiser, Restorer
+from restorekit.models.descriptor import Descriptor
+
+TASKS = ("rain", "haze", "raindrop", "motion_blur")
+MIN_SIZE = 4  # pixels: fewer cannot be reflected up to a multiple of 4
+MULTIPLE = 4
+HALO = 48  # pixels
+
+
+class DakdResult(NamedTuple):
+    """What DAKD finds, at the input's size but for the features and gates of smaller scales."""
+
+    logit: Tensor  # (B, 1, H, W) of the mask
+    mask: Tensor  # (B, 1, H, W) in (0, 1), 1 = degraded; detached
+    teacher: Features
+    restored: Tensor | None  # (B, 3, H, W) around [0, 1], not clamped; None where only the mask was asked for
+    student: list[Tensor]  # E1 to E4 of the student; empty where only the mask was asked for
+    gates: list[Tensor]  # (B, 1, h, w) at 1/4, 1/2 and 1, means over channels, detached; empty without gates
+    context: ContextMaps | None  # at 1/4
+
+
+class DAKD(nn.Module):
+    """Both networks in one: `teacher` localises the degradation, `student` restores guided by the mask.
+
+    `width`: channels at full resolution and growth of the dense blocks, 32 in dakd.md. `tau`: a pixel counts as
+    degraded where a channel differs by more (section 3); it is not used here, but goes with the weights. `gates`,
+    `context`, `mask_input` and `fusion`: the ablations of section 7. `init`: "framework" is torch's own; "he" draws
+    the 3x3 convolutions for ReLU, which short trainings need. `zero_last`: the student's last convolution starts at
+    zero, so that training starts from restored = input. `recompute`: dense blocks are computed again in the backward
+    pass: less memory, more time.
+    Raises RestorekitError for values that cannot be.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        tau: float = 0.1,
+        gates: Gates = "guided",
+        context: bool = True,
+        mask_input: bool = False,
+        fusion: bool = False,
+        init: str = "framework",
+        zero_last: bool = False,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_options(width, tau, gates, init)
+        self.options: dict[str, Any] = {
+            "width": width, "tau": tau, "gates": gates, "context": context, "mask_input": mask_input,
+            "fusion": fusion, "init": init, "zero_last": zero_last, "recompute": recompute,
+        }  # fmt: skip
+        self.tau = tau
+        self.teacher = Localiser(width, recompute)
+        self.student = Restorer(width, gates, context, mask_input, fusion, recompute)
+        if init == "he":
+            for module in self.modules():
+                if isinstance(module, Conv):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                    nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        if zero_last:
+            nn.init.zeros_(self.student.decoder.last.weight)
+            nn.init.zeros_(self.student.decoder.last.bias)  # type: ignore[arg-type]
+        self.descriptor = Descriptor(
+            name="dakd",
+            tasks=TASKS,
+            takes_mask=False,
+            min_size=MIN_SIZE,
+            size_multiple=MULTIPLE,
+            tiling="approximate",
+            halo=HALO,
+            bytes_per_pixel=_bytes_per_pixel(width),
+            localises=True,
+        )
+
+    def forward(self, image: Tensor, mask: Tensor | None = None, only_mask: bool = False) -> DakdResult:
+        """Localises and restores `image` (B, 3, H, W) in [0, 1], each side 4 pixels or more.
+
+        The student never sends a gradient to the teacher. `mask` (B, 1, H, W), 1 = degraded, is put in the place of
+        the predicted one for the student. With `only_mask` the teacher alone runs, and with its gradient.
+        """
+        padded, (height, width) = _padded(image), image.shape[-2:]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and only_mask):
+            logit, features = self.teacher(padded)
+        logit = logit.to(image.dtype)
+        found = logit.detach().sigmoid()
+        shown = DakdResult(
+            logit[..., :height, :width], found[..., :height, :width], features, None, [], [], context=None
+        )
+        if only_mask:
+            return shown
+        made = self.student(padded, found if mask is None else _padded(mask.to(image.dtype)), features)
+        restored = (padded + made.residual.to(image.dtype))[..., :height, :width]
+        return shown._replace(restored=restored, student=made.encoder, gates=made.gates, context=made.context)
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
+
+        DAKD finds its mask itself: one that is given changes nothing. A side below 4 pixels raises RestorekitError.
+        """
+        with torch.no_grad():
+            padded, (height, width) = _padded(image), image.shape[-2:]
+            logit, features = self.teacher(padded, keep=self.options["fusion"])
+            made = self.student(padded, logit.to(image.dtype).sigmoid(), features, keep=False)
+            return (padded + made.residual.to(image.dtype))[..., :height, :width].clamp(0, 1)
+
+    def locate(self, image: Tensor) -> Tensor:
+        """The mask (B, 1, H, W) in (0, 1) of what is degraded in `image`, as `restore` uses it; no gradient is kept."""
+        with torch.no_grad():
+            return self(image, only_mask=True).mask
+
+
+def _padded(image: Tensor) -> Tensor:
+    """Reflected at the bottom and the right up to a multiple of 4."""
+    height, width = image.shape[-2:]
+    if min(height, width) < MIN_SIZE:
+        raise RestorekitError(f"{width}x{height} pixels are too few for dakd: each side needs {MIN_SIZE} or more")
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    return F.pad(image, (0, right, 0, below), mode="reflect") if below or right else image
+
+
+def _check_options(width: int, tau: float, gates: str, init: str) -> None:
+    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        raise RestorekitError(f"dakd's width is a whole number of channels, 1 or more, not {width!r}")
+    if not 0 < tau < 1:
+        raise RestorekitError(f"dakd's tau is a difference of images in [0, 1], between 0 and 1, not {tau!r}")
+    if gates not in get_args(Gates):
+        raise unknown_name("gates of dakd", str(gates), get_args(Gates))
+    if init not in ("framework", "he"):
+        raise unknown_name("init of dakd", str(init), ("framework", "he"))
+
+
+def _bytes_per_pixel(width: int) -> int:
+    """Peak of `restore`: the float32 values that live at once in the first dense block, and what a convolution takes.
+
+    That is a copy of its input in blocks of 16 channels, measured: 3.0 to 3.4 maps of the width, rounded up to 16.
+    """
+    return round(4 * (7 * width + 4 + 3.5 * 16 * -(-width // 16)))

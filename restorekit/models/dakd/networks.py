@@ -1,0 +1,165 @@
+"""The two networks of DAKD, of one topology: the teacher finds the mask, the student restores guided by it."""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.models.dakd.blocks import Conv, Dense, GatedConv, Gates, resized
+from restorekit.models.dakd.context import ContextMaps, GlobalContext
+
+ENCODER_LAYERS, DECODER_LAYERS = 4, 3  # of the dense blocks
+SCALES = (1, 2, 4)
+
+Fuse = Callable[[int, Tensor], Tensor]  # a level and the student's features to what they become
+
+
+class Features(NamedTuple):
+    """What is learnt from and fused: (B, C, H, W) maps at the scales of dakd.md 4."""
+
+    encoder: list[Tensor]  # E1 to E4
+    decoder: list[Tensor]  # after c3, c2, c1
+
+
+class Restoration(NamedTuple):
+    """What the student gives."""
+
+    residual: Tensor  # (B, 3, H, W)
+    encoder: list[Tensor]  # E1 to E4
+    gates: list[Tensor]  # (B, 1, h, w), means over the channels of g3, g2, g1, detached
+    context: ContextMaps | None
+
+
+class Encoder(nn.Module):
+    """e1 to e3 and the bottleneck of dakd.md 4: an image (B, inputs, H, W) to E1 to E4."""
+
+    def __init__(self, inputs: int, width: int, recompute: bool) -> None:
+        super().__init__()
+        widths = [inputs, width, 2 * width, 4 * width]
+        self.enter = nn.ModuleList(
+            Conv(before, after, stride=1 if level == 0 else 2)
+            for level, (before, after) in enumerate(itertools.pairwise(widths))
+        )
+        self.dense = nn.ModuleList(Dense(channels, width, ENCODER_LAYERS, recompute) for channels in widths[1:])
+        self.bottleneck = Conv(4 * width, 4 * width)
+
+    def forward(self, features: Tensor, keep: bool, fuse: Fuse | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """E1 to E4, or nothing without `keep`; and what the decoder takes, its first map last: E1, E2, E4.
+
+        `fuse` changes E1, E2 and E3 (number 0 to 2) before they are used.
+        """
+        encoded, skips = [], []
+        for number, (enter, dense) in enumerate(zip(self.enter, self.dense, strict=True)):
+            features = dense(enter(features))
+            if fuse is not None:
+                features = fuse(number, features)
+            encoded.append(features)
+            skips.append(features)
+        encoded.append(self.bottleneck(features))
+        skips[2] = encoded[3]
+        return encoded if keep else [], skips
+
+
+class Decoder(nn.Module):
+    """m3 to o2 of dakd.md 4 but for the gates: the steps of a scale, and the last convolutions beside the input."""
+
+    def __init__(self, outputs: int, width: int, recompute: bool) -> None:
+        super().__init__()
+        widths = [4 * width, 2 * width, width]
+        self.dense = nn.ModuleList(Dense(channels, width, DECODER_LAYERS, recompute) for channels in widths)
+        self.conv = nn.ModuleList(Conv(channels, channels) for channels in widths)
+        self.up = nn.ModuleList(Conv(2 * channels, channels) for channels in widths[1:])
+        self.join = nn.ModuleList(Conv(2 * channels, channels) for channels in widths[1:])
+        self.first = Conv(width + 3, width)
+        self.last = nn.Conv2d(width, outputs, 3, padding=1)
+
+    def scale(self, number: int, features: Tensor) -> Tensor:
+        """c3, c2 or c1 (number 0 to 2)."""
+        return self.conv[number](self.dense[number](features))
+
+    def upwards(self, number: int, features: Tensor, skip: Tensor) -> Tensor:
+        """Features at the next larger scale, joined with the encoder's: j2 or j1 (number 0 or 1)."""
+        size = (skip.shape[-2], skip.shape[-1])
+        return self.join[number](torch.cat([self.up[number](resized(features, size)), skip], dim=1))
+
+    def finish(self, features: Tensor, image: Tensor) -> Tensor:
+        return self.last(self.first(torch.cat([features, image.to(features.dtype)], dim=1)))
+
+
+class Localiser(nn.Module):
+    """The teacher: an image (B, 3, H, W) to the logit of its mask (B, 1, H, W), and its features."""
+
+    def __init__(self, width: int, recompute: bool = False) -> None:
+        super().__init__()
+        self.encoder = Encoder(3, width, recompute)
+        self.decoder = Decoder(1, width, recompute)
+
+    def forward(self, image: Tensor, keep: bool = True) -> tuple[Tensor, Features]:
+        """Without `keep` the features are let go of as soon as they are used, and empty lists are returned."""
+        encoded, skips = self.encoder(image, keep)
+        features, decoded = skips.pop(), []
+        for number in range(len(SCALES)):
+            if number:
+                features = self.decoder.upwards(number - 1, features, skips.pop())
+            features = self.decoder.scale(number, features)
+            if keep:
+                decoded.append(features)
+        return self.decoder.finish(features, image), Features(encoded, decoded)
+
+
+class Fusion(nn.Module):
+    """Ablation A8: the teacher's features are added to the student's through a 1x1 convolution, at run time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, own: Tensor, teacher: Tensor) -> Tensor:
+        return own + self.mix(torch.cat([own, teacher.to(own.dtype)], dim=1))
+
+
+class Restorer(nn.Module):
+    """The student: an image and its mask to what is added to the image."""
+
+    def __init__(
+        self, width: int, gates: Gates, context: bool, mask_input: bool, fusion: bool, recompute: bool = False
+    ) -> None:
+        super().__init__()
+        widths = [4 * width, 2 * width, width]
+        self.mask_input = mask_input
+        self.encoder = Encoder(3 + mask_input, width, recompute)
+        self.context = GlobalContext(4 * width) if context else None
+        self.decoder = Decoder(3, width, recompute)
+        self.gates = nn.ModuleList(GatedConv(channels, gates) for channels in widths if gates != "none")
+        self.fuse_encoder = nn.ModuleList(Fusion(channels) for channels in widths[::-1] if fusion)
+        self.fuse_decoder = nn.ModuleList(Fusion(channels) for channels in widths if fusion)
+
+    def forward(self, image: Tensor, mask: Tensor, teacher: Features, keep: bool = True) -> Restoration:
+        """For a mask (B, 1, H, W) in [0, 1]; the teacher's features are needed for the fusion alone.
+
+        Without `keep` the student's own are let go of as soon as they are used.
+        """
+        masks = {scale: mask if scale == 1 else F.avg_pool2d(mask, scale) for scale in SCALES}
+        fuse = self._fusing(self.fuse_encoder, teacher.encoder)
+        encoded, skips = self.encoder(torch.cat([image, mask], dim=1) if self.mask_input else image, keep, fuse)
+        features, context = skips.pop(), None
+        if self.context is not None:
+            features, context = self.context(features, masks[4])
+        fuse = self._fusing(self.fuse_decoder, teacher.decoder)
+        gates: list[Tensor] = []
+        for number, scale in enumerate(SCALES[::-1]):
+            if number:
+                features = self.decoder.upwards(number - 1, features, skips.pop())
+            features = self.decoder.scale(number, features)
+            if fuse is not None:
+                features = fuse(number, features)
+            if self.gates:
+                features, gate = self.gates[number](features, masks[scale])
+                gates.append(gate)
+        return Restoration(self.decoder.finish(features, image), encoded, gates, context)
+
+    def _fusing(self, links: nn.ModuleList, teacher: list[Tensor]) -> Fuse | None:
+        return (lambda number, own: links[number](own, teacher[number])) if links else None

@@ -1,0 +1,5 @@
+"""GLSGN for frames of 4K and more: the network in network.py, patches through it in turn in streaming.py."""
+
+from restorekit.models.glsgn.network import GLSGN, GlsgnResult
+
+__all__ = ["GLSGN", "GlsgnResult"]

@@ -1,0 +1,140 @@
+"""A frame is padded as a whole, cut into patches and joined again, row by row, to the bit (glsgn.md 5.2)."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRANULE = 4  # pixels: what a patch's sides are multiples of, for the encoder halves them twice
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`rows` x `columns` patches; blocks of `joined` patches are one region in the decoder."""
+
+    rows: int
+    columns: int
+    joined: tuple[int, int]
+
+    @property
+    def regions(self) -> tuple[int, int]:
+        """(rows, columns) of regions."""
+        return self.rows // self.joined[0], self.columns // self.joined[1]
+
+    @property
+    def num_regions(self) -> int:
+        return self.regions[0] * self.regions[1]
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """The (height, width) that a frame is padded to before it is cut."""
+        return _multiple(height, GRANULE * self.rows), _multiple(width, GRANULE * self.columns)
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """Padded frames (B, C, H, W) to patches (B * rows * columns, C, h, w)."""
+        return cut(frames, self.rows, self.columns)
+
+    def to_regions(self, patches: Tensor) -> Tensor:
+        """Patches to regions (B * regions, C, h', w'), row by row."""
+        rows, columns = self.regions
+        frames = join(patches, self.rows, self.columns)
+        return cut(frames, rows, columns)
+
+    def join(self, regions: Tensor) -> Tensor:
+        """Regions to padded frames."""
+        return join(regions, *self.regions)
+
+    def patches_of(self, region: int) -> Iterator[list[tuple[int, int]]]:
+        """(row, column) of the patches of a region, one list for each row."""
+        top, left = divmod(region, self.regions[1])
+        for row in range(top * self.joined[0], (top + 1) * self.joined[0]):
+            first = left * self.joined[1]
+            yield [(row, column) for column in range(first, first + self.joined[1])]
+
+
+def cut(frames: Tensor, rows: int, columns: int) -> Tensor:
+    """(B, C, rows h, columns w) to (B rows columns, C, h, w), row by row; channels stay last in memory."""
+    if rows == columns == 1:
+        return frames
+    batch, channels, height, width = frames.shape
+    split = frames.permute(0, 2, 3, 1).reshape(batch, rows, height // rows, columns, width // columns, channels)
+    patches = split.permute(0, 1, 3, 2, 4, 5).reshape(-1, height // rows, width // columns, channels)
+    return patches.permute(0, 3, 1, 2)
+
+
+def join(patches: Tensor, rows: int, columns: int) -> Tensor:
+    """The inverse of `cut`."""
+    if rows == columns == 1:
+        return patches
+    count, channels, height, width = patches.shape
+    split = patches.permute(0, 2, 3, 1).reshape(count // (rows * columns), rows, columns, height, width, channels)
+    frames = split.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * height, columns * width, channels)
+    return frames.permute(0, 3, 1, 2)
+
+
+def pad(frames: Tensor, size: tuple[int, int], mode: str = "reflect") -> Tensor:
+    """`frames` (B, C, H, W) continued at the bottom and the right to `size`, in their own precision."""
+    below, right = size[0] - frames.shape[-2], size[1] - frames.shape[-1]
+    if not below and not right:
+        return frames
+    with _own_precision(frames):
+        return F.pad(frames, (0, right, 0, below), mode=mode)
+
+
+def crop(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    return frames[..., : size[0], : size[1]]
+
+
+def quarter(size: tuple[int, int]) -> tuple[int, int]:
+    """The size at a quarter of the scale, rounded up."""
+    return -(-size[0] // 4), -(-size[1] // 4)
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, align_corners False; maps that have the size come back as they are."""
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    with _own_precision(maps):
+        return F.interpolate(maps, size=list(size), mode="bilinear", align_corners=False)
+
+
+def resized_window(maps: Tensor, size: tuple[int, int], rows: range, columns: range) -> Tensor:
+    """What `pad(resize(maps, size), ...)` has at `rows` and `columns`, for (1, C, h, w), without the rest."""
+    values = maps.permute(0, 2, 3, 1)[0]
+    window = _lerp(values, _reflected(columns, size[1], maps.device), size[1], 1)
+    window = _lerp(window, _reflected(rows, size[0], maps.device), size[0], 0)
+    return window.permute(2, 0, 1)[None]
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype is torch.float64 else values.float()
+
+
+def _own_precision(maps: Tensor) -> AbstractContextManager[object]:
+    """Autocast on a CPU would pad and resize 16-bit maps in float32."""
+    if maps.dtype in (torch.float32, torch.float64):
+        return nullcontext()
+    return torch.autocast(maps.device.type, enabled=False)
+
+
+def _reflected(places: range, length: int, device: torch.device) -> Tensor:
+    index = torch.arange(places.start, places.stop, device=device)
+    return torch.where(index < length, index, 2 * (length - 1) - index)
+
+
+def _lerp(values: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
+    """Linear interpolation of (h, w, C) along `dim` to the places `index` of an axis of `length`, as torch has it."""
+    have = values.shape[dim]
+    if have == length:
+        return values.index_select(dim, index)
+    places = index.to(torch.float64 if values.dtype is torch.float64 else torch.float32)
+    source = ((places + 0.5) * (have / length) - 0.5).clamp_min(0.0)
+    low = source.long()
+    share = (source - low).to(values.dtype).view((-1, 1) if dim else (-1, 1, 1))
+    return values.index_select(dim, low).lerp_(values.index_select(dim, (low + 1).clamp_max(have - 1)), share)
+
+
+def _multiple(length: int, unit: int) -> int:
+    return -(-length // unit) * unit

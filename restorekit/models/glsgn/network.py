@@ -1,0 +1,270 @@
+"""GLSGN, the Global-Local Stepwise Generative Network, for reflection, rain and haze at 3840 x 2160 and above.
+
+Feng, Ji, Pei, Chen, Zhang and Lu, "Global-Local Stepwise Generative Network for Ultra High-Resolution Image
+Restoration", arXiv 2207.08808, 2022. The paper's figures fix the paths and their links; everything else is the default
+design of glsgn.md among the papers, whose section numbers are given.
+"""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError, unknown_name
+from restorekit.models.descriptor import Descriptor
+from restorekit.models.glsgn.fusion import Fusion
+from restorekit.models.glsgn.grid import Grid
+from restorekit.models.glsgn.pathway import Alone, GlobalPath, LocalPath, Norm, Restored, plainly, recomputing
+from restorekit.models.glsgn.pyramid import scales, up
+from restorekit.models.glsgn.streaming import STRIP_PIXELS, Plan, stream
+
+Design = Literal["stepwise", "whole", "tiles", "reduced", "reduced_detail"]
+Path1Grid = Literal["4x4", "2x4", "4x2"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "design": get_args(Design),
+    "path1_grid": get_args(Path1Grid),
+    "patch_norm": get_args(Norm),
+    "fusion": ("pyramid", "finest"),
+    "order": ("fine_first", "coarse_first"),
+    "f_tap": ("last", "middle"),
+    "h3_source": ("h3", "l"),
+    "output": ("residual", "direct"),
+    "gate": ("plain", "residual"),
+    "init": ("framework", "he"),
+}
+_DEFAULTS: dict[str, Any] = {
+    "path1_grid": "4x4", "global_path": True, "feature_links": True, "attention_links": True, "patch_norm": "joint",
+    "fusion": "pyramid", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain", "detach": False,
+}  # fmt: skip
+_IGNORED: dict[str, set[str]] = {"alone": set(_DEFAULTS), "finest": {"h3_source"}, "pyramid": set()}
+MIN_SIZE = 64  # pixels
+STREAMED = ("stepwise", "tiles")  # designs
+STREAMED_FROM = 2**22  # pixels: from here on the arithmetic hides what each patch costs by itself
+HALO = 64  # pixels, where a frame must be cut after all: the statistics of a tile are not those of the frame
+WHOLE_HALO = 72  # pixels; the context of the backbone is 70
+GRIDS = {
+    "4x4": Grid(4, 4, (2, 2)),
+    "2x4": Grid(2, 4, (1, 2)),
+    "4x2": Grid(4, 2, (2, 1)),
+}
+
+
+class GlsgnResult(NamedTuple):
+    """What GLSGN finds: images around [0, 1], not clamped, float32. A design without paths has the image alone."""
+
+    restored: Tensor  # B_out (B, 3, H, W)
+    paths: tuple[Tensor, ...]  # B_1, B_2, B_3 at scale 1, 1/2, 1/4
+    reduced: Tensor | None  # B_g at scale 1/4; None without a global path
+    gates: tuple[Tensor, ...]  # A_g, where there is one, then A_1, A_2, A_3; detached, in (0, 1)
+
+
+class GLSGN(nn.Module):
+    """The default design of glsgn.md sections 5 and 6, or one of the networks it is held against.
+
+    `width`: channels at full scale, 32 in the default design. `recompute`: activations are computed again in the
+    backward pass. Readings of the figures: `path1_grid` rows x columns of path 1 (3), `f_tap` the decoder stage whose
+    features are handed on (5.3), `gate` "residual" for E (1 + A) (5.4), `h3_source` (4), `output` "direct" without the
+    input added (5), `detach` stops the gradients of what is handed on (7). Ablations: `global_path`, `feature_links`
+    (F_1, F_2), `attention_links` (A_g, A_1, A_2), `patch_norm`, `fusion` "finest" for B_1 alone, `order`
+    "coarse_first" for paths g, 3, 2, 1. `init` "he" draws the 3x3 convolutions for ReLU and `zero_last` starts from
+    output = input: for short trainings. `design`: "stepwise", or the backbone of one path alone, on the frame
+    ("whole"), on the patches of path 1 ("tiles"), on the frame at a quarter of the scale, made large again ("reduced")
+    or with only what it changed made large ("reduced_detail"). Raises RestorekitError for values that cannot be.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        design: Design = "stepwise",
+        path1_grid: Path1Grid = "4x4",
+        global_path: bool = True,
+        feature_links: bool = True,
+        attention_links: bool = True,
+        patch_norm: Norm = "joint",
+        fusion: Literal["pyramid", "finest"] = "pyramid",
+        order: Literal["fine_first", "coarse_first"] = "fine_first",
+        f_tap: Literal["last", "middle"] = "last",
+        h3_source: Literal["h3", "l"] = "h3",
+        output: Literal["residual", "direct"] = "residual",
+        gate: Literal["plain", "residual"] = "plain",
+        detach: bool = False,
+        recompute: bool = False,
+        init: Literal["framework", "he"] = "framework",
+        zero_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
+        _check_options(self.options)
+        self.design, self.order, self.f_tap, self.detach = design, order, f_tap, detach
+        self.attention_links, self.recompute = attention_links, recompute
+        residual = output == "residual"
+        if design == "stepwise":
+            self._build_paths(width, residual)
+        else:
+            grid = GRIDS[path1_grid] if design == "tiles" else Grid(1, 1, (1, 1))
+            self.alone = Alone(width, Grid(grid.rows, grid.columns, (1, 1)), residual)
+        if init == "he":
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and module.out_channels > 3:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if zero_last:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d) and module.out_channels == 3:
+                    nn.init.zeros_(module.weight)
+                    nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        self.descriptor = _describe(width, design)
+
+    def _build_paths(self, width: int, residual: bool) -> None:
+        options = self.options
+        grids = (GRIDS[options["path1_grid"]], Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1)))
+        self.coarse = GlobalPath(width, residual) if options["global_path"] else None
+        self.local = nn.ModuleList(
+            LocalPath(width, grid, options["patch_norm"], residual, options["gate"] == "residual") for grid in grids
+        )
+        tapped = width if self.f_tap == "last" else 2 * width
+        self.global_links = nn.ModuleList(nn.Conv2d(tapped, width, 1) for _ in grids if options["global_path"])
+        self.feature_links = nn.ModuleList(
+            _feature_link(width, self.f_tap, self.order) for _ in range(2 if options["feature_links"] else 0)
+        )
+        self.fusion = Fusion(width, options["h3_source"]) if options["fusion"] == "pyramid" else None
+
+    def forward(self, image: Tensor) -> GlsgnResult:
+        """Restores `image` (B, 3, H, W) in [0, 1]; one with a side below 64 pixels raises RestorekitError."""
+        check_size(image)
+        call = recomputing if self.recompute else plainly
+        image = image.contiguous(memory_format=torch.channels_last)
+        if self.design != "stepwise":
+            return GlsgnResult(self._alone(image, call), (), None, ())
+        frames = scales(image)
+        reduced = None if self.coarse is None else self.coarse(frames[2], self.f_tap, call)
+        found: dict[int, Restored] = {}
+        previous: Restored | None = None
+        for step, number in enumerate(self.steps()):
+            links = [] if reduced is None else [self.global_links[number](self.handed(reduced.feature))]
+            if previous is not None and self.feature_links:
+                links.append(self.feature_links[step - 1](self.handed(previous.feature)))
+            heard = self.heard(None if reduced is None else reduced.gate, None if previous is None else previous.gate)
+            previous = found[number] = self.local[number](frames[number], links, heard, self.f_tap, call)
+        paths = tuple(found[number].image for number in range(3))
+        restored = paths[0]
+        if self.fusion is not None:
+            restored = self.fusion(*paths, None if reduced is None else reduced.image)
+        gates = [path.gate.detach() for path in ([] if reduced is None else [reduced])]
+        gates += [found[number].gate.detach() for number in range(3)]
+        return GlsgnResult(restored, paths, None if reduced is None else reduced.image, tuple(gates))
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
+
+        Frames of more than four megapixels are streamed, which takes less memory and time. GLSGN takes no mask: one
+        that is given changes nothing. An image with a side below 64 raises RestorekitError.
+        """
+        if self.descriptor.streams and image.shape[-2] * image.shape[-1] > STREAMED_FROM:
+            return self.restore_streamed(image)
+        with torch.no_grad():
+            return self(image).restored.clamp_(0, 1)
+
+    def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
+        """What `restore` gives, with patches and strips through the device in turn; see streaming.py.
+
+        `memory_bytes` is what may be taken over what is loaded: where the map at full scale does not fit, it is made
+        twice, for a tenth more time. Raises RestorekitError for a frame below 64 pixels, and for designs that see the
+        frame in one piece.
+        """
+        check_size(image)
+        if not self.descriptor.streams:
+            raise RestorekitError(f"design {self.design} of glsgn cannot be streamed: use restore")
+        hold = memory_bytes is None or self._streamed_bytes(image.shape[-2], image.shape[-1], hold=True) <= memory_bytes
+        with torch.no_grad():
+            frames = [stream(self, frame, Plan(hold)).restored.clamp_(0, 1) for frame in image.split(1)]
+        return torch.cat(frames) if len(frames) > 1 else frames[0]
+
+    def streamed_bytes(self, height: int, width: int) -> int:
+        """The least memory that `restore_streamed` needs for an image in float32, over what is loaded."""
+        return self._streamed_bytes(height, width, hold=False)
+
+    def _streamed_bytes(self, height: int, width: int, hold: bool) -> int:
+        """From the tensors that live at once at 4K and 8K: maps grow with the frame, strips do not."""
+        channels: int = self.options["width"]
+        if self.design == "tiles":
+            per_pixel = 1.3 * channels + 32
+        else:
+            per_pixel = max(100.0, (6.2 if hold else 4.2) * channels + 16)
+        return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS
+
+    def steps(self) -> tuple[int, ...]:
+        """The local paths, 0 for path 1, in the order in which they are computed."""
+        return (0, 1, 2) if self.order == "fine_first" else (2, 1, 0)
+
+    def handed(self, value: Tensor) -> Tensor:
+        """What a path hands on; its gradient stops here with `detach`."""
+        return value.detach() if self.detach else value
+
+    def heard(self, reduced: Tensor | None, previous: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The gates A_g and A_{k-1} as a path hears them."""
+        if not self.attention_links:
+            return None, None
+        return tuple(None if gate is None else self.handed(gate) for gate in (reduced, previous))  # type: ignore[return-value]
+
+    def _alone(self, image: Tensor, call: Any) -> Tensor:
+        if self.design in ("whole", "tiles"):
+            return self.alone(image, call)
+        full, half, small = scales(image)
+        restored = self.alone(small, call)
+        sizes = [(one.shape[-2], one.shape[-1]) for one in (half, full)]
+        if self.design == "reduced":
+            return up(up(restored, sizes[0]), sizes[1])
+        return image + up(up(restored - small, sizes[0]), sizes[1])
+
+
+def check_size(image: Tensor) -> None:
+    height, width = image.shape[-2:]
+    if min(height, width) < MIN_SIZE:
+        raise RestorekitError(f"{width}x{height} pixels are too few for glsgn: each side needs {MIN_SIZE} or more")
+
+
+def _feature_link(width: int, tap: str, order: str) -> nn.Conv2d:
+    """F_{k-1} as it is added to path k; the middle stage's features have that path's scale already (5.3)."""
+    if tap == "middle":
+        return nn.Conv2d(2 * width, width, 1)
+    return nn.Conv2d(width, width, 3, stride=2 if order == "fine_first" else 1, padding=1)
+
+
+def _describe(width: int, design: str) -> Descriptor:
+    whole = design == "whole"
+    return Descriptor(
+        name="glsgn",
+        tasks=("reflection", "rain", "haze"),
+        takes_mask=False,
+        min_size=MIN_SIZE,
+        size_multiple=4 if whole else 1,
+        tiling="exact" if whole else "approximate",
+        halo=WHOLE_HALO if whole else HALO,
+        bytes_per_pixel=_bytes_per_pixel(width, design),
+        streams=design in STREAMED,
+    )
+
+
+def _bytes_per_pixel(width: int, design: str) -> int:
+    """Of `forward`, from the float32 values that live at once. Three maps and an injection live in an encoder."""
+    if design == "stepwise":
+        return round(28.5 * width + 20)
+    if design in ("whole", "tiles"):
+        return round(19 * width + 26)
+    return max(56, round(1.2 * width + 30))
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name, known in CHOICES.items():
+        if options[name] not in known:
+            raise unknown_name(f"{name} of glsgn", str(options[name]), known)
+    ignored = _IGNORED["alone" if options["design"] != "stepwise" else options["fusion"]]
+    for name in ignored - ({"path1_grid"} if options["design"] == "tiles" else set()):
+        if options[name] != _DEFAULTS[name]:
+            where = f"design {options['design']}" if options["design"] != "stepwise" else "fusion finest"
+            raise RestorekitError(f"glsgn's {name} changes nothing with {where}: leave it out")
+    width = options["width"]
+    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        raise RestorekitError(f"glsgn's width is a whole number of channels, 1 or more, not {width!r}")

@@ -1,0 +1,253 @@
+"""GLSGN patch by patch and strip by strip: what `forward` gives, with one full-frame map at a time at most.
+
+A Patch Norm needs statistics of the whole frame, so a decoder stops at each: the maps of a stage are held, region by
+region, until their mean and variance are known. The last stage, the only one at full scale, is made twice instead of
+being held where memory is short: an eighth of the arithmetic. Stages run in strips of rows, with a margin that is
+computed and dropped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.models.glsgn.attention import hear
+from restorekit.models.glsgn.grid import GRANULE, crop, pad, quarter, resized_window
+from restorekit.models.glsgn.norm import Gathered, PatchNorm
+from restorekit.models.glsgn.pathway import Alone, LocalPath, Stage, plainly
+
+if TYPE_CHECKING:
+    from restorekit.models.glsgn.network import GLSGN, GlsgnResult
+
+STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
+MARGIN = 3  # rows below that a strip of a stage needs on each side: for the transposed convolution and four others
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a frame is streamed: whether the last stage is held or made twice, and how large a strip is."""
+
+    hold: bool
+    strip_pixels: int = STRIP_PIXELS
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a streamed path gives: its image, its feature as the next path adds it, and its gate."""
+
+    image: Tensor
+    link: Tensor | None
+    gate: Tensor
+
+
+class Strips:
+    """One decoder stage over the regions below it, any rows at a time."""
+
+    def __init__(self, stage: Stage, below: Gathered, plan: Plan) -> None:
+        self._stage, self._below, self._plan = stage, below, plan
+
+    def rows(self, region: int, under: Tensor, first: int, last: int) -> Tensor:
+        """Rows [first, last) of the stage's output for a region whose map before the last norm is `under`."""
+        top, bottom = max(0, first // 2 - MARGIN), min(under.shape[2], (last + 1) // 2 + MARGIN)
+        made = self._stage(self._below(region, under[:, :, top:bottom]))
+        return made[:, :, first - 2 * top : last - 2 * top]
+
+    def gather(self, region: int, under: Tensor, norm: Gathered, hold: bool) -> Tensor:
+        """Adds the stage's output to the statistics of the `norm` after it; returns it, or `under` without `hold`."""
+        height, width = 2 * under.shape[2], 2 * under.shape[3]
+        held: Tensor | None = None
+        for first, last in strips(height, width, self._plan):
+            made = self.rows(region, under, first, last)
+            norm.add(region, made)
+            if hold:
+                if held is None:
+                    held = _empty_like(made, (height, width))
+                held[:, :, first:last] = made
+        return under if held is None else held
+
+
+def _empty_like(part: Tensor, size: tuple[int, int]) -> Tensor:
+    shape = (1, part.shape[1], *size)
+    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
+
+
+def strips(height: int, width: int, plan: Plan) -> Iterator[tuple[int, int]]:
+    """(first, last) rows of strips that begin at even rows."""
+    rows = max(2, plan.strip_pixels // width // 2 * 2)
+    for first in range(0, height, rows):
+        yield first, min(height, first + rows)
+
+
+def stream(model: "GLSGN", image: Tensor, plan: Plan) -> "GlsgnResult":
+    """What `model(image)` gives, for one frame (1, 3, H, W) in [0, 1]."""
+    from restorekit.models.glsgn.network import GlsgnResult
+    from restorekit.models.glsgn.pyramid import scales
+
+    if model.design == "tiles":
+        return GlsgnResult(_stream_tiles(model.alone, image), (), None, ())
+    frames = scales(image)
+    reduced = None if model.coarse is None else model.coarse(frames[2], model.f_tap, plainly)
+    found: dict[int, Streamed] = {}
+    previous: Streamed | None = None
+    for step, number in enumerate(model.steps()):
+        links = [] if reduced is None else [model.global_links[number](reduced.feature)]
+        if previous is not None and previous.link is not None:
+            links.append(previous.link)
+        handing = model.feature_links[step] if step < len(model.feature_links) else None
+        gates = model.heard(None if reduced is None else reduced.gate, None if previous is None else previous.gate)
+        path = cast(LocalPath, model.local[number])
+        made = stream_path(path, frames[number], links, gates, model.f_tap, cast(nn.Conv2d | None, handing), plan)
+        found[number] = Streamed(made.image, None, made.gate)  # the link lives until the next path has it
+        previous = made
+        del made, links
+    paths = tuple(found[number].image for number in range(3))
+    restored = paths[0]
+    if model.fusion is not None:
+        restored = model.fusion(*paths, None if reduced is None else reduced.image)
+    gates_found = [*([] if reduced is None else [reduced.gate]), *(found[number].gate for number in range(3))]
+    return GlsgnResult(restored, paths, None if reduced is None else reduced.image, tuple(gates_found))
+
+
+def stream_path(
+    path: LocalPath,
+    frame: Tensor,
+    links: list[Tensor],
+    gates: tuple[Tensor | None, Tensor | None],
+    tap: str,
+    handing: nn.Conv2d | None,
+    plan: Plan,
+) -> Streamed:
+    """What `path` gives for one frame (1, 3, H, W); `handing` is the convolution of F_k for the next path."""
+    size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
+    count = grid.num_regions
+    norms = [Gathered(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Gathered(None, count)] * 3
+    gate = frame.new_zeros((1, 1, *(side // 4 for side in grid.padded(*size))))
+    maps: list[Tensor] = []
+    for region, encoded in enumerate(_encoded_regions(path, frame, links, hear(gates, frame, grid), gate)):
+        maps.append(path.decoder.stages[0](encoded))
+        norms[0].add(region, maps[-1])
+        del encoded
+    middle, last = (Strips(cast(Stage, path.decoder.stages[n]), norms[n - 1], plan) for n in (1, 2))
+    for region in range(count):
+        maps[region] = middle.gather(region, maps[region], norms[1], hold=True)
+    link: Tensor | None = None
+    if handing is not None and tap == "middle":
+        joined = grid.join(torch.cat([handing(norms[1](region, one)) for region, one in enumerate(maps)]))
+        link, handing = crop(joined, (-(-size[0] // 2), -(-size[1] // 2))), None
+    hold = plan.hold and len(path.decoder.norms) > 0  # without norms nothing is waited for
+    for region in range(count if len(path.decoder.norms) else 0):
+        maps[region] = last.gather(region, maps[region], norms[2], hold)
+    image, handed = _last_rows(path, maps, None if hold else last, norms[2], frame, handing, plan)
+    image = image.add_(frame) if path.residual else image
+    return Streamed(image, handed if link is None else link, crop(gate, quarter(size)))
+
+
+def _encoded_regions(
+    path: LocalPath, frame: Tensor, links: list[Tensor], heard: Tensor, gate: Tensor
+) -> Iterator[Tensor]:
+    """The gated maps of each region, patch by patch; the patches' gates are written into `gate`."""
+    size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
+    padded = pad(frame, grid.padded(*size))
+    height, width = padded.shape[-2] // grid.rows, padded.shape[-1] // grid.columns
+    for region in range(grid.num_regions):
+        blocks: list[list[Tensor]] = []
+        for patches in grid.patches_of(region):
+            blocks.append([])
+            for row, column in patches:
+                rows, columns = (range(n * side, (n + 1) * side) for n, side in ((row, height), (column, width)))
+                top, left = row * height // GRANULE, column * width // GRANULE
+                small = (..., slice(top, top + height // GRANULE), slice(left, left + width // GRANULE))
+                patch = padded[:, :, rows.start : rows.stop, columns.start : columns.stop]
+                injected: Tensor | None = None
+                for link in links:
+                    window = resized_window(link, size, rows, columns)
+                    injected = window if injected is None else injected.add_(window)
+                encoded = path.encoder(patch.contiguous(memory_format=torch.channels_last), injected, plainly)
+                own = path.attention(encoded, heard[small])
+                gate[small] = own
+                blocks[-1].append(path.gated(encoded, own))
+        yield torch.cat([torch.cat(block, dim=3) for block in blocks], dim=2)
+
+
+def _last_rows(
+    path: LocalPath,
+    maps: list[Tensor],
+    stage: Strips | None,
+    norm: Gathered,
+    frame: Tensor,
+    handing: nn.Conv2d | None,
+    plan: Plan,
+) -> tuple[Tensor, Tensor | None]:
+    """The image of the last convolution, cropped, and the link; `maps` are the last stage's, or below `stage`."""
+    (rows, columns), size = path.grid.regions, (frame.shape[-2], frame.shape[-1])
+    scale = 1 if stage is None else 2
+    height, width = scale * maps[0].shape[2], scale * maps[0].shape[3]
+    image = torch.empty_like(frame)
+    links = None if handing is None else _Links(handing, size)
+    for row in range(rows):
+        for first, last in strips(height, width * columns, plan):
+            above, below = max(0, first - 1), min(height, last + 1)
+            parts, kept = [], []
+            for region in range(row * columns, (row + 1) * columns):
+                under = maps[region]
+                made = under[:, :, above:below] if stage is None else stage.rows(region, under, above, below)
+                features = norm(region, made)
+                parts.append(path.last(features)[:, :, first - above : last - above])
+                if links is not None:
+                    kept.append(features[:, :, first - above : last - above])
+            top = row * height + first
+            place = image[:, :, top : top + last - first]
+            place.copy_(torch.cat(parts, dim=3)[:, :, : place.shape[2], : size[1]])
+            if links is not None:
+                links.add(torch.cat(kept, dim=3)[:, :, : max(0, size[0] - top), : size[1]])
+    return image, None if links is None else links.finished()
+
+
+class _Links:
+    """F_k convolved for the next path from strips that arrive from top to bottom; a stride of 2 holds one row only."""
+
+    def __init__(self, conv: nn.Conv2d, size: tuple[int, int]) -> None:
+        self._conv, self._height = conv, size[0]
+        self._stride = conv.stride[0]
+        self._made: Tensor | None = None  # F_k itself where the stride is 1
+        self._above: Tensor | None = None
+        self._seen = 0
+
+    def add(self, features: Tensor) -> None:
+        """Takes in the next rows; all but the frame's last strip have an even number of them."""
+        if not features.shape[2]:
+            return  # padding below the frame
+        made = features if self._stride == 1 else self._convolved(features)
+        if self._made is None:
+            self._made = _empty_like(made, (-(-self._height // self._stride), made.shape[3]))
+        first = self._seen // self._stride
+        self._made[:, :, first : first + made.shape[2]] = made
+        self._seen += features.shape[2]
+
+    def finished(self) -> Tensor:
+        assert self._made is not None
+        return self._conv(self._made) if self._stride == 1 else self._made
+
+    def _convolved(self, features: Tensor) -> Tensor:
+        above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above
+        odd_end = self._seen + features.shape[2] == self._height and features.shape[2] % 2
+        rows = torch.cat([above, features, *([torch.zeros_like(above)] if odd_end else [])], dim=2)
+        self._above = features[:, :, -1:].clone()
+        return F.conv2d(rows, self._conv.weight, self._conv.bias, stride=2, padding=(0, 1))
+
+
+def _stream_tiles(alone: Alone, frame: Tensor) -> Tensor:
+    size, grid = (frame.shape[-2], frame.shape[-1]), alone.grid
+    padded = pad(frame, grid.padded(*size))
+    height, width = padded.shape[-2] // grid.rows, padded.shape[-1] // grid.columns
+    restored = torch.empty_like(padded)
+    for top in range(0, padded.shape[-2], height):
+        for left in range(0, padded.shape[-1], width):
+            window = (..., slice(top, top + height), slice(left, left + width))
+            features = alone.decoder(alone.encoder(padded[window], None, plainly), 1, plainly)[1]
+            restored[window] = alone.last(features)
+    image = crop(restored, size)
+    return image.add_(frame) if alone.residual else image

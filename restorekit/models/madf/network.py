@@ -1,0 +1,250 @@
+"""MADF, mask-aware dynamic filtering with cascaded refinement, for inpainting.
+
+Zhu, He, Li, Li, Li, Liu, Ding and Zhang, "Image Inpainting by End-to-End Cascaded Refinement with Mask Awareness", IEEE
+Trans. Image Processing 30, 2021. Section numbers are those of madf.md among the papers. Inside this package, and only
+here, a mask is the paper's: 1 = valid.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from restorekit.errors import RestorekitError, unknown_name
+from restorekit.models.descriptor import Descriptor
+from restorekit.models.madf.decoders import (
+    LastRecovery,
+    LastRefinement,
+    Normalisation,
+    PointwiseNorm,
+    RecoveryStep,
+    RefinementStep,
+)
+from restorekit.models.madf.encoder import Encoder, Filters, MaskLevel
+from restorekit.models.madf.filling import smooth_fill
+
+Init = Literal["framework", "he"]
+Start = Literal["mean", "smooth"]
+MULTIPLE = 128  # pixels: seven levels of stride 2
+HALO = 128  # pixels
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in those of the first
+
+
+def normalised(image: Tensor) -> Tensor:
+    """An image (B, 3, H, W) in [0, 1] in the network's own range."""
+    return (image - image.new_tensor(MEAN).view(3, 1, 1)) / image.new_tensor(STD).view(3, 1, 1)
+
+
+def colours(output: Tensor) -> Tensor:
+    """The network's own range to [0, 1], not clamped."""
+    return output * output.new_tensor(STD).view(3, 1, 1) + output.new_tensor(MEAN).view(3, 1, 1)
+
+
+class MadfResult(NamedTuple):
+    """Images (B, 3, H, W) in ImageNet-normalised colours, not clamped: the recovery's, then each refinement's."""
+
+    outputs: tuple[Tensor, ...]
+
+
+class MADF(nn.Module):
+    """MADF with one recovery decoder and `refinements` others.
+
+    `width`: channels of the decoders at half resolution, 64 in the paper, a multiple of 4; the encoder's narrow stream
+    has a quarter of them, the point-wise norms' hidden layer twice as many, and the mask features a quarter, but 4 at
+    least. `encoder_bn`: batch norms after the encoder's ReLUs; the released network builds them and never runs them.
+    `pn_plus_one`: whether the point-wise norm multiplies by 1 + scale. `recompute`: in training the decoders' maps are
+    made again in the backward pass instead of being kept (the dynamic filters' always are). `filters`: "ordinary" puts
+    convolutions of the same widths into the place of the mask's filters; `normalisation`: "batch" puts batch norms into
+    the place of the point-wise ones (section 11). `init`: "framework" is the released code's, none at all; "he" draws
+    what ReLUs follow for them (He et al. 2015) and starts the point-wise norms as plain ones, for short trainings.
+    `start`: a hole holds ImageNet's mean colour at first in the paper's network, "mean"; with "smooth" it holds what
+    filling.py makes of the valid pixels, and the outputs are what is added to that, nothing at first: for short
+    trainings too, which otherwise spend their time on learning to interpolate.
+    Raises RestorekitError for values that cannot be.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        refinements: int = 2,
+        encoder_bn: bool = False,
+        pn_plus_one: bool = True,
+        recompute: bool = False,
+        filters: Filters = "dynamic",
+        normalisation: Normalisation = "pointwise",
+        init: Init = "framework",
+        start: Start = "mean",
+    ) -> None:
+        super().__init__()
+        _check_options(width, refinements, filters, normalisation, init, start)
+        self.options: dict[str, Any] = {
+            "width": width,
+            "refinements": refinements,
+            "encoder_bn": encoder_bn,
+            "pn_plus_one": pn_plus_one,
+            "recompute": recompute,
+            "filters": filters,
+            "normalisation": normalisation,
+            "init": init,
+            "start": start,
+        }
+        self.smooth = start == "smooth"
+        self.recompute = recompute
+        self.encoder = Encoder(width // 4, max(4, width // 4), filters, encoder_bn)
+        encoded = self.encoder.channels[::-1]
+        decoded = tuple(width * share for share in DECODED)
+        self.bottom = nn.Conv2d(encoded[0], decoded[0], 1)
+        self.recovery = nn.ModuleList(
+            RecoveryStep(*sizes) for sizes in zip(decoded[:-1], decoded[1:], encoded[1:], strict=True)
+        )
+        self.refinement = nn.ModuleList(
+            nn.ModuleList(
+                RefinementStep(before, after, 2 * width, normalisation, pn_plus_one)
+                for before, after in pairwise(decoded)
+            )
+            for _ in range(refinements)
+        )
+        self.last_recovery = LastRecovery(width)
+        self.last_refinement = nn.ModuleList(LastRefinement(width, number + 1) for number in range(refinements))
+        if init == "he":
+            self.apply(_draw_for_relu)
+        if self.smooth:
+            for last in (self.last_recovery, *self.last_refinement):
+                nn.init.zeros_(last.mix.weight)
+                nn.init.zeros_(last.mix.bias)
+        self.descriptor = Descriptor(
+            name="madf",
+            tasks=("inpainting",),
+            takes_mask=True,
+            min_size=1,
+            size_multiple=MULTIPLE,
+            tiling="approximate",
+            halo=HALO,
+            bytes_per_pixel=_bytes_per_pixel(width),
+        )
+
+    def forward(self, image: Tensor, mask: Tensor) -> MadfResult:
+        """All outputs for a normalised `image` (B, 3, H, W) and its `mask`, (B, 3, H, W) or (B, 1, H, W), 1 = valid.
+
+        What the image holds in holes is not looked at. H and W are multiples of 128, or a RestorekitError is raised.
+        """
+        height, width = image.shape[-2:]
+        if height % MULTIPLE or width % MULTIPLE:
+            raise RestorekitError(
+                f"madf takes sides that are multiples of {MULTIPLE} pixels, not {width}x{height}: `restore` pads others"
+            )
+        mask = mask.expand(-1, 3, -1, -1).contiguous()
+        begun = image * mask
+        if self.smooth:
+            begun = begun + (1 - mask) * smooth_fill(image, mask[:, :1])
+        stack = torch.cat([begun, mask], 1)
+        levels = self.encoder(stack, mask)
+        recovered = self.bottom(levels.pop()).relu_()
+        refined = [recovered] * len(self.refinement)
+        for number, step in enumerate(self.recovery):
+            recovered = self._run(step, recovered, levels.pop())
+            guide = recovered
+            for index, decoder in enumerate(self.refinement):
+                refined[index] = guide = self._run(decoder[number], refined[index], guide)  # type: ignore[index]
+        first = self.last_recovery(recovered, stack)
+        outputs = [begun + first if self.smooth else first]
+        for features, last in zip(refined, self.last_refinement, strict=True):
+            image = last(features, outputs, stack)
+            outputs.append(begun + image if self.smooth else image)
+        return MadfResult(tuple(outputs))
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`image`, float32 (B, 3, H, W) sRGB in [0, 1], with its holes filled, clamped; no gradient is kept.
+
+        `mask` (B, 1, H, W): 1 = missing, 0 = kept to the bit, and shares between the two are blended. Any size: below
+        and right of the image reflections of it are added as one more hole. Without a mask a RestorekitError.
+        """
+        if mask is None:
+            raise RestorekitError("madf needs a mask of what is missing")
+        size = image.shape[-2:]
+        rows, columns = (_reflected(side, -(-side // MULTIPLE) * MULTIPLE, image.device) for side in size)
+        valid = torch.zeros(image.shape[0], 1, len(rows), len(columns), device=image.device)
+        valid[..., : size[0], : size[1]] = 1 - mask
+        with torch.no_grad():
+            padded = image[:, :, rows[:, None], columns]
+            output = self(normalised(padded), valid).outputs[-1][..., : size[0], : size[1]]
+            filled = colours(output.to(image.dtype)).clamp_(0, 1)
+            return torch.where(mask == 0, image, torch.lerp(image, filled, mask)).clamp_(0, 1)
+
+    def _run(self, step: nn.Module, features: Tensor, beside: Tensor) -> Tensor:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return step(features, beside)
+        result: Tensor = checkpoint(
+            step, features, beside, use_reentrant=False, preserve_rng_state=False,
+            context_fn=partial(_counted_once, step),
+        )  # fmt: skip
+        return result
+
+
+def _counted_once(step: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts of the forward pass and of its repetition, which must not enter the running statistics again."""
+    return nullcontext(), _untracked(step)
+
+
+@contextmanager
+def _untracked(step: nn.Module) -> Iterator[None]:
+    norms = [module for module in step.modules() if isinstance(module, nn.BatchNorm2d)]
+    statistics = [(norm, name, value) for norm in norms for name, value in norm.named_buffers()]
+    for norm, name, value in statistics:
+        setattr(norm, name, value.clone())
+    try:
+        yield
+    finally:
+        for norm, name, value in statistics:
+            setattr(norm, name, value)
+
+
+def _reflected(length: int, padded: int, device: torch.device) -> Tensor:
+    """Which pixel stands at each place of a side of `length` that is reflected up to `padded`, as often as needed."""
+    period = max(1, 2 * length - 2)
+    places = torch.arange(padded, device=device) % period
+    return torch.minimum(places, period - places) if length > 1 else torch.zeros_like(places)
+
+
+def _draw_for_relu(module: nn.Module) -> None:
+    if isinstance(module, MaskLevel):
+        parts = module.mask_conv.out_channels
+        banks = module.bank.data.unflatten(0, (parts + 1, -1))
+        for bank in banks:
+            nn.init.kaiming_normal_(bank, nonlinearity="relu")
+        banks[1:] *= parts**-0.5  # all of them together add what the first one does
+    elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.out_channels != 3:
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, nn.ConvTranspose2d):
+            module.weight.data *= (module.in_channels / module.out_channels) ** -0.5 * 2  # 4 of 16 taps meet a pixel
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, PointwiseNorm):
+        nn.init.zeros_(module.modulate.weight)
+
+
+def _check_options(width: int, refinements: int, filters: str, normalisation: str, init: str, start: str) -> None:
+    if isinstance(width, bool) or not isinstance(width, int) or width < 4 or width % 4:
+        raise RestorekitError(f"madf's width is a multiple of 4 channels, not {width!r}")
+    if isinstance(refinements, bool) or refinements not in (0, 1, 2):
+        raise RestorekitError(f"madf has 0, 1 or 2 refinements, not {refinements!r}")
+    for what, value, known in (
+        ("filters", filters, get_args(Filters)),
+        ("normalisation", normalisation, get_args(Normalisation)),
+        ("init", init, get_args(Init)),
+        ("start", start, get_args(Start)),
+    ):
+        if value not in known:
+            raise unknown_name(f"{what} of madf", str(value), known)
+
+
+def _bytes_per_pixel(width: int) -> int:
+    """Peak of `restore`, from the float32 values that live at once, a pixel."""
+    return round(4 * (3 * width + 40))

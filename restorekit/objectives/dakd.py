@@ -1,0 +1,69 @@
+"""DAKD in two phases: the teacher learns the mask, then the frozen teacher guides the student (dakd.md 6)."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from restorekit.config import DakdObjective
+from restorekit.losses.distillation import distillation
+from restorekit.losses.pixel import huber, l1
+from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
+from restorekit.metrics.masks import iou_f1
+from restorekit.models.dakd import DakdResult
+from restorekit.objectives.objective import Objective, Phase, Terms
+
+LOCALISE, RESTORE = 0, 1
+
+
+class DakdLosses(Objective):
+    """Terms "cross_entropy" and "dice" while localising, "pixel" and "distillation" while restoring.
+
+    A term of weight 0 is left out. `tau` is the model's: what its mask stands for.
+    """
+
+    figure_names = ("mask_f1", "mask_iou")
+
+    def __init__(self, settings: DakdObjective, tau: float) -> None:
+        super().__init__()
+        self.settings, self.tau = settings, tau
+        self.critic = None
+        self.phase = LOCALISE
+        self.phases = (
+            Phase("localise", ("teacher.",), settings.localise_steps, watch="mask_f1", patience=settings.patience),
+            Phase("restore", ("student.",)),
+        )
+
+    def enter(self, phase: int) -> None:
+        self.phase = phase
+
+    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
+        localising = self.phase == LOCALISE
+        result: DakdResult = model(batch["degraded"], only_mask=localising)
+        if localising:
+            return Terms(self._mask_terms(result, batch), batch["degraded"].detach(), result)
+        assert result.restored is not None
+        losses = {"pixel": self.distance(result.restored, batch["clean"])}
+        if self.settings.distillation:
+            distance = distillation(result.student, result.teacher.encoder, self.settings.attentive)
+            losses["distillation"] = self.settings.distillation * distance
+        return Terms(losses, result.restored.detach().float().clamp(0, 1), result)
+
+    def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
+        """F1 and intersection over union of the predicted mask, of one image."""
+        found: Any = model(batch["degraded"], only_mask=True)
+        wanted = mask_target(batch["degraded"], batch["clean"], self.tau)[0, 0].bool().cpu().numpy()
+        iou, f1 = iou_f1(found.mask[0, 0].float().cpu().numpy(), wanted)
+        return {"mask_f1": f1, "mask_iou": iou}
+
+    def distance(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """The pixel distance of two images in [0, 1]."""
+        if self.settings.pixel == "huber":
+            return huber(found, wanted, self.settings.huber_delta)
+        return l1(found, wanted)
+
+    def _mask_terms(self, result: DakdResult, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        wanted = mask_target(batch["degraded"], batch["clean"], self.tau)
+        losses = {"cross_entropy": cross_entropy(result.logit, wanted, self.settings.white_weight)}
+        if self.settings.dice:
+            losses["dice"] = self.settings.dice * rare_dice(result.logit, wanted)
+        return losses

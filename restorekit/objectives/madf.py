@@ -1,0 +1,83 @@
+"""MADF's objective (madf.md 7): holes, valid pixels, contents, styles and total variation, along the cascade.
+
+With `incremental` supervision every output answers for its pixels, every refinement for its contents, and the last
+output for its style and its total variation; without it the last output answers for all.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.config import MadfObjective
+from restorekit.losses.features import PooledFeatures, content, style
+from restorekit.losses.pixel import l1
+from restorekit.losses.total_variation import total_variation
+from restorekit.models.madf import MadfResult
+from restorekit.models.madf.network import colours, normalised
+from restorekit.models.trunks import create_trunk
+from restorekit.objectives.objective import Objective, Terms
+
+
+class MadfLosses(Objective):
+    """Terms "hole", "valid", "perceptual", "style" and "tv"; one of weight 0 is left out.
+
+    The batch's "mask" is 1 where something is missing; what "degraded" holds there is not looked at. All distances are
+    in ImageNet-normalised colours. `comp` is an output with the photograph's own pixels where they are known.
+    """
+
+    def __init__(self, settings: MadfObjective, refinements: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.critic = None
+        last, weights = refinements, settings
+        pixels = tuple(range(last + 1)) if weights.incremental else (last,)
+        contents = (pixels[1:] or pixels) if weights.incremental else (last,)
+        # The released code takes the style of its first refinement, not of its last (madf.md 7).
+        styled = 1 if weights.style_on == "out_1" else last
+        self.supervised = {"pixels": pixels, "perceptual": contents, "style": (styled,)}
+        self.features: PooledFeatures | None = None
+        if settings.perceptual or settings.style:
+            self.features = PooledFeatures(create_trunk(settings.trunk, settings.trunk_weights))
+
+    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
+        clean, missing = normalised(batch["clean"]), batch["mask"]
+        result: MadfResult = model(normalised(batch["degraded"]), 1 - missing)
+        outputs = [output.float() for output in result.outputs]
+        composites = [torch.where(missing == 0, clean, torch.lerp(clean, output, missing)) for output in outputs]
+        weights, losses = self.settings, {}
+        own = [outputs[index] for index in self.supervised["pixels"]]
+        losses["hole"] = weights.hole * _sum([l1(missing * output, missing * clean) for output in own])
+        if weights.valid:
+            valid = 1 - missing
+            losses["valid"] = weights.valid * _sum([l1(valid * output, valid * clean) for output in own])
+        if self.features is not None:
+            losses |= self._seen(self.features, clean, outputs, composites)
+        if weights.tv:
+            losses["tv"] = weights.tv * total_variation(composites[-1])
+        return Terms(losses, colours(composites[-1].detach()).clamp(0, 1), outputs)
+
+    def _seen(
+        self, features: PooledFeatures, clean: Tensor, outputs: list[Tensor], composites: list[Tensor]
+    ) -> dict[str, Tensor]:
+        weights = self.settings
+        perceptual = self.supervised["perceptual"] if weights.perceptual else ()
+        styled = self.supervised["style"] if weights.style else ()
+        with torch.no_grad():
+            wanted = features(clean)
+        contents, styles = [], []
+        for index in sorted({*perceptual, *styled}):
+            for image in (outputs[index], composites[index]):
+                levels = features(image)
+                if index in perceptual:
+                    contents.append(content(levels, wanted))
+                if index in styled:
+                    styles.append(style(levels, wanted))
+        losses = {}
+        if contents:
+            losses["perceptual"] = weights.perceptual * _sum(contents)
+        if styles:
+            losses["style"] = weights.style * _sum(styles)
+        return losses
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).sum()

@@ -1,0 +1,142 @@
+"""`make bench-uhd`: time and peak memory of frames of 4K and 8K through GLSGN and the networks it is held against.
+
+"ours" is GLSGN streamed, at paper width unless said otherwise. Opponents: the same network unstreamed, one path's
+backbone on the whole frame, on the 16 patches of path 1 by themselves, and on the frame at a quarter of the scale.
+The backbone has a quarter of the parameters and does less, so that its ratios are null; a ratio is given against the
+same arithmetic unstreamed. Each figure is of a process of its own: seconds of all its threads (CPU) and of the clock
+for one frame, the first, and the peak of resident memory, Python and torch included.
+What would take more memory than is free is left out and said so.
+
+python tests/bench/uhd.py data/bench/uhd.json [--sizes 4K 8K] [--precisions fp32 bf16] [--width 32] [--threads 2]
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SIZES = {"384 x 256": (256, 384), "4K": (2160, 3840), "8K": (4320, 7680)}
+OPPONENTS = {
+    "the same, unstreamed": {"design": "stepwise", "streamed": False},
+    "backbone, whole frame": {"design": "whole", "streamed": False},
+    "backbone, 16 tiles": {"design": "tiles", "streamed": True},
+    "backbone, frame scaled down": {"design": "reduced", "streamed": False},
+}
+OURS = {
+    "GLSGN streamed": {"design": "stepwise", "streamed": True, "hold": True},
+    "GLSGN streamed, last stage made twice": {"design": "stepwise", "streamed": True, "hold": False},
+}
+UNITS = {"cpu_s": "CPU s a frame", "wall_s": "s a frame", "gib": "GiB at the peak"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["4K", "8K"])
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.one)))
+        return
+    rows: list[dict[str, Any]] = []
+    for size in given.sizes:
+        for precision in given.precisions:
+            rows += _rows(size, precision, given.width, given.threads)
+    given.target.parent.mkdir(parents=True, exist_ok=True)
+    given.target.write_text(json.dumps({"machine": _machine(given.threads), "rows": rows}, indent=2) + "\n")
+    print(f"{len(rows)} rows in {given.target}")
+
+
+def _rows(size: str, precision: str, width: int, threads: int) -> list[dict[str, Any]]:
+    case = {"size": size, "precision": precision, "width": width, "threads": threads}
+    theirs = {name: _in_a_process(name, {**case, **how}) for name, how in OPPONENTS.items()}
+    rows = []
+    for name, how in OURS.items():
+        found = _in_a_process(name, {**case, **how})
+        for unit, says in UNITS.items() if found else ():
+            for opponent, other in theirs.items():
+                same = opponent == "the same, unstreamed" and other is not None
+                rows.append(
+                    {
+                        "case": f"{name}, {size}, {precision}, width {width}", "unit": says, "better": "lower",
+                        "ours": found[unit], "opponent": opponent, "theirs": None if other is None else other[unit],
+                        "ratio": round(other[unit] / found[unit], 3) if same and other else None, "n": 1,
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def _in_a_process(name: str, how: dict[str, Any]) -> dict[str, float]:
+    """What `measure` gives; an empty dictionary where the process did not end well."""
+    command = [sys.executable, __file__, os.devnull, "--one", json.dumps(how)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+    shown = (
+        ", ".join(f"{value:g} {UNITS[unit]}" for unit, value in found.items() if unit in UNITS)
+        or (done.stderr.strip().splitlines() or ["ended by the system: too little memory"])[-1]
+    )
+    print(f"{name}, {how['size']}, {how['precision']}, width {how['width']}: {shown}", flush=True)
+    return found
+
+
+def measure(how: dict[str, Any]) -> dict[str, float]:
+    """One frame through one network in this process."""
+    import torch
+
+    from restorekit.models import create_model
+    from restorekit.models.glsgn.streaming import Plan, stream
+
+    torch.set_num_threads(how["threads"])
+    torch.manual_seed(0)
+    height, width = SIZES[how["size"]]
+    model: Any = create_model("glsgn", width=how["width"], design=how["design"]).eval()
+    if not how["streamed"]:
+        _require(model.descriptor.bytes_per_pixel * height * width)
+    image = torch.rand(1, 3, height, width)
+    torch_and_image = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, cpu = time.perf_counter(), time.process_time()
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=how["precision"] == "bf16"):
+        if how["streamed"]:
+            restored = stream(model, image, Plan(how.get("hold", True))).restored
+        else:
+            restored = model(image).restored
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    assert torch.isfinite(restored).all()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "gib": round(peak / 2**20, 3),
+        "gib_before": round(torch_and_image / 2**20, 3),
+    }  # fmt: skip
+
+
+def _require(needed: int) -> None:
+    from restorekit.inference.memory import available_bytes
+
+    free = available_bytes()
+    if needed > 0.9 * free:
+        raise SystemExit(f"left out: about {needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} are free")
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    import torch
+
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": threads,
+        "python": platform.python_version(), "torch": torch.__version__.split("+")[0],
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The mask by threshold (dakd.md 11.3), and the losses of a predicted one, against their formulas and at the ends."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
+
+
+def test_the_mask_is_where_a_channel_differs_by_more() -> None:
+    degraded = torch.rand(2, 3, 9, 11)
+    clean = degraded + 0.2 * torch.rand(2, 3, 9, 11) ** 4
+    mask = mask_target(degraded, clean, 0.1)
+    assert torch.equal(mask[:, 0].bool(), ((degraded - clean).abs() > 0.1).any(dim=1))
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(mask, mask_target(clean, degraded, 0.1))
+    assert mask_target(clean, clean, 0.1).sum() == 0
+
+
+def test_a_larger_tau_never_adds_white() -> None:
+    degraded, clean = torch.rand(2, 1, 3, 9, 11)
+    masks = [mask_target(degraded, clean, tau) for tau in (0.05, 0.1, 0.2, 0.5, 0.9)]
+    assert all((less <= more).all() for more, less in itertools.pairwise(masks))
+
+
+def test_a_difference_of_exactly_tau_is_not_above_it() -> None:
+    levels = torch.arange(255 - 51).view(1, 1, 1, -1).expand(1, 3, 1, -1)
+    assert mask_target(levels / 255, (levels + 51) / 255, 0.2).sum() == 0
+    assert mask_target(levels / 255, (levels + 52) / 255, 0.2).min() == 1
+
+
+def test_dice_counts_where_little_is_white() -> None:
+    logit = torch.randn(3, 1, 10, 10)
+    mask = torch.zeros(3, 1, 10, 10)
+    mask[0, 0, 0, :5] = 1
+    mask[1, 0, :5] = 1
+    found = logit.sigmoid()
+
+    def dice(number: int) -> torch.Tensor:
+        pair = found[number], mask[number]
+        return 1 - (2 * (pair[0] * pair[1]).sum() + 1) / (pair[0].sum() + pair[1].sum() + 1)
+
+    torch.testing.assert_close(rare_dice(logit, mask), (dice(0) + dice(2)) / 3)
+    torch.testing.assert_close(
+        rare_dice(torch.where(mask > 0, 20.0, -20.0), mask), torch.tensor(0.0), atol=1e-4, rtol=0
+    )
+
+
+def test_cross_entropy_is_the_formula() -> None:
+    logit, mask = torch.randn(2, 1, 5, 6), (torch.rand(2, 1, 5, 6) > 0.5).float()
+    torch.testing.assert_close(cross_entropy(logit, mask), F.binary_cross_entropy(logit.sigmoid(), mask))
+    assert cross_entropy(logit.bfloat16(), mask).dtype == torch.float32
+    white, black = (cross_entropy(logit[mask == side], mask[mask == side]) for side in (1, 0))
+    count = mask.sum(), (1 - mask).sum()
+    torch.testing.assert_close(
+        cross_entropy(logit, mask, 3.0), (3 * count[0] * white + count[1] * black) / mask.numel()
+    )
+
+
+@pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])
+@pytest.mark.parametrize("white", [0.0, 1.0])
+def test_finite_at_the_ends(level: float, white: float) -> None:
+    logit = torch.full((2, 1, 4, 4), level, requires_grad=True)
+    mask = torch.full((2, 1, 4, 4), white)
+    loss = cross_entropy(logit, mask) + rare_dice(logit, mask)
+    loss.backward()
+    assert loss.isfinite()
+    assert logit.grad.isfinite().all()

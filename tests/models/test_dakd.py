@@ -1,0 +1,374 @@
+"""DAKD's own properties, by the numbers of dakd.md 11: counts, shapes, gates, context, masks at the ends, batches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from restorekit.errors import RestorekitError
+from restorekit.models import create_model
+from restorekit.models.dakd import DAKD
+from restorekit.models.dakd.blocks import Dense, GatedConv
+from restorekit.models.dakd.context import GlobalContext
+from restorekit.models.dakd.networks import Features
+
+ABLATIONS: list[dict[str, Any]] = [
+    {},
+    {"gates": "none", "context": False},
+    {"gates": "none", "context": False, "mask_input": True},
+    {"context": False},
+    {"gates": "plain"},
+    {"gates": "hard"},
+    {"fusion": True},
+]
+
+
+def count(module: nn.Module | None) -> int:
+    return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())
+
+
+def alive(width: int = 8, **options: Any) -> DAKD:
+    """A network whose every layer shows in the output."""
+    torch.manual_seed(1)
+    return DAKD(width, init="he", **options)
+
+
+# ---- 1: counts
+
+
+def test_parameter_counts() -> None:
+    with torch.device("meta"):
+        model, baseline = DAKD(), DAKD(gates="none", context=False)
+    assert count(model.teacher) == 1_424_225
+    assert count(model.student) == 1_839_171
+    assert count(model.student.gates) == 389_536
+    assert count(model.student.context) == 24_832
+    assert count(baseline.student) == 1_424_803
+    assert count(create_model("dakd")) == 3_263_396
+
+
+def test_multiplications_per_pixel() -> None:
+    with FakeTensorMode(), torch.no_grad():  # shapes only
+        model, image = DAKD(), torch.empty(1, 3, 256, 256)
+        for call, expected in ((lambda: model.teacher(image), 371_488), (lambda: student(model, image), 429_400)):
+            with FlopCounterMode(display=False) as counter:
+                call()
+            convolutions = counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+            assert convolutions / 2 / 256**2 == pytest.approx(expected, rel=0.01)
+
+
+def student(model: DAKD, image: Tensor) -> Any:
+    return model.student(image, image[:, :1], Features([], []))
+
+
+@pytest.mark.parametrize("width", [1, 4, 16])
+def test_width_scales_both_networks_and_their_growth(width: int) -> None:
+    model = DAKD(width)
+    for network in (model.teacher, model.student):
+        assert [block.mix.out_channels for block in network.encoder.dense] == [width, 2 * width, 4 * width]
+        assert [block.growth for block in (*network.encoder.dense, *network.decoder.dense)] == [width] * 6
+        assert network.decoder.first.in_channels == width + 3
+    with torch.no_grad():
+        assert model(torch.rand(1, 3, 8, 8)).restored.shape == (1, 3, 8, 8)
+
+
+# ---- 2: shapes
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 70), (256, 256), (480, 720)])
+def test_shapes(size: tuple[int, int]) -> None:
+    with FakeTensorMode(), torch.no_grad():
+        result = DAKD(4)(torch.empty(2, 3, *size))
+    assert result.logit.shape == result.mask.shape == (2, 1, *size)
+    assert result.restored.shape == (2, 3, *size)
+    padded = [side + -side % 4 for side in size]
+    scales = [(channels, *(side // scale for side in padded)) for channels, scale in ((4, 1), (8, 2), (16, 4), (16, 4))]
+    for features in (result.teacher.encoder, result.student):
+        assert [tuple(one.shape[1:]) for one in features] == scales
+    assert [tuple(gate.shape[1:]) for gate in result.gates] == [(1, *scales[level][1:]) for level in (2, 1, 0)]
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 7), (37, 31)])
+def test_padding_is_reflection_and_what_is_added_goes(size: tuple[int, int]) -> None:
+    model, image = alive(), torch.rand(1, 3, *size)
+    below, right = (-side % 4 for side in size)
+    padded = nn.functional.pad(image, (0, right, 0, below), mode="reflect")
+    with torch.no_grad():
+        torch.testing.assert_close(model(image).restored, model(padded).restored[..., : size[0], : size[1]])
+    torch.testing.assert_close(model.restore(image), model.restore(padded)[..., : size[0], : size[1]])
+
+
+@pytest.mark.parametrize("size", [(3, 64), (64, 3), (1, 1)])
+def test_too_small_an_image_is_refused(size: tuple[int, int]) -> None:
+    model = DAKD(2)
+    assert model.descriptor.min_size == 4
+    for call in (model, model.restore, model.locate):
+        with pytest.raises(RestorekitError, match=f"{size[1]}x{size[0]} pixels .* 4"):
+            call(torch.zeros(1, 3, *size))
+
+
+# ---- 4: the mask, and what does not reach the teacher
+
+
+def test_the_mask_is_between_0_and_1_and_the_student_gets_it() -> None:
+    model, image = alive(), torch.rand(2, 3, 24, 28)
+    with torch.no_grad():
+        result = model(image)
+        assert 0 < result.mask.min() < result.mask.max() < 1
+        torch.testing.assert_close(result.mask, result.logit.sigmoid())
+        torch.testing.assert_close(model(image, mask=result.mask).restored, result.restored)
+        torch.testing.assert_close(model.restore(image), result.restored.clamp(0, 1))
+        torch.testing.assert_close(model.locate(image), result.mask)
+
+
+@pytest.mark.parametrize("options", ABLATIONS)
+def test_the_student_sends_no_gradient_to_the_teacher(options: dict[str, Any]) -> None:
+    model = alive(**options)
+    result = model(torch.rand(2, 3, 16, 20))
+    (result.restored.square().mean() + result.student[3].square().mean()).backward()
+    assert all(parameter.grad is None for parameter in model.teacher.parameters())
+    for name, parameter in model.student.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_only_the_mask_teaches_the_teacher_alone() -> None:
+    model = alive()
+    result = model(torch.rand(1, 3, 16, 20), only_mask=True)
+    assert result.restored is None
+    result.logit.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.teacher.parameters())
+    assert all(parameter.grad is None for parameter in model.student.parameters())
+
+
+# ---- 5: the gated convolution
+
+
+def test_gates_are_open_intervals_and_see_the_mask() -> None:
+    gated, features = GatedConv(6, "guided"), torch.randn(2, 6, 9, 11)
+    black, white = torch.zeros(2, 1, 9, 11), torch.ones(2, 1, 9, 11)
+    opening = gated.opening(features, black)
+    assert 0 < opening.min() < opening.max() < 1
+    out, gate = gated(features, black)
+    torch.testing.assert_close(gate, opening.mean(dim=1, keepdim=True))
+    assert not gate.requires_grad
+    other, _ = gated(features, white)
+    assert (out - other).abs().max() > 1e-4
+    assert gated.gate.in_channels - GatedConv(6, "plain").gate.in_channels == 1
+    plain = GatedConv(6, "plain")
+    assert torch.equal(plain(features, black)[0], plain(features, white)[0])
+
+
+@pytest.mark.parametrize("gates", ["guided", "plain", "hard"])
+def test_a_gated_convolution_without_features_is_the_identity(gates: Any) -> None:
+    gated, features = GatedConv(6, gates), torch.randn(2, 6, 9, 11)
+    nn.init.zeros_(gated.feature.weight)
+    nn.init.zeros_(gated.feature.bias)  # type: ignore[arg-type]
+    assert torch.equal(gated(features, torch.rand(2, 1, 9, 11))[0], features)
+
+
+def test_the_hard_gate_adds_nothing_to_what_is_clean() -> None:
+    gated, features = GatedConv(6, "hard"), torch.randn(1, 6, 8, 8)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    out, _ = gated(features, mask)
+    assert torch.equal(out[..., :4], features[..., :4])
+    assert not torch.equal(out[..., 4:], features[..., 4:])
+
+
+# ---- 6: global context
+
+
+@pytest.fixture
+def context() -> GlobalContext:
+    torch.manual_seed(2)
+    return GlobalContext(12, 5)
+
+
+def test_a_clean_image_goes_through_the_context_unchanged(context: GlobalContext) -> None:
+    features = torch.randn(2, 12, 7, 9)
+    assert torch.equal(context(features, torch.zeros(2, 1, 7, 9))[0], features)
+
+
+@pytest.mark.parametrize("level", [0.3, 1.0])
+def test_a_constant_mask_leaves_the_gathering_alone(context: GlobalContext, level: float) -> None:
+    features = torch.randn(2, 12, 7, 9)
+    without = context.gather(features).flatten(2).softmax(dim=2)
+    weights = context.weights(features, torch.full((2, 1, 7, 9), level))
+    torch.testing.assert_close(weights, without, rtol=0, atol=1e-6)
+    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 5))
+
+
+def test_the_context_does_not_know_places(context: GlobalContext) -> None:
+    features, mask = torch.randn(1, 12, 6, 8), torch.rand(1, 1, 6, 8)
+    order = torch.randperm(48)
+
+    def shuffled(values: Tensor) -> Tensor:
+        return values.flatten(2)[..., order].unflatten(2, (6, 8))
+
+    torch.testing.assert_close(context(shuffled(features), shuffled(mask))[0], shuffled(context(features, mask)[0]))
+
+
+def test_context_is_gathered_from_what_is_clean(context: GlobalContext) -> None:
+    nn.init.zeros_(context.gather.weight)
+    nn.init.zeros_(context.gather.bias)  # type: ignore[arg-type]
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    features = torch.randn(1, 12, 8, 8)
+    weights = context.weights(features, mask).unflatten(2, (8, 8))
+    assert weights[..., :4].sum(dim=(2, 3)).min() > 0.99
+    gathered = context(features, mask)[1].gathered
+    assert gathered[..., :4].mean() > 1.9
+    assert gathered.mean() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_one_context_is_attention_to_one_query() -> None:
+    """Against the quadratic form: with a query that is alike everywhere, full attention gathers what A_1 does."""
+    context = GlobalContext(6, 1)
+    features, mask = torch.randn(1, 6, 5, 4), torch.rand(1, 1, 5, 4)
+    positions = 20
+    bias = torch.log(1 - mask + 1e-3).flatten(2)  # (1, 1, N), the same for each of the N queries
+    scores = (context.gather(features).flatten(2) + bias).expand(1, positions, positions)
+    attended = scores.softmax(dim=2) @ context.value(features).flatten(2).transpose(1, 2)
+    added = context.out(attended.transpose(1, 2).unflatten(2, (5, 4)))
+    torch.testing.assert_close(context(features, mask)[0], features + mask * added)
+
+
+# ---- 7: masks and images at the ends
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ones", "one pixel"])
+@pytest.mark.parametrize("image", [torch.zeros(1, 3, 16, 20), torch.ones(1, 3, 16, 20), torch.rand(1, 3, 16, 20)])
+@pytest.mark.parametrize("gates", ["guided", "hard"])
+def test_finite_at_the_ends(image: Tensor, kind: str, gates: Any) -> None:
+    mask = torch.full((1, 1, 16, 20), float(kind == "ones"))
+    mask[0, 0, 5, 6] = float(kind != "zeros")
+    model = alive(gates=gates)
+    result = model(image, mask=mask)
+    result.restored.square().mean().backward()
+    assert result.restored.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in model.student.parameters())
+    only = model(image, only_mask=True).logit
+    assert only.isfinite().all()
+
+
+# ---- 8: the global residual
+
+
+@pytest.mark.parametrize("options", ABLATIONS)
+def test_zero_last_starts_from_the_input(options: dict[str, Any]) -> None:
+    model, image = DAKD(4, zero_last=True, **options), torch.rand(2, 3, 19, 18)
+    result = model(image)
+    assert torch.equal(result.restored, image)
+    assert torch.equal(model.restore(image), image)
+    result.restored.square().mean().backward()
+    assert model.student.decoder.last.weight.grad.abs().sum() > 0
+
+
+# ---- 11: batches, seeds, and the forms that must agree
+
+
+def test_an_image_does_not_depend_on_its_batch() -> None:
+    model, images = alive(), torch.rand(2, 3, 24, 28)
+    with torch.no_grad():
+        together = model(images)
+        for number in range(2):
+            alone = model(images[number : number + 1])
+            torch.testing.assert_close(together.restored[number], alone.restored[0], rtol=0, atol=1e-5)
+            torch.testing.assert_close(together.mask[number], alone.mask[0], rtol=0, atol=1e-5)
+
+
+def test_one_seed_gives_one_network() -> None:
+    def first_weights() -> Tensor:
+        torch.manual_seed(3)
+        return torch.cat([value.flatten() for value in create_model("dakd", width=4, init="he").state_dict().values()])
+
+    assert torch.equal(first_weights(), first_weights())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_a_dense_block_gives_the_same(dtype: torch.dtype) -> None:
+    block, features = Dense(6, 4, 3), torch.randn(2, 6, 9, 7, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+        kept = block(features).detach()
+        with torch.no_grad():
+            torch.testing.assert_close(block(features), kept)
+
+
+def test_recomputing_changes_no_gradient() -> None:
+    image, gradients = torch.rand(1, 3, 16, 16), []
+    for recompute in (False, True):
+        model = alive(4, recompute=recompute)
+        model(image).restored.square().mean().backward()
+        model(image, only_mask=True).logit.square().mean().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for kept, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, kept)
+
+
+def test_bfloat16_is_close() -> None:
+    model, image = alive(zero_last=False), torch.rand(2, 3, 33, 40)
+    nn.init.normal_(model.student.decoder.last.weight, std=0.01)
+    with torch.no_grad():
+        exact = model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model(image)
+    assert rounded.restored.dtype == rounded.logit.dtype == torch.float32
+    assert (rounded.restored - exact.restored).abs().max() < 0.05
+    assert (rounded.mask - exact.mask).abs().max() < 0.1
+
+
+# ---- restore and its memory
+
+
+def test_restore_keeps_the_range_and_takes_no_mask() -> None:
+    model, image = alive(), torch.rand(1, 3, 20, 33)
+    kept = image.clone()
+    restored = model.restore(image, torch.ones(1, 1, 20, 33))
+    assert torch.equal(restored, model.restore(image))
+    assert torch.equal(image, kept)
+    assert 0 <= restored.min() <= restored.max() <= 1
+    assert not restored.requires_grad
+    assert restored.dtype == torch.float32
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_descriptor_knows_the_memory(peak_bytes: Callable[..., int], width: int) -> None:
+    model, image = DAKD(width), torch.rand(1, 3, 160, 160)
+    used = peak_bytes(lambda: model.restore(image), [*model.state_dict().values(), image]) / 160**2
+    convolution = 4 * 3.5 * width  # what it takes inside is not seen here
+    assert 0.95 * model.descriptor.bytes_per_pixel < used + convolution <= model.descriptor.bytes_per_pixel
+
+
+def test_the_context_is_linear_in_memory(context: GlobalContext, peak_bytes: Callable[..., int]) -> None:
+    used = []
+    for side in (16, 32, 64):
+        features, mask = torch.rand(1, 12, side, side), torch.rand(1, 1, side, side)
+        known = [*context.state_dict().values(), features, mask]
+        with torch.no_grad():
+            used.append(peak_bytes(lambda: context(features, mask), known) / side**2)  # noqa: B023
+    assert max(used) < 1.1 * min(used)
+
+
+def test_4k_at_the_laptops_width_stays_below_6_gib() -> None:
+    assert DAKD(16).descriptor.bytes_per_pixel * 3840 * 2160 < 6 * 2**30
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"widht": 8}, "unknown option of dakd 'widht': did you mean 'width'"),
+        ({"gates": "guidde"}, "did you mean 'guided'"),
+        ({"init": "hee"}, "did you mean 'he'"),
+        ({"width": 0}, "whole number"),
+        ({"width": 8.0}, "whole number"),
+        ({"tau": 0.0}, "between 0 and 1"),
+    ],
+)
+def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RestorekitError, match=message):
+        create_model("dakd", **options)

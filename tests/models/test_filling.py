@@ -1,0 +1,54 @@
+"""The smooth filling: valid pixels stay, holes hold nothing but what surrounds them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit.models.madf import MADF
+from restorekit.models.madf.filling import smooth_fill
+
+
+def hole(height: int, width: int) -> Tensor:
+    valid = torch.ones(1, 1, height, width)
+    valid[..., height // 4 : height // 2 + 1, width // 4 : width // 2 + 1] = 0
+    return valid
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 5), (37, 31), (128, 256)])
+def test_valid_pixels_stay_and_constants_are_continued(size: tuple[int, int]) -> None:
+    image, valid = torch.rand(2, 3, *size), hole(*size).expand(2, -1, -1, -1)
+    filled = smooth_fill(image, valid)
+    assert torch.equal(filled * valid, image * valid)
+    flat = torch.full((2, 3, *size), 0.37)
+    expected = flat if valid.any() else torch.zeros_like(flat)
+    torch.testing.assert_close(smooth_fill(flat, valid), expected)
+
+
+def test_what_a_hole_holds_is_not_looked_at() -> None:
+    image, valid = torch.rand(1, 3, 40, 50), hole(40, 50)
+    assert torch.equal(smooth_fill(image, valid), smooth_fill(image + 7 * (1 - valid), valid))
+    assert not smooth_fill(image, torch.zeros_like(valid)).any()
+
+
+def test_the_filling_stays_between_what_is_valid() -> None:
+    image, valid = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) > 0.9).float()
+    filled = smooth_fill(image, valid)
+    known = image[valid.expand_as(image) > 0]
+    assert known.min() <= filled.min() <= filled.max() <= known.max()
+
+
+def test_a_slope_is_continued_better_than_by_its_mean() -> None:
+    ramp = torch.linspace(0, 1, 128).expand(1, 3, 128, 128)
+    valid = torch.ones(1, 1, 128, 128)
+    valid[..., 40:80, 30:90] = 0
+    missing = (1 - valid).expand_as(ramp) > 0
+    errors = [(guess - ramp)[missing].abs().mean() for guess in (smooth_fill(ramp, valid), ramp.mean())]
+    assert errors[0] < 0.2 * errors[1]
+
+
+def test_a_network_that_starts_smooth_begins_there() -> None:
+    model = MADF(4, init="he", start="smooth").eval()
+    image, valid = torch.randn(1, 3, 128, 128), hole(128, 128)
+    with torch.no_grad():
+        for output in model(image, valid).outputs:
+            assert torch.equal(output, smooth_fill(image, valid))

@@ -1,0 +1,106 @@
+"""GLSGN streamed: what the unstreamed network gives, in less memory."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit.errors import RestorekitError
+from restorekit.models import create_model
+from restorekit.models.glsgn import GLSGN
+from restorekit.models.glsgn.streaming import Plan, stream
+
+FORMS: list[dict[str, Any]] = [
+    {"path1_grid": "2x4"}, {"path1_grid": "4x2"}, {"global_path": False}, {"feature_links": False},
+    {"attention_links": False}, {"patch_norm": "instance"}, {"patch_norm": "none"}, {"fusion": "finest"},
+    {"order": "coarse_first"}, {"f_tap": "middle"}, {"f_tap": "middle", "order": "coarse_first"},
+    {"h3_source": "l"}, {"output": "direct"}, {"gate": "residual"}, {"design": "tiles"},
+]  # fmt: skip
+
+
+def build(**options: Any) -> GLSGN:
+    torch.manual_seed(0)
+    model = create_model("glsgn", **{"width": 4, **options})
+    assert isinstance(model, GLSGN)
+    return model.eval()
+
+
+def frame(*size: int, batch: int = 1) -> Tensor:
+    return torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def largest_difference(model: GLSGN, image: Tensor, plan: Plan) -> float:
+    """Over all images and gates that both forms give, in shares of the largest value where that is above 1."""
+    whole, streamed = model(image), stream(model, image, plan)
+    assert (whole.reduced is None) == (streamed.reduced is None)
+    pairs = [(whole.restored, streamed.restored)]
+    pairs += [*zip(whole.paths, streamed.paths, strict=True), *zip(whole.gates, streamed.gates, strict=True)]
+    assert all(one.shape == other.shape and one.dtype == other.dtype for one, other in pairs)
+    return max(float((one - other).abs().max() / one.abs().max().clamp_min(1)) for one, other in pairs)
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("size", [(64, 64), (65, 71), (135, 241)])
+def test_streamed_is_unstreamed_at_every_size(size, hold):
+    for pixels in (2**17, 3000):
+        assert largest_difference(build(), frame(*size), Plan(hold, pixels)) < 1e-4
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_streamed_is_unstreamed_to_rounding_in_every_form(form, hold):
+    model = build(init="he", **form).double()
+    assert largest_difference(model, frame(65, 99).double(), Plan(hold, 700)) < 1e-10
+
+
+def test_streamed_in_16_bits_is_close():
+    model = build(width=8)
+    with torch.no_grad():
+        exact = model(frame(135, 241)).restored
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            whole, streamed = (
+                model(frame(135, 241)).restored,
+                stream(model, frame(135, 241), Plan(False, 3000)).restored,
+            )
+    assert streamed.dtype == torch.float32
+    assert (streamed - exact).abs().mean() < 1.5 * (whole - exact).abs().mean() + 1e-3
+
+
+def test_path_1_streamed_takes_less_than_the_backbone_on_the_whole_frame(peak_bytes):
+    """Both at the same width; the target of glsgn.md 12.9 is two thirds."""
+    image = frame(512, 768)
+    whole, local = build(width=8, design="whole"), build(width=8)
+    with torch.no_grad():
+        backbone = peak_bytes(lambda: whole(image), list(whole.parameters()))
+        for hold, share in ((True, 2 / 3), (False, 0.6)):
+            plan = Plan(hold, 2**14)
+            streamed = peak_bytes(lambda plan=plan: stream(local, image, plan), list(local.parameters()))
+            assert streamed < share * backbone
+
+
+def test_restore_streamed_takes_batches_and_clamps():
+    model = build(output="direct", init="he")
+    image = frame(65, 71, batch=2) * 2 - 0.5
+    restored = model.restore_streamed(image)
+    assert restored.shape == image.shape
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+    assert (restored - model.restore(image)).abs().max() < 1e-4
+    less = model.restore_streamed(image, memory_bytes=1)
+    assert (restored - less).abs().max() < 1e-4
+
+
+def test_what_cannot_be_streamed_says_so():
+    with pytest.raises(RestorekitError, match="64 or more"):
+        build().restore_streamed(frame(40, 90))
+    with pytest.raises(RestorekitError, match="design whole"):
+        build(design="whole").restore_streamed(frame(80, 90))
+
+
+def test_the_input_is_not_changed():
+    image = frame(65, 71)
+    before = image.clone()
+    build().restore_streamed(image)
+    assert torch.equal(image, before)

@@ -1,0 +1,143 @@
+"""DAKD's objective in its two phases: what is learnt in each, from what, and that the rest stands still."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restorekit.config import DakdObjective, DakdRun, read_run
+from restorekit.models.dakd import DAKD
+from restorekit.objectives import create_objective
+from restorekit.objectives.dakd import LOCALISE, RESTORE, DakdLosses
+
+
+def objective(**settings: Any) -> DakdLosses:
+    return DakdLosses(DakdObjective(localise_steps=10, **settings), tau=0.1)
+
+
+def batch(size: int = 24) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    clean = 0.5 * torch.rand(2, 3, size, size, generator=generator)
+    drops = (torch.rand(2, 1, size, size, generator=generator) < 0.2).float() * 0.4
+    return {"degraded": clean + drops, "clean": clean}
+
+
+def in_phase(made: DakdLosses, phase: int) -> DakdLosses:
+    made.enter(phase)
+    return made
+
+
+class Counted(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.calls = inner, 0
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.inner(*args, **options)
+
+
+@pytest.mark.parametrize(
+    "phase, settings, names",
+    [
+        (LOCALISE, {}, {"cross_entropy", "dice"}),
+        (LOCALISE, {"dice": 0.0}, {"cross_entropy"}),
+        (RESTORE, {}, {"pixel", "distillation"}),
+        (RESTORE, {"distillation": 0.0}, {"pixel"}),
+    ],
+)
+def test_terms_of_each_phase(phase: int, settings: dict[str, Any], names: set[str]) -> None:
+    made, model = in_phase(objective(**settings), phase), Counted(DAKD(4))
+    terms = made(model, batch())
+    assert model.calls == 1
+    assert set(terms.losses) == names
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in terms.losses.values())
+    assert terms.restored.shape == (2, 3, 24, 24)
+    assert not terms.restored.requires_grad
+    assert 0 <= terms.restored.min() <= terms.restored.max() <= 1
+
+
+def test_the_phases_learn_what_they_name() -> None:
+    made, model = objective(), DAKD(4)
+    assert [phase.trains for phase in made.phases] == [("teacher.",), ("student.",)]
+    assert (made.phases[0].steps, made.phases[0].watch, made.phases[1].watch) == (10, "mask_f1", None)
+    for index, (learns, stands) in enumerate([(model.teacher, model.student), (model.student, model.teacher)]):
+        model.zero_grad(set_to_none=True)
+        torch.stack(list(in_phase(made, index)(model, batch()).losses.values())).sum().backward()
+        assert all(parameter.grad is not None for parameter in learns.parameters())
+        assert all(parameter.grad is None for parameter in stands.parameters())
+
+
+def test_distillation_teaches_the_encoder_alone() -> None:
+    model = DAKD(4, init="he")
+    in_phase(objective(), RESTORE)(model, batch()).losses["distillation"].backward()
+    for name, parameter in model.student.named_parameters():
+        if name.startswith("encoder."):
+            assert parameter.grad.abs().sum() > 0, name
+        else:
+            assert parameter.grad is None, name
+    assert all(parameter.grad is None for parameter in model.teacher.parameters())
+
+
+def test_the_teacher_is_to_the_bit_what_it_was() -> None:
+    model, made = DAKD(4, init="he"), in_phase(objective(), RESTORE)
+    before = {name: value.clone() for name, value in model.teacher.state_dict().items()}
+    optimizer = torch.optim.Adam(model.student.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        torch.stack(list(made(model, batch()).losses.values())).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(value, before[name]) for name, value in model.teacher.state_dict().items())
+
+
+def test_attention_and_weights_reach_the_loss() -> None:
+    model, data = DAKD(4, init="he"), batch()
+    plain, attentive, double = (
+        float(in_phase(objective(**settings), RESTORE)(model, data).losses["distillation"])
+        for settings in ({"attentive": False}, {}, {"distillation": 0.2})
+    )
+    assert plain != pytest.approx(attentive, rel=1e-3)
+    assert double == pytest.approx(2 * attentive, rel=1e-5)
+
+
+def test_figures_are_of_the_mask() -> None:
+    made, model = objective(), DAKD(4)
+    one = {name: images[:1] for name, images in batch().items()}
+    figures = made.figures(model, one)
+    assert tuple(figures) == made.figure_names
+    nn.init.zeros_(model.teacher.decoder.last.weight)
+    nn.init.constant_(model.teacher.decoder.last.bias, 5.0)  # type: ignore[arg-type]
+    share = float(((one["degraded"] - one["clean"]) > 0.1).float().amax(dim=1).mean())
+    white = made.figures(model, one)
+    assert white["mask_iou"] == pytest.approx(share, rel=1e-5)
+    assert white["mask_f1"] == pytest.approx(2 * share / (1 + share), rel=1e-5)
+
+
+def test_a_run_gives_the_objective_its_models_tau() -> None:
+    run = read_run({"model": "dakd", "dataset": "haze", "options": {"tau": 0.3}, "objective": {"localise_steps": 5}})
+    assert isinstance(run, DakdRun)
+    made = create_objective(run)
+    assert isinstance(made, DakdLosses)
+    assert made.tau == 0.3
+
+
+def test_both_phases_learn_one_pair_by_heart() -> None:
+    data, made = batch(32), objective(pixel="huber", distillation=0.01)
+    torch.manual_seed(0)
+    model = DAKD(6, init="he", zero_last=True)
+    for index, part in enumerate((model.teacher, model.student)):
+        made.enter(index)
+        optimizer = torch.optim.Adam(part.parameters(), lr=5e-3)
+        for _ in range(60):
+            optimizer.zero_grad()
+            terms = made(model, data)
+            torch.stack(list(terms.losses.values())).sum().backward()
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+            optimizer.step()
+    assert made.figures(model, {name: images[:1] for name, images in data.items()})["mask_f1"] > 0.9
+
+    def psnr(image: Tensor) -> float:
+        return float(-10 * torch.log10((image - data["clean"]).square().mean()))
+
+    assert psnr(terms.restored) > psnr(data["degraded"]) + 5
