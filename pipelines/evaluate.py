@@ -1,6 +1,7 @@
 """model + test shards + real pairs -> data/evaluations/<run>/: the version in the registry, scored on whole images.
 
 python -m pipelines.evaluate --run dmgn-rain
+python -m pipelines.evaluate --run madf-inpainting --model DIR     another model's folder on the run's tests
 """
 
 import argparse
@@ -25,6 +26,7 @@ from restorekit.evaluation.masks import Localiser, MaskFigure, MaskScore, mask_f
 from restorekit.evaluation.opponents import by_opponent, opponents_rows
 from restorekit.evaluation.overlays import overlays
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
+from restorekit.evaluation.paths import score_paths
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
@@ -33,6 +35,7 @@ from restorekit.evaluation.versus import versus
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.metrics.masks import changed
+from restorekit.models.glsgn import GLSGN
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
@@ -47,18 +50,26 @@ MAPS = 3  # images of a set whose masks, gates and context are drawn
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
-    run = parser.parse_args().run
+    parser.add_argument("--model", type=Path, help="a model's folder, as of `restorekit import-weights`")
+    found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     params = load_params(Path("params.yaml"))
-    evaluate(run, params, working_root().with_areas(params.areas))
+    evaluate(found.run, params, working_root().with_areas(params.areas), found.model)
 
 
-def evaluate(run: str, params: Params, paths: Paths) -> None:
-    """Writes data/evaluations/<run>/ whole, then tells MLflow."""
+def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:
+    """Writes data/evaluations/<run>/ whole, then tells MLflow.
+
+    With `given`, another model's folder, that model is registered and judged on the run's test sets instead, and its
+    evaluation goes to data/imported/evaluations/.
+    """
     tests = scored_sets(run, params, paths, Path.cwd())
     unpaired = picture_sets(run, params, Path.cwd())
-    version = find_or_register(fetch(paths.model(run)), paths.root)
+    version = find_or_register(given or fetch(paths.model(run)), paths.root)
     model, record = load_version(version, paths.root)
+    if given is not None:
+        run = record["run"]
+        paths = paths.with_areas({**paths.areas, run: "imported"})
     restore = restoring(model, params.evaluate.precision)
     localiser = localiser_of(model, params.evaluate.precision)
 
@@ -80,7 +91,8 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
         against = versus(rows, by_opponent(opponents), params.seed, params.evaluate.resamples)
         write_table(folder / "table.csv", rows)
         figures = masks.write(params)
-        write_json(folder / "metrics.json", _metrics(scores, figures))
+        beside = score_paths(model, tests[0], params.evaluate.precision) if isinstance(model, GLSGN) else {}
+        write_json(folder / "metrics.json", {**_metrics(scores, figures), **({"patches": beside} if beside else {})})
         write_json(
             folder / "evaluation.json",
             {
@@ -106,6 +118,12 @@ def evaluate(run: str, params: Params, paths: Paths) -> None:
                 f"{score.restored:.4g}, gain {score.gain:+.4g} (95% {low:+.4g} to {high:+.4g}), "
                 f"{score.n} images of {score.photographs} photographs"
             )
+    if beside:
+        paths_found = (
+            f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in beside["paths"].items()
+        )
+        apart = f"; gap at patch borders {beside['seams']['apart']:.2g} dB" if beside["seams"] else ""
+        print(f"{run} version {version.version}, PSNR of each path at its scale: {', '.join(paths_found)}{apart}")
 
 
 class _Scored(NamedTuple):

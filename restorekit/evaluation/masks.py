@@ -153,8 +153,10 @@ def read_mask_table(path: Path) -> list[MaskScore]:
 
 def _row(line: dict[str, str]) -> MaskScore:
     texts = ("dataset", "key", "photograph")
-    values: dict[str, Any] = {name: float(text) if text else None for name, text in line.items() if name not in texts}
-    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
+    values: dict[str, Any] = {
+        name: text if name in texts else float(text) if text else None for name, text in line.items()
+    }
+    return MaskScore(**values)
 
 
 def _difference(after: float | None, before: float | None) -> float | None:

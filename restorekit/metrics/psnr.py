@@ -16,6 +16,11 @@ def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
     return _ratio(_squared_error(restored, clean))
 
 
+def psnr_of(restored: np.ndarray, clean: np.ndarray) -> float:
+    """The same of any 8-bit values of one shape, such as those of a part of the pixels."""
+    return _ratio(_squared_error(restored, clean))
+
+
 def psnr_y(restored: np.ndarray, clean: np.ndarray) -> float:
     """The same on limited-range BT.601 luma, peak 255 (MATLAB, BasicSR `test_y_channel`); at most `CAP_DB`."""
     return _ratio(_squared_error(limited_luma(restored), limited_luma(clean)))

@@ -158,13 +158,28 @@ class GLSGN(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
 
-        Frames of more than four megapixels are streamed, which takes less memory and time. GLSGN takes no mask: one
-        that is given changes nothing. An image with a side below 64 raises RestorekitError.
+        GLSGN takes no mask: one that is given changes nothing. An image with a side below 64 raises RestorekitError.
         """
-        if self.descriptor.streams and image.shape[-2] * image.shape[-1] > STREAMED_FROM:
+        if self._is_large(image):
             return self.restore_streamed(image)
         with torch.no_grad():
             return self(image).restored.clamp_(0, 1)
+
+    def look(self, image: Tensor) -> GlsgnResult:
+        """All that is found in one frame (1, 3, H, W), without gradients."""
+        check_size(image)
+        with torch.no_grad():
+            return stream(self, image, Plan(hold=True)) if self._is_large(image) else self(image)
+
+    def patch_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the patches of path 1 in a frame of `size`; other paths' borders are among theirs."""
+        grid = GRIDS[self.options["path1_grid"]]
+        height, width = grid.padded(*size)
+        return height // grid.rows, width // grid.columns
+
+    def _is_large(self, image: Tensor) -> bool:
+        """Whether a frame is streamed though it may fit whole: for less memory and time."""
+        return self.descriptor.streams and image.shape[-2] * image.shape[-1] > STREAMED_FROM
 
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
         """What `restore` gives, with patches and strips through the device in turn; see streaming.py.
