@@ -46,9 +46,7 @@ def score_pairs(pairs: PairSet, restore: Restore, protocols: Iterable[str] = tup
     protocols, seen = tuple(protocols), set()
     for pair in pairs.open():
         if pair.facts.key in seen:
-            raise RestorekitError(
-                f"'{pair.facts.key}' is twice in {pairs.name}: every test image must have a key of its own"
-            )
+            raise twice(pair.facts.key, pairs.name)
         seen.add(pair.facts.key)
         image = to_uint8(restore(pair))
         height, width = pair.clean.shape[:2]
@@ -56,6 +54,10 @@ def score_pairs(pairs: PairSet, restore: Restore, protocols: Iterable[str] = tup
         yield Restored(pair, image, ImageScore(pairs.name, pair.facts, width, height, before, after))
     if not seen:
         raise RestorekitError(f"{pairs.name} holds no images: run `dvc repro synthesize`")
+
+
+def twice(key: str, name: str) -> RestorekitError:
+    return RestorekitError(f"'{key}' is twice in {name}: every test image must have a key of its own")
 
 
 def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[ImageScore] | None = None) -> np.ndarray:

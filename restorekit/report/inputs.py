@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
 from restorekit.evaluation.versus import Versus
 from restorekit.files import read_json
@@ -33,6 +34,17 @@ class Sample:
     dataset: str
     degraded: dict[str, float]
     restored: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MapStrip:
+    """A picture of several panels side by side, named from left to right: a degraded image, and maps over it."""
+
+    file: Path
+    dataset: str
+    key: str
+    photograph: str
+    panels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,8 @@ class RunResult:
     versus: tuple[Versus, ...]  # opponents, where there are any
     inside: tuple[InsidePicture, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
+    masks: tuple[MaskFigure, ...] = ()  # of a network that localises
+    maps: tuple[MapStrip, ...] = ()
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -109,4 +123,9 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         versus=tuple(Versus.from_json(one) for one in evaluation["versus"]),
         inside=tuple(InsidePicture(**{**one, "file": folder / one["file"]}) for one in evaluation["inside"]),
         curves=tuple(read_curves(curves)) if curves.is_file() else (),
+        masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
+        maps=tuple(
+            MapStrip(**{**strip, "file": folder / strip["file"], "panels": tuple(strip["panels"])})
+            for strip in evaluation["maps"]
+        ),
     )  # fmt: skip

@@ -11,7 +11,8 @@ from restorekit.evaluation.versus import Versus
 from restorekit.image import encode_rgb
 from restorekit.report.caveats import caveats
 from restorekit.report.inputs import InsidePicture, Past, RunResult, Sample
-from restorekit.report.page import slug, write_report
+from restorekit.report.page import write_report
+from restorekit.report.wording import slug
 from restorekit.sources.manifest import Photograph
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'
