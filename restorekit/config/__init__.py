@@ -3,6 +3,8 @@
 from restorekit.config.dakd import DakdObjective, DakdRun
 from restorekit.config.data import (
     AnyDataset,
+    FrameConfig,
+    FramePairs,
     InpaintingData,
     MaskData,
     MaskShards,
@@ -25,6 +27,8 @@ __all__ = [
     "DakdRun",
     "DmgnObjective",
     "DmgnRun",
+    "FrameConfig",
+    "FramePairs",
     "GlsgnObjective",
     "GlsgnRun",
     "InpaintingData",

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from restorekit.config.real import PhotoFolder
 from restorekit.config.strict import Count, Share, Strict
+from restorekit.errors import unknown_name
+from restorekit.layouts import LAYOUTS
 
 
 class Split(Strict):
@@ -37,7 +39,7 @@ class PhotosConfig(Strict):
 class SynthesizeConfig(Strict):
     """How shards are written, whatever is in them."""
 
-    encoding: Literal["png", "webp", "jpeg"] = "png"  # the first two are lossless
+    encoding: Literal["png", "webp", "bmp", "jpeg"] = "png"  # only jpeg loses something
     quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
     num_workers: Count = 2
 
@@ -82,17 +84,46 @@ class DatasetConfig(Strict):
         return self
 
 
-class ReflectionData(DatasetConfig):
+class FramePairs(Strict):
+    """Real pairs that lie beside the frames made here: their scenes are shared out among the splits by digest."""
+
+    root: str  # relative to params.yaml, or absolute
+    layout: str = "plain"  # see restorekit/layouts.py
+    pairs: Count | None = None  # how many there must be, if not the published number
+
+
+class FrameConfig(DatasetConfig):
+    """Data sets that can be made of frames of one size, 3840 x 2160 for one, with real pairs among them."""
+
+    # Frames of long_side x short_side, upright or not as the photograph is, are cut from it at a place and scale that
+    # are drawn; photographs are never enlarged, smaller ones are left out. None: the whole photograph, resized.
+    long_side: Annotated[int, Field(ge=64)] | None = None
+    pairs: tuple[FramePairs, ...] = ()
+
+    @model_validator(mode="after")
+    def _framed(self) -> Self:
+        if self.long_side is not None and self.long_side < self.short_side:
+            raise ValueError(f"long_side {self.long_side} is shorter than short_side {self.short_side}")
+        task: str = getattr(self, "task", "")
+        for one in self.pairs:
+            if one.layout not in LAYOUTS:
+                raise ValueError(str(unknown_name("layout", one.layout, LAYOUTS)))
+            if LAYOUTS[one.layout].task not in (None, task) or not LAYOUTS[one.layout].paired:
+                raise ValueError(f"layout '{one.layout}' has no pairs for the task {task}")
+        return self
+
+
+class ReflectionData(FrameConfig):
     task: Literal["reflection"]
     kind: Literal["s1", "s2", "glass", "mixed"] = "mixed"  # the two published syntheses, and thick glass
 
 
-class RainData(DatasetConfig):
+class RainData(FrameConfig):
     task: Literal["rain"]
     kind: Literal["light", "heavy", "dense", "mixed"] = "light"
 
 
-class HazeData(DatasetConfig):
+class HazeData(FrameConfig):
     task: Literal["haze"]
     kind: Literal["uniform", "varying", "mixed"] = "uniform"
 

@@ -1,6 +1,7 @@
-"""A network restores photographs of any size: whole where memory allows, else in tiles that leave no seam."""
+"""A network restores photographs of any size: whole where memory allows, else streamed or in seamless tiles."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,8 +9,8 @@ from torch import nn
 
 from restorekit.errors import RestorekitError
 from restorekit.inference.memory import default_budget
-from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile
-from restorekit.models.descriptor import Descriptor
+from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile, whole
+from restorekit.models.descriptor import Descriptor, StreamingModel
 
 Progress = Callable[[int, int], None]  # (tiles done, tiles in all)
 
@@ -54,7 +55,7 @@ class Restorer:
         """
         self._check(image, mask)
         height, width = image.shape[:2]
-        padded, padded_mask = self._padded(image), None if mask is None else self._padded(mask)
+        padded, padded_mask = self._padded(image), None if mask is None else self._padded_mask(mask)
         layout = self.layout(height, width)
         restored: np.ndarray | None = None
         while restored is None:
@@ -74,11 +75,10 @@ class Restorer:
         padded_height, padded_width = self._padded_length(height), self._padded_length(width)
         if self.tile is not None:
             return layout_for_tile(padded_height, padded_width, self.tile, self.descriptor)
-        budget = default_budget(self.device) if self.memory_bytes is None else self.memory_bytes
-        if self.device.type == "cpu":
-            copies = 1 if (padded_height, padded_width) == (height, width) else 3  # the result; padding and cropping
-            budget -= copies * _HOST_BYTES * padded_height * padded_width
+        budget = self._budget(height, width)
         per_pixel = self.descriptor.bytes_per_pixel + 2 * _HOST_BYTES
+        if budget < padded_height * padded_width * per_pixel and self._can_stream(padded_height, padded_width, budget):
+            return whole(padded_height, padded_width, streamed=True)
         try:
             return layout_for_budget(padded_height, padded_width, max(0, budget // per_pixel), self.descriptor)
         except RestorekitError as error:
@@ -87,11 +87,28 @@ class Restorer:
                 f"allow more memory or free some, or make the image smaller"
             ) from error
 
+    def _budget(self, height: int, width: int) -> int:
+        """Bytes on the device for an image of this size; on the CPU, without what is held around the network."""
+        budget = default_budget(self.device) if self.memory_bytes is None else self.memory_bytes
+        if self.device.type != "cpu":
+            return budget
+        padded_height, padded_width = self._padded_length(height), self._padded_length(width)
+        copies = 1 if (padded_height, padded_width) == (height, width) else 3  # the result; padding and cropping
+        return budget - copies * _HOST_BYTES * padded_height * padded_width
+
+    def _can_stream(self, height: int, width: int, budget: int) -> bool:
+        if not self.descriptor.streams:
+            return False
+        needed = cast(StreamingModel, self.model).streamed_bytes(height, width)
+        return needed + 2 * _HOST_BYTES * height * width <= budget
+
     def _smaller(self, layout: Layout, error: torch.OutOfMemoryError) -> Layout:
-        """The layout with tiles of half the side; a RestorekitError where it is the user's or cannot be halved."""
+        """Streamed where that is possible, else tiles of half the side; a RestorekitError where it is the user's."""
         if self.tile is not None:
             raise RestorekitError(f"tiles of {self.tile} pixels do not fit into the GPU's memory: take less") from error
         rows, columns = layout.rows, layout.columns
+        if self.descriptor.streams and layout.num_tiles == 1 and not layout.streamed:
+            return whole(rows.length, columns.length, streamed=True)
         try:
             return layout_for_budget(rows.length, columns.length, layout.tile_pixels // 4, self.descriptor)
         except RestorekitError:
@@ -101,7 +118,7 @@ class Restorer:
         self, image: np.ndarray, mask: np.ndarray | None, layout: Layout, progress: Progress | None
     ) -> np.ndarray:
         if layout.num_tiles == 1:
-            restored = self._run(image, mask)
+            restored = self._run(image, mask, layout.streamed)
             if progress:
                 progress(1, 1)
             return restored
@@ -115,12 +132,17 @@ class Restorer:
                 progress(done, layout.num_tiles)
         return np.clip(total, 0.0, 1.0, out=total)
 
-    def _run(self, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    def _run(self, image: np.ndarray, mask: np.ndarray | None, streamed: bool = False) -> np.ndarray:
         """One pass of the network: (h, w, 3) and (h, w) on the host to (h, w, 3) on the host."""
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
             missing = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))[None, None].to(self.device)
-            restored = self.model.restore(pixels, missing)  # type: ignore[operator]
+            if streamed:  # what the image itself and its result take is not for the network's maps
+                height, width = image.shape[:2]
+                memory = self._budget(height, width) - 2 * _HOST_BYTES * height * width
+                restored = cast(StreamingModel, self.model).restore_streamed(pixels, memory)
+            else:
+                restored = self.model.restore(pixels, missing)  # type: ignore[operator]
             array = np.array(restored[0].float().permute(1, 2, 0).cpu().numpy(), order="C")
         if not np.isfinite(array).all():
             raise RestorekitError(f"{self.descriptor.name} gave values that are no numbers: its weights are of no use")
@@ -141,10 +163,16 @@ class Restorer:
         multiple = self.descriptor.size_multiple
         return -(-max(length, self.descriptor.min_size) // multiple) * multiple
 
-    def _padded(self, array: np.ndarray) -> np.ndarray:
+    def _padded(self, image: np.ndarray) -> np.ndarray:
         """Reflected at the bottom and the right up to a size that the model takes; one pixel is repeated."""
+        below, right = self._margins(image)
+        return np.pad(image, [(0, below), (0, right), (0, 0)], mode="reflect") if below or right else image
+
+    def _padded_mask(self, mask: np.ndarray) -> np.ndarray:
+        """What is added to the image is missing there."""
+        below, right = self._margins(mask)
+        return np.pad(mask, [(0, below), (0, right)], constant_values=1.0) if below or right else mask
+
+    def _margins(self, array: np.ndarray) -> tuple[int, int]:
         height, width = array.shape[:2]
-        below, right = self._padded_length(height) - height, self._padded_length(width) - width
-        if not below and not right:
-            return array
-        return np.pad(array, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), mode="reflect")
+        return self._padded_length(height) - height, self._padded_length(width) - width

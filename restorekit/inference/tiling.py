@@ -61,6 +61,7 @@ class Layout:
 
     rows: Axis
     columns: Axis
+    streamed: bool = False  # in one piece, for a network that streams, within the memory there is
 
     @property
     def num_tiles(self) -> int:
@@ -77,9 +78,9 @@ class Layout:
                 yield Tile(top, left, self.rows.weights(row), self.columns.weights(column))
 
 
-def whole(height: int, width: int) -> Layout:
+def whole(height: int, width: int, streamed: bool = False) -> Layout:
     """The layout of an image that is restored in one piece."""
-    return Layout(_axis(height, height, 0, 1, 1), _axis(width, width, 0, 1, 1))
+    return Layout(_axis(height, height, 0, 1, 1), _axis(width, width, 0, 1, 1), streamed)
 
 
 def layout_for_tile(height: int, width: int, tile: int, descriptor: Descriptor) -> Layout:

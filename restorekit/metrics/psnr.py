@@ -7,11 +7,17 @@ import numpy as np
 from restorekit.metrics.luma import limited_luma
 
 PEAK = 255.0
+STRIP_VALUES = 2**24
 CAP_DB = 100.0  # given for equal images, whose ratio is infinite; one level of one value in a 4K image is 122 dB
 
 
 def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
     """One mean squared error over all pixels and channels of uint8 (H, W, 3) images, no crop; at most `CAP_DB`."""
+    return _ratio(_squared_error(restored, clean))
+
+
+def psnr_of(restored: np.ndarray, clean: np.ndarray) -> float:
+    """The same of any 8-bit values of one shape, such as those of a part of the pixels."""
     return _ratio(_squared_error(restored, clean))
 
 
@@ -29,7 +35,15 @@ def psnr_dmgn(restored: np.ndarray, clean: np.ndarray) -> float:
 
 
 def _squared_error(restored: np.ndarray, clean: np.ndarray) -> float:
-    return float(np.mean(np.square(restored.astype(np.float64) - clean.astype(np.float64))))
+    """In strips for large images: of an 8K frame, three copies in float64 would take 2 GiB."""
+    if clean.size <= STRIP_VALUES:
+        return float(np.mean(np.square(restored.astype(np.float64) - clean.astype(np.float64))))
+    rows = max(1, STRIP_VALUES * clean.shape[0] // clean.size)
+    total = 0.0
+    for first in range(0, clean.shape[0], rows):
+        found, wanted = (one[first : first + rows].astype(np.float64) for one in (restored, clean))
+        total += float(np.square(found - wanted).sum())
+    return total / clean.size
 
 
 def _ratio(squared_error: float) -> float:

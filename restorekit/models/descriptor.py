@@ -18,6 +18,7 @@ class Descriptor:
     tiling: Literal["exact", "approximate"]  # approximate: the network has statistics of the whole image
     halo: int  # pixels of context a tile needs on each side
     bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
+    streams: bool = False  # there is `streamed_bytes` and `restore_streamed`: the whole image in less memory
     localises: bool = False  # whether it predicts a mask of what is degraded
 
 
@@ -31,4 +32,16 @@ class RestorationModel(Protocol):
 
         `mask` is (B, 1, H, W), 1 = degraded or missing, where the descriptor says that it is taken.
         """
+        ...
+
+
+class StreamingModel(RestorationModel, Protocol):
+    """A network whose descriptor says that it streams."""
+
+    def streamed_bytes(self, height: int, width: int) -> int:
+        """The least memory in bytes, over what is loaded, that `restore_streamed` needs in float32."""
+        ...
+
+    def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
+        """What `restore` gives but for rounding, within `memory_bytes` where `streamed_bytes` allows it."""
         ...

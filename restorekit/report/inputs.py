@@ -8,6 +8,7 @@ from typing import Any
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
+from restorekit.evaluation.versus import Versus
 from restorekit.files import read_json
 from restorekit.paths import Paths
 from restorekit.training.curves import read_curves
@@ -25,6 +26,7 @@ class Sample:
     photograph: str
     kind: str | None
     severity: float | None
+    hole_share: float | None
     width: int
     height: int
     gutter: int
@@ -43,6 +45,15 @@ class MapStrip:
     key: str
     photograph: str
     panels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InsidePicture:
+    """What a network makes of a mask on its way to an image of the photograph."""
+
+    file: Path
+    says: str
+    photograph: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class RunResult:
     history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
+    versus: tuple[Versus, ...]  # opponents, where there are any
+    inside: tuple[InsidePicture, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
     maps: tuple[MapStrip, ...] = ()
@@ -107,6 +120,8 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         history=tuple(history.get(decision["name"], ())),
         scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
         samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
+        versus=tuple(Versus.from_json(one) for one in evaluation["versus"]),
+        inside=tuple(InsidePicture(**{**one, "file": folder / one["file"]}) for one in evaluation["inside"]),
         curves=tuple(read_curves(curves)) if curves.is_file() else (),
         masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
         maps=tuple(

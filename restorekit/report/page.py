@@ -15,9 +15,10 @@ from restorekit.metrics import METRICS
 from restorekit.report.ablations import AblationGroup
 from restorekit.report.caveats import caveats
 from restorekit.report.figures import Chart, charts_of, interval_mark
-from restorekit.report.inputs import RunResult, Sample
+from restorekit.report.inputs import InsidePicture, RunResult, Sample
 from restorekit.report.leaderboard import leaderboard
 from restorekit.report.localised import MaskSection, mask_section
+from restorekit.report.rivals import RivalTable, rival_tables
 from restorekit.report.sheets import Sheet, write_sheets
 from restorekit.report.traits import Traits
 from restorekit.report.wording import signed, slug
@@ -73,6 +74,8 @@ class RunSection:
     tests: list[TestSection]
     comparisons: list[Comparison]
     masks: MaskSection | None
+    rivals: list[RivalTable]
+    inside: list[tuple[str, str]]  # file and what it shows
     charts: list[Chart]
     more_charts: list[Chart]
 
@@ -133,6 +136,8 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],
         masks=mask_section(folder, number, result),
+        rivals=rival_tables(result.versus, metric),
+        inside=[_inside(folder, number, picture) for picture in result.inside],
         charts=charts,
         more_charts=more,
     )
@@ -175,6 +180,7 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
         None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
         sample.kind,
         None if sample.severity is None else f"severity {sample.severity:.2f}",
+        None if sample.hole_share is None else f"{100 * sample.hole_share:.0f}% missing",
     ]
     if HEADLINE[0] in sample.restored:
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
@@ -184,6 +190,13 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
         height=sample.height, scale=100 * total / sample.width, shift=100 * (sample.width + sample.gutter) / total,
         clean=sample.panels == 3,
     )  # fmt: skip
+
+
+def _inside(folder: Path, number: int, picture: InsidePicture) -> tuple[str, str]:
+    name = f"pictures/{number:02d}-{slug(picture.file.stem)}.png"
+    (folder / "pictures").mkdir(exist_ok=True)
+    shutil.copyfile(picture.file, folder / name)
+    return name, f"{picture.photograph}: {picture.says}"
 
 
 def _protocols(results: Sequence[RunResult]) -> list[str]:

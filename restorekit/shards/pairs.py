@@ -33,6 +33,7 @@ class PairRecipe:
     encoding: Encoding
     pairs: tuple[RealPair, ...]  # in the order in which they are written
     quality: int | None = None  # of jpeg
+    beside: bool = False  # frames made here: the kind is then "real", and every reflection has a layer
 
     @property
     def task(self) -> str:
@@ -100,13 +101,16 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
     loaded = load_pair(root, pair)
     assert loaded.clean is not None  # sets without clean images are refused by the parameters
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
-    if loaded.layer is not None and recipe.task == "reflection":
-        images["layer"] = loaded.layer
+    if recipe.task == "reflection" and (loaded.layer is not None or recipe.beside):
+        # Where none was photographed it is what the glass added, which is what is left to learn.
+        added = np.where(loaded.degraded > loaded.clean, loaded.degraded - loaded.clean, 0)
+        images["layer"] = added.astype(np.uint8) if loaded.layer is None else loaded.layer
     mask = loaded.mask if recipe.task == "inpainting" else None
+    kind = "real" if recipe.beside else None
     for key, window in _windows(recipe, pair):
         top, left, height, width = window
         record: dict[str, Any] = {
-            "dataset": recipe.name, "task": recipe.task, "kind": None, "severity": None, "split": recipe.split,
+            "dataset": recipe.name, "task": recipe.task, "kind": kind, "severity": None, "split": recipe.split,
             "photograph": pair.scene, "scene": pair.scene, "layout": recipe.config.layout, "params": {},
             "input": pair.input, "input_sha256": pair.input_sha256,
             "target": pair.target, "target_sha256": pair.target_sha256,

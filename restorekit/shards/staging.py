@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from restorekit.config import AnyDataset, MaskData, SynthesizeConfig
+from restorekit.config import AnyDataset, FrameConfig, MaskData, SynthesizeConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
 from restorekit.provenance import sources_digest
+from restorekit.shards.beside import with_pairs
 from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
 from restorekit.shards.masks import MaskRecipe
 from restorekit.shards.synthesis import recipe_for
@@ -31,13 +32,17 @@ SOURCES = (
     "image/encoding.py",
     "image/reading.py",
     "rng.py",
+    "shards/beside.py",
+    "shards/frames.py",
     "shards/manifest.py",
     "shards/masks.py",
+    "shards/pairs.py",
     "shards/staging.py",
     "shards/synthesis.py",
     "shards/writer.py",
     "sources/manifest.py",
     "sources/masks.py",
+    "sources/pairs.py",
 )
 
 
@@ -64,7 +69,9 @@ def synthesize_dataset(
     if isinstance(dataset, MaskData):
         recipes = [MaskRecipe(name, dataset, split, seed) for split in SPLITS]
     else:
-        recipes = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
+        made = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
+        pairs = isinstance(dataset, FrameConfig) and dataset.pairs
+        recipes = with_pairs(made, dataset, Path.cwd()) if pairs else made  # type: ignore[arg-type]
     return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths)
 
 

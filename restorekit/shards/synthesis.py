@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from restorekit.config import AnyDataset, InpaintingData, TrainShards
+from restorekit.config import AnyDataset, FrameConfig, InpaintingData, TrainShards
 from restorekit.degradations import get_degradation
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.scene import Degraded, Scene
@@ -22,6 +22,7 @@ from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for
+from restorekit.shards.frames import cut_frame, draw_frame, is_large_enough
 from restorekit.sources.manifest import Photograph, PhotoIndex, SplitName, load_photograph
 from restorekit.sources.masks import MaskFile, find_masks, load_mask
 
@@ -40,6 +41,7 @@ class Recipe:
     quality: int | None = None  # of jpeg
     masks: tuple[MaskFile, ...] = ()  # the user's holes, for inpainting of the kind "files"
     masks_folder: str = ""
+    large_enough: tuple[int, ...] | None = None  # numbers of the photographs that frames fit into; None: all of them
 
     @property
     def task(self) -> str:
@@ -87,8 +89,11 @@ def recipe_for(
         raise RestorekitError(
             f"no photograph is in the split '{split}': add photographs to photos.folders, or set photos.packages: true"
         )
+    large_enough = _large_enough(name, dataset, split, photos)
+    num_photographs = num_photographs if large_enough is None else len(large_enough)
+    masks, folder = _masks_of(name, dataset)
     recipe = Recipe(
-        name, dataset, split, seed, encoding, num_photographs, photos.digest, quality, *_masks_of(name, dataset)
+        name, dataset, split, seed, encoding, num_photographs, photos.digest, quality, masks, folder, large_enough
     )
     if recipe.num_frames < recipe.num_shards:
         raise RestorekitError(
@@ -104,7 +109,10 @@ def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[st
     if index.digest != recipe.photos_digest:
         raise RestorekitError(f"{photos} has changed since {recipe.name} was planned: run `dvc repro synthesize` again")
     for frame in recipe.frames_of(shard):
-        photograph = index.photograph(recipe.split, frame % recipe.num_photographs)
+        number = frame % recipe.num_photographs
+        if recipe.large_enough is not None:
+            number = recipe.large_enough[number]
+        photograph = index.photograph(recipe.split, number)
         variant = frame // recipe.num_photographs
         record = frame_record(recipe, index, photograph, variant)
         degraded = rebuild(record, index, Path(recipe.masks_folder))
@@ -120,7 +128,8 @@ def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, vari
     # Stratified over the variants, so that a handful of test images still covers the whole range.
     num_variants = recipe.num_frames // recipe.num_photographs
     severity = low + (high - low) * (variant + float(rng.random())) / num_variants
-    height, width = frame_size(photograph, dataset.short_side)
+    frame = _draw_frame(recipe, photograph, variant)
+    height, width = frame_size(photograph, dataset.short_side) if frame is None else frame["window"][2:]
     degradation = get_degradation(dataset.task)
     other = _other(recipe, index, photograph, rng) if degradation.needs_other else None
     if recipe.masks:
@@ -133,7 +142,7 @@ def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, vari
     return {
         "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
         "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
-        "short_side": dataset.short_side, "other": other,
+        "short_side": dataset.short_side, "frame": frame, "other": other,
         "mask_file": None if mask is None else asdict(mask), "params": json.loads(json.dumps(params)),
     }  # fmt: skip
 
@@ -141,7 +150,10 @@ def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, vari
 def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = None) -> Degraded:
     """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
     photograph = photos.find(record["split"], record["scene"], record["photograph"])
-    scene = _frame(photos.folder, photograph, record["short_side"])
+    if record["frame"] is None:
+        scene = _frame(photos.folder, photograph, record["short_side"])
+    else:
+        scene = cut_frame(photos.folder, photograph, record["frame"])
     other = record["other"]
     if other is not None:
         reflected = photos.find(record["split"], other["scene"], other["photograph"])
@@ -165,6 +177,27 @@ def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
     return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
 
 
+def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
+    dataset = recipe.dataset
+    if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
+        return None
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, "frame", photograph.name, variant)
+    return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
+
+
+def _large_enough(name: str, dataset: AnyDataset, split: SplitName, photos: PhotoIndex) -> tuple[int, ...] | None:
+    if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
+        return None
+    sides = dataset.short_side, dataset.long_side
+    found = [number for number, one in enumerate(photos.photographs(split)) if is_large_enough(one, *sides)]
+    if not found:
+        raise RestorekitError(
+            f"datasets.{name}: none of the {photos.count(split)} photographs of the split '{split}' has {sides[1]} x "
+            f"{sides[0]} pixels: add larger ones to photos.folders (`make photos-uhd` gets some), or lower the sides"
+        )
+    return tuple(found)
+
+
 def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str]:
     if not isinstance(dataset, InpaintingData) or dataset.masks is None:
         return (), ""
@@ -175,7 +208,7 @@ def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str
 def _other(recipe: Recipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
     """The photograph that is reflected: another scene of the same split, or the same one mirrored if there is none."""
     own = index.of_scene(recipe.split, photograph.scene)
-    num_others = recipe.num_photographs - len(own)
+    num_others = index.count(recipe.split) - len(own)
     if not num_others:
         return {"photograph": photograph.name, "scene": photograph.scene, "flipped": True}
     drawn = int(rng.integers(num_others))

@@ -101,10 +101,11 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resized_window(maps: Tensor, size: tuple[int, int], rows: range, columns: range) -> Tensor:
-    """What `pad(resize(maps, size), ...)` has at `rows` and `columns`, without making the rest of it."""
-    height, width = size
-    window = _lerp(maps, _reflected(rows, height, maps.device), height, 2)
-    return _lerp(window, _reflected(columns, width, maps.device), width, 3)
+    """What `pad(resize(maps, size), ...)` has at `rows` and `columns`, for (1, C, h, w), without the rest."""
+    values = maps.permute(0, 2, 3, 1)[0]
+    window = _lerp(values, _reflected(columns, size[1], maps.device), size[1], 1)
+    window = _lerp(window, _reflected(rows, size[0], maps.device), size[0], 0)
+    return window.permute(2, 0, 1)[None]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -123,17 +124,16 @@ def _reflected(places: range, length: int, device: torch.device) -> Tensor:
     return torch.where(index < length, index, 2 * (length - 1) - index)
 
 
-def _lerp(maps: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
-    """Linear interpolation along `dim` to the places `index` of an axis of `length`, as torch has it."""
-    have = maps.shape[dim]
+def _lerp(values: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
+    """Linear interpolation of (h, w, C) along `dim` to the places `index` of an axis of `length`, as torch has it."""
+    have = values.shape[dim]
     if have == length:
-        return maps.index_select(dim, index)
-    places = index.to(torch.float64 if maps.dtype is torch.float64 else torch.float32)
+        return values.index_select(dim, index)
+    places = index.to(torch.float64 if values.dtype is torch.float64 else torch.float32)
     source = ((places + 0.5) * (have / length) - 0.5).clamp_min(0.0)
     low = source.long()
-    share = (source - low).to(maps.dtype).view([-1 if axis == dim else 1 for axis in range(4)])
-    first = maps.index_select(dim, low)
-    return first.lerp(maps.index_select(dim, (low + 1).clamp_max(have - 1)), share)
+    share = (source - low).to(values.dtype).view((-1, 1) if dim else (-1, 1, 1))
+    return values.index_select(dim, low).lerp_(values.index_select(dim, (low + 1).clamp_max(have - 1)), share)
 
 
 def _multiple(length: int, unit: int) -> int:

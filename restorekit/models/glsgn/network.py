@@ -16,7 +16,7 @@ from restorekit.models.glsgn.fusion import Fusion
 from restorekit.models.glsgn.grid import Grid
 from restorekit.models.glsgn.pathway import Alone, GlobalPath, LocalPath, Norm, Restored, plainly, recomputing
 from restorekit.models.glsgn.pyramid import scales, up
-from restorekit.models.glsgn.streaming import Plan, stream
+from restorekit.models.glsgn.streaming import STRIP_PIXELS, Plan, stream
 
 Design = Literal["stepwise", "whole", "tiles", "reduced", "reduced_detail"]
 Path1Grid = Literal["4x4", "2x4", "4x2"]
@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, Any] = {
 _IGNORED: dict[str, set[str]] = {"alone": set(_DEFAULTS), "finest": {"h3_source"}, "pyramid": set()}
 MIN_SIZE = 64  # pixels
 STREAMED = ("stepwise", "tiles")  # designs
+STREAMED_FROM = 2**22  # pixels: from here on the arithmetic hides what each patch costs by itself
 HALO = 64  # pixels, where a frame must be cut after all: the statistics of a tile are not those of the frame
 WHOLE_HALO = 72  # pixels; the context of the backbone is 70
 GRIDS = {
@@ -159,23 +160,54 @@ class GLSGN(nn.Module):
 
         GLSGN takes no mask: one that is given changes nothing. An image with a side below 64 raises RestorekitError.
         """
+        if self._is_large(image):
+            return self.restore_streamed(image)
         with torch.no_grad():
             return self(image).restored.clamp_(0, 1)
+
+    def look(self, image: Tensor) -> GlsgnResult:
+        """All that is found in one frame (1, 3, H, W), without gradients."""
+        check_size(image)
+        with torch.no_grad():
+            return stream(self, image, Plan(hold=True)) if self._is_large(image) else self(image)
+
+    def patch_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the patches of path 1 in a frame of `size`; other paths' borders are among theirs."""
+        grid = GRIDS[self.options["path1_grid"]]
+        height, width = grid.padded(*size)
+        return height // grid.rows, width // grid.columns
+
+    def _is_large(self, image: Tensor) -> bool:
+        """Whether a frame is streamed though it may fit whole: for less memory and time."""
+        return self.descriptor.streams and image.shape[-2] * image.shape[-1] > STREAMED_FROM
 
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
         """What `restore` gives, with patches and strips through the device in turn; see streaming.py.
 
-        `memory_bytes` is what may be taken over what is loaded: where a full-scale map does not fit, it is made twice.
-        Raises RestorekitError for a frame below 64 pixels, and for designs that see the frame in one piece.
+        `memory_bytes` is what may be taken over what is loaded: where the map at full scale does not fit, it is made
+        twice, for a tenth more time. Raises RestorekitError for a frame below 64 pixels, and for designs that see the
+        frame in one piece.
         """
         check_size(image)
-        if self.design not in STREAMED:
+        if not self.descriptor.streams:
             raise RestorekitError(f"design {self.design} of glsgn cannot be streamed: use restore")
-        pixels = image.shape[-2] * image.shape[-1]
-        hold = memory_bytes is None or pixels * streamed_bytes_per_pixel(self.options, hold=True) <= memory_bytes
+        hold = memory_bytes is None or self._streamed_bytes(image.shape[-2], image.shape[-1], hold=True) <= memory_bytes
         with torch.no_grad():
             frames = [stream(self, frame, Plan(hold)).restored.clamp_(0, 1) for frame in image.split(1)]
         return torch.cat(frames) if len(frames) > 1 else frames[0]
+
+    def streamed_bytes(self, height: int, width: int) -> int:
+        """The least memory that `restore_streamed` needs for an image in float32, over what is loaded."""
+        return self._streamed_bytes(height, width, hold=False)
+
+    def _streamed_bytes(self, height: int, width: int, hold: bool) -> int:
+        """From the tensors that live at once at 4K and 8K: maps grow with the frame, strips do not."""
+        channels: int = self.options["width"]
+        if self.design == "tiles":
+            per_pixel = 1.3 * channels + 32
+        else:
+            per_pixel = max(100.0, (6.2 if hold else 4.2) * channels + 16)
+        return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS
 
     def steps(self) -> tuple[int, ...]:
         """The local paths, 0 for path 1, in the order in which they are computed."""
@@ -226,15 +258,17 @@ def _describe(width: int, design: str) -> Descriptor:
         tiling="exact" if whole else "approximate",
         halo=WHOLE_HALO if whole else HALO,
         bytes_per_pixel=_bytes_per_pixel(width, design),
+        streams=design in STREAMED,
     )
 
 
 def _bytes_per_pixel(width: int, design: str) -> int:
-    return 1000
-
-
-def streamed_bytes_per_pixel(options: dict[str, Any], hold: bool) -> int:
-    return 500
+    """Of `forward`, from the float32 values that live at once. Three maps and an injection live in an encoder."""
+    if design == "stepwise":
+        return round(28.5 * width + 20)
+    if design in ("whole", "tiles"):
+        return round(19 * width + 26)
+    return max(56, round(1.2 * width + 30))
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -5,15 +5,14 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from restorekit.models.glsgn.attention import ConsistentAttention, SpatialAttention, hear, spread
 from restorekit.models.glsgn.grid import GRANULE, Grid, at_least_float32, crop, pad, quarter, resize
+from restorekit.models.glsgn.norm import PatchNorm
 
 Norm = Literal["joint", "instance", "none"]
-EPSILON = 1e-5  # of Patch Norm
 
 
 class ResidualBlock(nn.Module):
@@ -26,22 +25,6 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.second(self.first(features).relu_()).add_(features)
-
-
-class PatchNorm(nn.Module):
-    """Mean 0 and variance 1 of each channel over all regions of one image together, or over each for "instance"."""
-
-    def __init__(self, channels: int, norm: Literal["joint", "instance"]) -> None:
-        super().__init__()
-        self.norm = norm
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, features: Tensor, num_regions: int) -> Tensor:
-        """`features` (B * num_regions, C, h, w); images of a batch do not influence each other."""
-        parts = features.split(num_regions if self.norm == "joint" else 1)
-        normed = [F.batch_norm(part, None, None, self.weight, self.bias, True, 0.0, EPSILON) for part in parts]
-        return normed[0] if len(normed) == 1 else torch.cat(normed)
 
 
 class Stage(nn.Module):

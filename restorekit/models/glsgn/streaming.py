@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from restorekit.models.glsgn.attention import hear
 from restorekit.models.glsgn.grid import GRANULE, crop, pad, quarter, resized_window
-from restorekit.models.glsgn.pathway import Alone, LocalPath, PatchNorm, Stage, plainly
-from restorekit.models.glsgn.statistics import Normed
+from restorekit.models.glsgn.norm import Gathered, PatchNorm
+from restorekit.models.glsgn.pathway import Alone, LocalPath, Stage, plainly
 
 if TYPE_CHECKING:
     from restorekit.models.glsgn.network import GLSGN, GlsgnResult
 
-STRIP_PIXELS = 2**19  # of a strip, at the scale that it is made in
+STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
 MARGIN = 3  # rows below that a strip of a stage needs on each side: for the transposed convolution and four others
 
 
@@ -46,7 +46,7 @@ class Streamed:
 class Strips:
     """One decoder stage over the regions below it, any rows at a time."""
 
-    def __init__(self, stage: Stage, below: Normed, plan: Plan) -> None:
+    def __init__(self, stage: Stage, below: Gathered, plan: Plan) -> None:
         self._stage, self._below, self._plan = stage, below, plan
 
     def rows(self, region: int, under: Tensor, first: int, last: int) -> Tensor:
@@ -55,7 +55,7 @@ class Strips:
         made = self._stage(self._below(region, under[:, :, top:bottom]))
         return made[:, :, first - 2 * top : last - 2 * top]
 
-    def gather(self, region: int, under: Tensor, norm: Normed, hold: bool) -> Tensor:
+    def gather(self, region: int, under: Tensor, norm: Gathered, hold: bool) -> Tensor:
         """Adds the stage's output to the statistics of the `norm` after it; returns it, or `under` without `hold`."""
         height, width = 2 * under.shape[2], 2 * under.shape[3]
         held: Tensor | None = None
@@ -64,10 +64,14 @@ class Strips:
             norm.add(region, made)
             if hold:
                 if held is None:
-                    shape = (1, made.shape[1], height, width)
-                    held = made.new_empty(shape).contiguous(memory_format=torch.channels_last)
+                    held = _empty_like(made, (height, width))
                 held[:, :, first:last] = made
         return under if held is None else held
+
+
+def _empty_like(part: Tensor, size: tuple[int, int]) -> Tensor:
+    shape = (1, part.shape[1], *size)
+    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
 
 
 def strips(height: int, width: int, plan: Plan) -> Iterator[tuple[int, int]]:
@@ -119,7 +123,7 @@ def stream_path(
     """What `path` gives for one frame (1, 3, H, W); `handing` is the convolution of F_k for the next path."""
     size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
     count = grid.num_regions
-    norms = [Normed(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Normed(None, count)] * 3
+    norms = [Gathered(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Gathered(None, count)] * 3
     gate = frame.new_zeros((1, 1, *(side // 4 for side in grid.padded(*size))))
     maps: list[Tensor] = []
     for region, encoded in enumerate(_encoded_regions(path, frame, links, hear(gates, frame, grid), gate)):
@@ -172,7 +176,7 @@ def _last_rows(
     path: LocalPath,
     maps: list[Tensor],
     stage: Strips | None,
-    norm: Normed,
+    norm: Gathered,
     frame: Tensor,
     handing: nn.Conv2d | None,
     plan: Plan,
@@ -207,7 +211,8 @@ class _Links:
 
     def __init__(self, conv: nn.Conv2d, size: tuple[int, int]) -> None:
         self._conv, self._height = conv, size[0]
-        self._parts: list[Tensor] = []
+        self._stride = conv.stride[0]
+        self._made: Tensor | None = None  # F_k itself where the stride is 1
         self._above: Tensor | None = None
         self._seen = 0
 
@@ -215,20 +220,23 @@ class _Links:
         """Takes in the next rows; all but the frame's last strip have an even number of them."""
         if not features.shape[2]:
             return  # padding below the frame
-        if self._conv.stride[0] == 1:
-            self._parts.append(features)
-            return
-        above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above
+        made = features if self._stride == 1 else self._convolved(features)
+        if self._made is None:
+            self._made = _empty_like(made, (-(-self._height // self._stride), made.shape[3]))
+        first = self._seen // self._stride
+        self._made[:, :, first : first + made.shape[2]] = made
         self._seen += features.shape[2]
-        below = [torch.zeros_like(above)] if self._seen == self._height and features.shape[2] % 2 else []
-        rows = torch.cat([above, features, *below], dim=2)
-        self._parts.append(F.conv2d(rows, self._conv.weight, self._conv.bias, stride=2, padding=(0, 1)))
-        self._above = features[:, :, -1:].clone()
 
     def finished(self) -> Tensor:
-        joined = torch.cat(self._parts, dim=2)
-        self._parts = []
-        return self._conv(joined) if self._conv.stride[0] == 1 else joined
+        assert self._made is not None
+        return self._conv(self._made) if self._stride == 1 else self._made
+
+    def _convolved(self, features: Tensor) -> Tensor:
+        above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above
+        odd_end = self._seen + features.shape[2] == self._height and features.shape[2] % 2
+        rows = torch.cat([above, features, *([torch.zeros_like(above)] if odd_end else [])], dim=2)
+        self._above = features[:, :, -1:].clone()
+        return F.conv2d(rows, self._conv.weight, self._conv.bias, stride=2, padding=(0, 1))
 
 
 def _stream_tiles(alone: Alone, frame: Tensor) -> Tensor:

@@ -1,0 +1,83 @@
+"""What GLSGN is scored by beside its result: each path's image at its own scale, and the seams of its patches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit.evaluation.pairs import Pair, PairSet
+from restorekit.evaluation.seams import BOUND_DB, patch_lines, seam_gap
+from restorekit.image import to_float, to_uint8
+from restorekit.metrics.psnr import psnr_rgb
+from restorekit.models.glsgn import GLSGN
+from restorekit.models.glsgn.pyramid import scales
+
+PATHS = ("path1", "path2", "path3", "global")
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame: PSNR of each path's input and image, and of the pixels near and far from the patches' borders."""
+
+    paths: dict[str, tuple[float, float]]
+    seams: dict[str, float]
+
+
+def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]) -> dict[str, Any]:
+    """Means over a test set, as JSON values: `paths`, `seams` and the number of frames."""
+    model = model.eval()
+    scores = [_score(model, pair, precision) for pair in pairs.open()]
+    paths = {
+        name: {
+            "degraded": float(np.mean([score.paths[name][0] for score in scores])),
+            "restored": float(np.mean([score.paths[name][1] for score in scores])),
+        }
+        for name in scores[0].paths
+    }
+    seen = [score.seams for score in scores if score.seams]
+    seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
+    if seams:
+        seams["apart"] = abs(seams["gap"] - seams["gap_shifted"])
+        seams["bound"] = BOUND_DB
+    return {"frames": len(scores), "paths": paths, "seams": seams}
+
+
+def _score(model: GLSGN, pair: Pair, precision: str) -> FrameScore:
+    device = next(model.parameters()).device
+    image, clean = (_tensor(one).to(device) for one in (pair.degraded, pair.clean))
+    with torch.inference_mode():
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            found = model.look(image)
+        given, wanted = scales(image), scales(clean)
+        paths = {
+            name: (psnr_rgb(_array(given[scale]), _array(wanted[scale])), psnr_rgb(_array(one), _array(wanted[scale])))
+            for name, scale, one in _each(found.paths, found.reduced)
+        }
+    restored = _array(found.restored)
+    seams: dict[str, float] = {}
+    size = (pair.clean.shape[0], pair.clean.shape[1])
+    for suffix, shifted in (("", False), ("_shifted", True)):
+        gap = seam_gap(restored, pair.clean, patch_lines(size, model.patch_size(size), shifted))
+        if gap is None:
+            return FrameScore(paths, {})
+        seams |= {f"near{suffix}": gap.near, f"far{suffix}": gap.far, f"gap{suffix}": gap.db}
+    return FrameScore(paths, seams)
+
+
+def _each(paths: tuple[Tensor, ...], reduced: Tensor | None) -> Iterator[tuple[str, int, Tensor]]:
+    """(name, scale, image) of every path."""
+    for scale, one in enumerate(paths):
+        yield PATHS[scale], scale, one
+    if reduced is not None:
+        yield PATHS[3], 2, reduced
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(to_float(image).transpose(2, 0, 1)))[None]
+
+
+def _array(image: Tensor) -> np.ndarray:
+    return to_uint8(image[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy())

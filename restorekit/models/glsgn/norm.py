@@ -1,0 +1,83 @@
+"""Patch Norm (glsgn.md 5.5): one pass gathers the moments of all regions of an image, in any parts, one applies."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.models.glsgn.grid import at_least_float32
+
+EPSILON = 1e-5
+
+
+class PatchNorm(nn.Module):
+    """Mean 0 and variance 1 of each channel over all regions of one image together, or over each for "instance"."""
+
+    def __init__(self, channels: int, norm: Literal["joint", "instance"]) -> None:
+        super().__init__()
+        self.norm = norm
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor, num_regions: int) -> Tensor:
+        """`features` (B * num_regions, C, h, w); images of a batch do not influence each other.
+
+        Where no gradient is asked for the moments are those of `Gathered`: on a CPU those of batch_norm are sums in
+        float32, which over a 4K frame are off by 1e-3.
+        """
+        parts = features.split(num_regions if self.norm == "joint" else 1)
+        normed = [self._learning(part) if torch.is_grad_enabled() else self._exactly(part) for part in parts]
+        return normed[0] if len(normed) == 1 else torch.cat(normed)
+
+    def _learning(self, part: Tensor) -> Tensor:
+        return F.batch_norm(part, None, None, self.weight, self.bias, True, 0.0, EPSILON)
+
+    def _exactly(self, part: Tensor) -> Tensor:
+        gathered = Gathered(self, 1)
+        for region in part.split(1):
+            gathered.add(0, region)
+        return gathered(0, part)
+
+
+class Moments:
+    """Count, mean and sum of squared deviations of each channel, in float64, over all that was added."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.zeros((), dtype=torch.float64)
+        self.squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, features: Tensor) -> None:
+        """Takes in (1, C, h, w), whose deviations are those from its own mean: no large squares cancel."""
+        values = at_least_float32(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
+        mean = values.mean(0)
+        squares = (values - mean).square_().sum(0).double()
+        count, total = values.shape[0], self.count + values.shape[0]
+        apart = mean.double() - self.mean.to(mean.device)
+        self.squares = self.squares.to(mean.device) + squares + apart.square() * (self.count * count / total)
+        self.mean = self.mean.to(mean.device) + apart * (count / total)
+        self.count = total
+
+
+class Gathered:
+    """A Patch Norm over `num_regions` regions: `add` gathers, a call applies; without a norm nothing is changed."""
+
+    def __init__(self, norm: PatchNorm | None, num_regions: int) -> None:
+        self._norm = norm
+        joint = norm is not None and norm.norm == "joint"
+        self._moments = [Moments() for _ in range(1 if joint else num_regions)]
+
+    def add(self, region: int, features: Tensor) -> None:
+        if self._norm is not None:
+            self._moments[region % len(self._moments)].add(features)
+
+    def __call__(self, region: int, features: Tensor) -> Tensor:
+        if self._norm is None:
+            return features
+        moments = self._moments[region % len(self._moments)]
+        scale = self._norm.weight.double() / (moments.squares / moments.count + EPSILON).sqrt()
+        shift = self._norm.bias.double() - moments.mean * scale
+        values = at_least_float32(features)
+        factor, offset = (one.to(values.dtype).view(1, -1, 1, 1) for one in (scale, shift))
+        return torch.addcmul(offset, values, factor).to(features.dtype)

@@ -1,0 +1,60 @@
+"""Frames of one size from photographs that are at least as large: the place and the scale are drawn and on record."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.scene import Scene
+from restorekit.image import to_float
+from restorekit.sources.manifest import LoadedPhotograph, Photograph, load_photograph
+
+CLOSER = 1.5  # times the least scale that covers a frame: how far a photograph is gone into
+
+
+def is_large_enough(photograph: Photograph, short_side: int, long_side: int) -> bool:
+    """Whether a frame fits without the photograph being enlarged."""
+    sides = sorted((photograph.height, photograph.width))
+    return sides[0] >= short_side and sides[1] >= long_side
+
+
+def frame_shape(photograph: Photograph, short_side: int, long_side: int) -> tuple[int, int]:
+    """(height, width) of a frame: upright where the photograph is."""
+    return (short_side, long_side) if photograph.width >= photograph.height else (long_side, short_side)
+
+
+def draw_frame(
+    rng: np.random.Generator, photograph: Photograph, short_side: int, long_side: int
+) -> dict[str, list[int]]:
+    """The size that a photograph is resized to, and (top, left, height, width) of the frame in it, as JSON values."""
+    height, width = frame_shape(photograph, short_side, long_side)
+    least = max(height / photograph.height, width / photograph.width)
+    scale = least * min(1.0 / least, CLOSER) ** float(rng.random())
+    resized = [max(height, round(photograph.height * scale)), max(width, round(photograph.width * scale))]
+    top, left = (int(rng.integers(have - need + 1)) for have, need in zip(resized, (height, width), strict=True))
+    return {"resized": resized, "window": [top, left, height, width]}
+
+
+def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) -> Scene:
+    """The frame that `draw_frame` drew, with its disparity where the photograph has one."""
+    loaded = _loaded(photos, photograph)
+    height, width = frame["resized"]
+    top, left, rows, columns = frame["window"]
+    window = np.s_[top : top + rows, left : left + columns]
+    pixels = loaded.pixels
+    if pixels.shape[:2] != (height, width):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    image = to_float(np.ascontiguousarray(pixels[window]))
+    if loaded.disparity is None:
+        return Scene(image)
+    # Nearest, for NaN stands where disparity is unknown and would spread.
+    disparity = cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST)
+    return Scene(image, np.ascontiguousarray(disparity[window]))
+
+
+@lru_cache(maxsize=2)  # one photograph of 100 megapixels is 300 MB
+def _loaded(photos: Path, photograph: Photograph) -> LoadedPhotograph:
+    return load_photograph(photos, photograph)

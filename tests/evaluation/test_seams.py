@@ -1,0 +1,78 @@
+"""Seams: a border that is seen is measured, one that is not is none; paths are scored at their own scale."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+from restorekit.evaluation.pairs import Facts, Pair, PairSet
+from restorekit.evaluation.paths import score_paths
+from restorekit.evaluation.seams import BOUND_DB, Lines, patch_lines, seam_gap
+from restorekit.models.glsgn import GLSGN
+from restorekit.rng import rng_for
+
+SIZE, PATCH = (192, 256), (48, 64)
+
+
+def noisy(strength: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    clean = astronaut()[: SIZE[0], : SIZE[1]] // 2 + 64  # so that no noise is clipped
+    noise = rng_for(2, "noise", number).normal(0, 1, clean.shape) * strength[..., None]
+    return np.clip(clean + noise, 0, 255).astype(np.uint8), clean
+
+
+def test_lines_are_inner_borders_and_halfway_between_them():
+    assert patch_lines(SIZE, PATCH) == Lines((48, 96, 144), (64, 128, 192))
+    assert patch_lines(SIZE, PATCH, shifted=True) == Lines((24, 72, 120, 168), (32, 96, 160, 224))
+    assert patch_lines((65, 71), (80, 80)) == Lines((), ())
+
+
+def test_even_noise_has_no_gap_and_noise_at_borders_has_one():
+    lines, between = patch_lines(SIZE, PATCH), patch_lines(SIZE, PATCH, shifted=True)
+    even = np.full(SIZE, 10.0)
+    gaps = [seam_gap(*noisy(even, number), lines) for number in range(20)]
+    controls = [seam_gap(*noisy(even, number), between) for number in range(20)]
+    mean = [float(np.mean([gap.db for gap in found if gap is not None])) for found in (gaps, controls)]
+    assert abs(mean[0] - mean[1]) < BOUND_DB
+    rows = np.abs(np.arange(SIZE[0])[:, None] + 0.5 - np.array(lines.rows)).min(axis=1) <= 4
+    seam = even + 20 * rows[:, None]
+    found, control = seam_gap(*noisy(seam), lines), seam_gap(*noisy(seam), between)
+    assert found is not None
+    assert control is not None
+    assert found.near < found.far - 1
+    assert control.db < 0
+
+
+def test_a_frame_without_near_or_far_pixels_has_no_gap():
+    image = astronaut()[:64, :64]
+    assert seam_gap(image, image, Lines((), ())) is None
+    assert seam_gap(image, image, patch_lines((64, 64), (16, 16))) is None
+
+
+def pairs() -> PairSet:
+    def opened() -> Iterator[Pair]:
+        for number in range(2):
+            degraded, clean = noisy(np.full(SIZE, 8.0), number)
+            yield Pair(Facts(str(number), "astronaut"), degraded, clean)
+
+    return PairSet("made", "digest", opened)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision):
+    torch.manual_seed(0)
+    found = score_paths(GLSGN(width=4, zero_last=True), pairs(), precision)
+    assert found["frames"] == 2
+    assert set(found["paths"]) == {"path1", "path2", "path3", "global"}
+    for path in found["paths"].values():
+        assert path["restored"] == pytest.approx(path["degraded"], abs=1e-6)
+    assert found["paths"]["path3"]["degraded"] > found["paths"]["path1"]["degraded"] + 3  # noise averages out
+    assert found["seams"]["apart"] == pytest.approx(abs(found["seams"]["gap"] - found["seams"]["gap_shifted"]))
+
+
+def test_a_network_without_paths_has_seams_alone():
+    torch.manual_seed(0)
+    found = score_paths(GLSGN(width=4, design="tiles"), pairs(), "fp32")
+    assert found["paths"] == {}
+    assert found["seams"]["near"] > 0

@@ -1,0 +1,195 @@
+"""Frames of one size from larger photographs, and real pairs that lie beside them in one data set."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from skimage.data import astronaut, chelsea, coffee, rocket
+
+from restorekit.config import AnyDataset, PhotosConfig
+from restorekit.errors import RestorekitError
+from restorekit.image import encode_rgb
+from restorekit.rng import rng_for
+from restorekit.shards.beside import BesideRecipe, with_pairs
+from restorekit.shards.frames import draw_frame, is_large_enough
+from restorekit.shards.reader import ShardSample, iter_samples
+from restorekit.shards.staging import Plan, finish, stage_shard
+from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
+from restorekit.sources.collection import collect_photographs
+from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("root") / "photos"
+    collect_photographs(PhotosConfig(), folder.parent, folder)
+    return folder
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Twelve scenes of 96 x 64 in the layout `plain`."""
+    photographs = [astronaut(), chelsea(), coffee(), rocket()]
+    for part in ("input", "target"):
+        (tmp_path / "mine" / part).mkdir(parents=True)
+    for number in range(12):
+        clean = photographs[number % 4][20 * number : 20 * number + 64, 40:136]
+        degraded = np.clip(clean.astype(np.int16) + 20, 0, 255).astype(np.uint8)
+        for part, image in (("input", degraded), ("target", clean)):
+            data = encode_rgb(np.ascontiguousarray(image), "png")
+            (tmp_path / "mine" / part / f"{number}.png").write_bytes(data)
+    return tmp_path
+
+
+def dataset(task: str, **changes: Any) -> Any:
+    values = {
+        "task": task, "short_side": 64, "long_side": 96, "severity": [0.3, 0.8],
+        "train": {"variants": 2, "tiles": 2, "tile": 48, "shards": 2}, "val": {"variants": 2}, "test": {"variants": 3},
+    }  # fmt: skip
+    return TypeAdapter(AnyDataset).validate_python(values | changes)
+
+
+def recipe(photos: Path, task: str, split: Any, **changes: Any) -> Recipe:
+    return recipe_for(task, dataset(task, **changes), split, 5, "png", PhotoIndex.open(photos))
+
+
+def made(plan: Plan, photos: Path, folder: Path) -> list[ShardSample]:
+    for number in range(plan.num_shards):
+        stage_shard(plan, number, folder, photos)
+    finish(plan, folder, "photos")
+    return list(iter_samples(folder / plan.split))
+
+
+@pytest.mark.parametrize("task", ["rain", "haze", "reflection"])
+def test_whole_frames_have_the_size_and_are_rebuilt_from_their_records(photos, tmp_path, task):
+    samples = made(recipe(photos, task, "test"), photos, tmp_path)
+    assert len(samples) == 2 * 3
+    for sample in samples:
+        assert sorted(sample.clean.shape[:2]) == [64, 96]
+        again = rebuild(sample.record, PhotoIndex.open(photos))
+        assert np.array_equal(np.rint(again.clean * 255), sample.clean)
+    places = {tuple(sample.record["frame"]["window"][:2] + sample.record["frame"]["resized"]) for sample in samples}
+    assert len(places) == len(samples)  # every frame of a photograph is another one
+
+
+def test_tiles_are_cut_from_frames_at_their_place(photos, tmp_path):
+    plan = recipe(photos, "rain", "train")
+    index = PhotoIndex.open(photos)
+    for sample in made(plan, photos, tmp_path)[:6]:
+        top, left, height, width = sample.record["tile"]
+        frame = rebuild(sample.record, index)
+        assert np.array_equal(np.rint(frame.clean[top : top + height, left : left + width] * 255), sample.clean)
+
+
+def test_data_sets_without_a_long_side_are_whole_photographs(photos, tmp_path):
+    samples = made(recipe(photos, "rain", "test", long_side=None), photos, tmp_path)
+    assert {min(sample.clean.shape[:2]) for sample in samples} == {64}
+    assert {sample.record["frame"] for sample in samples} == {None}
+
+
+def photograph(width: int, height: int) -> Photograph:
+    return Photograph("a", "a.png", width, height, "", 0, "", "", "train", "a")
+
+
+@pytest.mark.parametrize("size", [(96, 64), (97, 65), (300, 64), (96, 500), (400, 400), (64, 96), (90, 700)])
+def test_a_frame_lies_inside_its_photograph_which_is_never_enlarged(size):
+    whole = photograph(*size)
+    for number in range(50):
+        drawn = draw_frame(rng_for(3, number), whole, 64, 96)
+        (height, width), (top, left, rows, columns) = drawn["resized"], drawn["window"]
+        assert (rows, columns) == ((64, 96) if whole.width >= whole.height else (96, 64))
+        assert height <= whole.height
+        assert width <= whole.width
+        assert 0 <= top <= height - rows
+        assert 0 <= left <= width - columns
+        assert height / whole.height == pytest.approx(width / whole.width, rel=0.02)
+
+
+def test_small_photographs_are_left_out_and_none_at_all_is_told(photos):
+    assert is_large_enough(photograph(64, 96), 64, 96)
+    assert not is_large_enough(photograph(95, 96), 64, 97)
+    index = PhotoIndex.open(photos)
+    sides = {one.name: sorted((one.height, one.width)) for one in index.photographs("train")}
+    plan = recipe(photos, "rain", "train", short_side=420, long_side=600)
+    assert plan.large_enough is not None
+    chosen = {index.photograph("train", number).name for number in plan.large_enough}
+    assert chosen == {name for name, (short, long) in sides.items() if short >= 420 and long >= 600}
+    assert 0 < len(chosen) < len(sides)
+    with pytest.raises(RestorekitError, match=r"has 3840 x 2160 pixels: .*make photos-uhd"):
+        recipe(photos, "rain", "train", short_side=2160, long_side=3840)
+
+
+def test_pairs_of_a_folder_lie_in_every_split_once(photos, pairs, tmp_path):
+    config = dataset("rain", pairs=[{"root": "mine"}])
+    recipes = [
+        recipe_for("rain", config, split, 5, "png", PhotoIndex.open(photos)) for split in ("train", "val", "test")
+    ]
+    seen: list[str] = []
+    for plan in with_pairs(recipes, config, pairs):
+        samples = made(plan, photos, tmp_path / "out")
+        real = [sample for sample in samples if sample.record["kind"] == "real"]
+        assert len(samples) - len(real) == len(made(plan.made, photos, tmp_path / "alone"))
+        seen += sorted({sample.record["scene"] for sample in real})
+        for sample in real:
+            assert tuple(sample.record["tile"][2:]) == ((48, 48) if plan.split == "train" else (64, 96))
+            assert (sample.degraded >= sample.clean).all()
+    assert len(seen) == len(set(seen)) == 12
+    assert len({key for plan in with_pairs(recipes, config, pairs) for key in keys(plan, photos)}) > 12
+
+
+def keys(plan: BesideRecipe, photos: Path) -> list[str]:
+    return [key for shard in range(plan.num_shards) for key, _ in plan.samples(shard, photos)]
+
+
+def test_reflections_without_a_layer_get_what_the_glass_added(photos, pairs, tmp_path):
+    config = dataset("reflection", pairs=[{"root": "mine"}])
+    plan = with_pairs([recipe_for("reflection", config, "train", 5, "png", PhotoIndex.open(photos))], config, pairs)[0]
+    for sample in made(plan, photos, tmp_path / "out"):
+        assert sample.layer is not None
+        if sample.record["kind"] == "real":
+            assert np.array_equal(sample.layer, sample.degraded - sample.clean)
+
+
+def test_where_pairs_lie_does_not_change_what_is_made(photos, pairs, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine").rename(tmp_path / "elsewhere" / "mine")
+    digests = []
+    for root in ("elsewhere/mine", str(tmp_path / "elsewhere" / "mine")):
+        config = dataset("rain", pairs=[{"root": root}])
+        plan = with_pairs([recipe_for("rain", config, "train", 5, "png", PhotoIndex.open(photos))], config, tmp_path)[0]
+        digests.append(plan.digest_values()["pairs"])
+    assert digests[0] == digests[1]
+
+
+def test_pairs_too_small_for_a_tile_are_told(photos, pairs):
+    config = dataset(
+        "rain", pairs=[{"root": "mine"}], short_side=80, train={"variants": 1, "tiles": 1, "tile": 72, "shards": 1}
+    )
+    with pytest.raises(RestorekitError, match=r"12 pairs in .* are smaller than train.tile 72"):
+        with_pairs([recipe_for("rain", config, "train", 5, "png", PhotoIndex.open(photos))], config, pairs)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"short_side": 100}, "long_side 96 is shorter"),
+        ({"pairs": [{"root": "x", "layout": "plan"}]}, "unknown layout"),
+        ({"pairs": [{"root": "x", "layout": "unpaired"}]}, "has no pairs"),
+        ({"pairs": [{"root": "x", "layout": "real20"}]}, "has no pairs for the task rain"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        dataset("rain", **changes)
+
+
+def test_a_frame_with_disparity_has_that_of_its_place(photos: Path, tmp_path: Path) -> None:
+    index = PhotoIndex.open(photos)
+    left = next(one for one in index.photographs("train") if one.name == "motorcycle_left")
+    sample = next(
+        s for s in made(recipe(photos, "haze", "train"), photos, tmp_path) if s.record["photograph"] == left.name
+    )
+    assert sample.transmission is not None
+    assert load_photograph(photos, left).disparity is not None
