@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro long test lint test-slow bench bench-training params-paper lock clean
+.PHONY: help setup repro long ablate test lint test-slow bench bench-training params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> d
 long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to two hours; goes on where it was
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
+
+ablate: setup ## trains and evaluates all ablations of params.yaml, about an hour; data/ablations/index.html and a table in the next report
+	$(BIN)/dvc repro pipelines/long/dvc.yaml:ablate
 
 test: setup lint ## lint, types and the tests
 	$(BIN)/python -m pytest -q

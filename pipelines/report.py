@@ -11,6 +11,7 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.evaluation.real import real_pairs
 from restorekit.paths import Paths, working_root
+from restorekit.report.ablations import read_groups
 from restorekit.report.inputs import read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
@@ -35,7 +36,8 @@ def report(params: Params, paths: Paths) -> None:
     sheets = make_sheets(photos, params.seed)
     real = real_traits(params, Path.cwd())
     every = (photograph for split in SPLITS for photograph in photos.photographs(split))
-    write_report(paths.report, results, every, params.promote.metric, sheets, real)
+    ablations = read_groups(paths.ablations / "table.json")
+    write_report(paths.report, results, every, params.promote.metric, sheets, real, ablations)
     push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
 

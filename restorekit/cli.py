@@ -1,4 +1,4 @@
-"""`restorekit restore | degrade | models`: photos in and out; torch and mlflow load only where a command needs them."""
+"""`restorekit restore | degrade | models | import-weights`; torch and mlflow load only where a command needs them."""
 
 import math
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from restorekit.inference import Restorer
 
 app = typer.Typer(
-    help="Restores photographs degraded by reflection, rain or haze, with models you have trained.",
+    help="Restores photographs degraded by reflection, rain or haze, or with holes, with models you have trained.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,6 +35,10 @@ def restore(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
     model: Annotated[str, typer.Option(help="A registered model (`restorekit models`), or a model's folder.")],
     alias: Annotated[str, typer.Option(help="Which of its registered versions.")] = "champion",
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="For inpainting, of one photo: a picture of its size, white where something is missing."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX beside it."),
@@ -48,14 +52,17 @@ def restore(
         Literal["cpu", "cuda"] | None, typer.Option(help="Default: cuda if there is a GPU, else cpu.")
     ] = None,
 ) -> None:
-    """Restores photos of any size; metadata, depth and transparency are kept."""
+    """Restores photos of any size; metadata, depth and transparency are kept, and with --mask every pixel outside."""
+    if mask is not None and len(photos) > 1:
+        raise RestorekitError(f"--mask is of one photo, and there are {len(photos)}: restore them one by one")
     failures: list[str] = []
-    targets = _targets(photos, output, failures)
+    targets = _targets(photos, output, failures, mask)
     if targets:
         restorer = _restorer(_load_model(model, alias), device, memory, tile)
+        _check_mask(restorer, model, mask)
         for photo, target in targets.items():
             try:
-                _restore_one(photo, target, restorer)
+                _restore_one(photo, target, restorer, mask)
             except RestorekitError as error:
                 failures.append(str(error))
     if failures:
@@ -117,13 +124,36 @@ def models() -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+@app.command()
+def import_weights(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="madf or dmgn.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The authors' file, .pth; only tensors are read from it.")
+    ],
+    output: Annotated[Path, typer.Option(help="A new folder for the model, which `restore --model` takes.")],
+    variant: Annotated[str, typer.Option(help="For dmgn: reflection, rain or haze.")] = "reflection",
+    register: Annotated[bool, typer.Option("--register", help="Also as a version in the registry.")] = False,
+) -> None:
+    """Turns weights that a paper's authors released into a model's folder, every tensor checked."""
+    from restorekit.models import imported
+
+    record = imported.import_weights(name, file, output, variant)
+    print(f"{file} -> {output} ({record['model']} for {record['task']}, digest {record['digest'][:12]})")
+    if register:
+        from restorekit.paths import working_root
+        from restorekit.tracking.registry import find_or_register
+
+        version = find_or_register(output, working_root().root)
+        print(f"registered as {version.name} version {version.version}, {', '.join(version.aliases)}")
+
+
 def _scores(tags: dict[str, str]) -> str:
     """`synthetic-test.psnr_rgb 31.2, gain +4.1` for each data set of the evaluation, as its stage writes the tags."""
     scores = [f"{key} {value}" for key, value in sorted(tags.items()) if key.endswith((".psnr_rgb", ".ssim_rgb"))]
     return "; ".join(scores) or "not evaluated"
 
 
-def _targets(photos: list[Path], output: Path | None, failures: list[str]) -> dict[Path, Path]:
+def _targets(photos: list[Path], output: Path | None, failures: list[str], mask: Path | None) -> dict[Path, Path]:
     """Where each photo goes; a photo that is missing, or would be overwritten, is added to `failures` instead."""
     from restorekit.image import FORMATS, format_of
 
@@ -142,7 +172,7 @@ def _targets(photos: list[Path], output: Path | None, failures: list[str]) -> di
                 raise RestorekitError(f"no photo at {photo}")
             if photo.suffix.lower() not in FORMATS and (output is None or into_folder):
                 format_of(photo)
-            _refuse_inputs(target, photos)
+            _refuse_inputs(target, photos if mask is None else [*photos, mask])
             if target in targets.values():
                 raise RestorekitError(f"{photo}: another photo goes to {target} already; restore it on its own")
         except RestorekitError as error:
@@ -192,13 +222,24 @@ def _read(path: Path) -> "Photo":
     return photo
 
 
-def _restore_one(path: Path, target: Path, restorer: "Restorer") -> None:
-    from restorekit.image import check_format, to_float, write_image
+def _check_mask(restorer: "Restorer", model: str, mask: Path | None) -> None:
+    if restorer.descriptor.takes_mask and mask is None:
+        raise RestorekitError(f"{model} fills holes: give --mask, a picture that is white where something is missing")
+    if mask is not None and not restorer.descriptor.takes_mask:
+        raise RestorekitError(f"{model} takes no --mask: it finds by itself what is degraded")
+
+
+def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | None) -> None:
+    from restorekit.image import check_format, read_mask, to_float, write_image
 
     began = time.monotonic()
     photo = _read(path)
     check_format(target, photo)  # before the work, not after it
-    restored = restorer.restore(to_float(photo.pixels), progress=_show_progress if sys.stderr.isatty() else None)
+    if mask is not None and target.suffix.lower() in (".jpg", ".jpeg"):
+        print(f"note: a JPEG changes all pixels a little; with {target.stem}.png those outside stay", file=sys.stderr)
+    holes = None if mask is None else read_mask(mask, (photo.height, photo.width))
+    progress = _show_progress if sys.stderr.isatty() else None
+    restored = restorer.restore(to_float(photo.pixels), holes, progress)
     write_image(target, photo.with_pixels(restored))
     print(f"{path} -> {target} ({photo.width} x {photo.height}, {time.monotonic() - began:.1f} s)")
 

@@ -46,6 +46,16 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def named_cluster() -> Iterator[bool]:
+    """Connects to `RAY_ADDRESS` where it is set; whether it is. Without it, nothing is started."""
+    if not os.environ.get("RAY_ADDRESS"):
+        yield False
+        return
+    with ray_cluster():
+        yield True
+
+
 def require_resources(num_workers: int, cpus_per_worker: float, gpus_per_worker: float) -> None:
     """Raises with the arithmetic where the cluster is too small, for Ray itself would wait for ever."""
     have = _resources()
@@ -56,7 +66,7 @@ def require_resources(num_workers: int, cpus_per_worker: float, gpus_per_worker:
                 f"{num_workers} workers x {each:g} {kind} = {needed:g} {kind}s, the cluster has {found:g}: "
                 f"lower train.num_workers, or add nodes"
             )
-    room = _room_for(cpus_per_worker, gpus_per_worker)
+    room = room_for(cpus_per_worker, gpus_per_worker)
     if room < num_workers:
         raise RestorekitError(
             f"{num_workers} workers x ({cpus_per_worker:g} CPU + {gpus_per_worker:g} GPU), each on one node, the nodes "
@@ -88,7 +98,7 @@ def watched(
                 )
             continue
         answered = now
-        if _room_for(cpus_per_worker, gpus_per_worker) >= num_workers:
+        if room_for(cpus_per_worker, gpus_per_worker) >= num_workers:
             had_room = now
         elif now - had_room > patience_s:
             raise RestorekitError(
@@ -122,7 +132,7 @@ def _resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _room_for(cpus: float, gpus: float) -> int:
+def room_for(cpus: float, gpus: float) -> int:
     """How many workers the nodes could hold, were there nothing else on them."""
     wanted = {kind: each for kind, each in (("CPU", cpus), ("GPU", gpus)) if each > 0}
     return sum(int(min(node.get(kind, 0.0) // each for kind, each in wanted.items())) for node in _resources())

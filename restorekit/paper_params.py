@@ -1,7 +1,8 @@
 """Writes the papers' settings into a params.yaml, comments kept, so that `dvc params diff` shows every value.
 
 Facts and assumptions are those of the papers' documents: DMGN's network and its data's geometry are published, its loss
-weights and schedule are the closest lineage's. The photographs stay what the file names: the papers' sets are many
+weights and schedule are the closest lineage's; MADF's settings are those of its released code; DAKD's are a default
+design, for its authors' are not known. The photographs stay what the file names: the papers' sets are many
 thousands, seven scenes are none of them.
 """
 
@@ -16,23 +17,54 @@ from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 
-VGG19 = "weights/vgg19.pth"  # torchvision's file, which the user brings
+VGG19 = "weights/vgg19.pth"  # torchvision's files, which the user brings
+VGG16 = "weights/vgg16.pth"
 
 _DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64}}
 _DMGN: dict[str, Any] = {
     "train": {},  # none of the laptop's own
     "options": {"width": 64, "trunk": "vgg19", "trunk_weights": VGG19, "init": "framework", "zero_last": False},
     "objective": {
-        "pixel": "l1",
-        "coarse": 1.0,
-        "noise": 1.0,
         "perceptual": 0.2,
         "perceptual_trunk": "vgg19",
         "perceptual_weights": VGG19,
     },
 }
+_MADF: dict[str, Any] = {
+    "options": {"width": 64, "init": "framework", "start": "mean"},
+    "objective": {"trunk": "vgg16", "trunk_weights": VGG16},
+    "train": {
+        "steps": 1_000_000,  # as the released weights of Places2 are named
+        "batch_size": 6,
+        "crop": 512,
+        "schedule": "constant",
+        "milestones": [],  # those of the others, away
+        "grad_clip": 1e9,  # none
+        "ema_decay": 0.0,  # none
+    },
+}
+
+
+def _dakd(flips: list[str]) -> dict[str, Any]:
+    """A document's default design: the paper's own schedule is not known."""
+    return {
+        "options": {"width": 32, "init": "framework", "zero_last": False},
+        "objective": {"localise_steps": 100_000},
+        "train": {"batch_size": 8, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": flips},
+    }
+
+
+_TURNED = ["horizontal", "vertical", "transpose"]
+_INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
 PAPER: dict[str, Any] = {
-    "datasets": {"reflection": _DATA, "rain": _DATA, "haze": _DATA},
+    "datasets": {
+        "reflection": _DATA,
+        "rain": _DATA,
+        "haze": _DATA,
+        "raindrop": _DATA,
+        "motion_blur": _DATA,
+        "inpainting": _INPAINTING,
+    },
     "train": {
         "steps": 400_000,  # 200 epochs of 8,000 pairs
         "batch_size": 4,
@@ -48,7 +80,16 @@ PAPER: dict[str, Any] = {
         "loader_workers": 4,
         "use_gpu": True,
     },
-    "runs": {"dmgn-reflection": _DMGN, "dmgn-rain": _DMGN, "dmgn-haze": _DMGN},
+    "runs": {
+        "dmgn-reflection": _DMGN,
+        "dmgn-rain": _DMGN,
+        "dmgn-haze": _DMGN,
+        "madf-inpainting": _MADF,
+        "dakd-rain": _dakd(["horizontal"]),
+        "dakd-haze": _dakd(_TURNED),
+        "dakd-raindrop": _dakd(_TURNED),
+        "dakd-motion_blur": _dakd(_TURNED),
+    },
 }
 
 
@@ -68,10 +109,11 @@ def write_paper_params(path: Path) -> None:
         beside.write_text(_text(yaml, values))
 
 
-def _set(values: Any, changes: dict[str, Any]) -> None:
+def _set(values: Any, changes: dict[str, Any], in_runs: bool = False) -> None:
+    """Takes over the changes; a run's objective and training are the paper's and nothing beside."""
     for key, change in changes.items():
-        if isinstance(change, dict) and change:
-            _set(values.setdefault(key, {}), change)
+        if isinstance(change, dict) and not (in_runs and key in ("objective", "train")):
+            _set(values.setdefault(key, {}), change, in_runs or key == "runs")
         else:
             values[key] = change
 
@@ -89,7 +131,7 @@ def main() -> None:
         raise RestorekitError("usage: python -m restorekit.paper_params params.yaml")
     write_paper_params(Path(sys.argv[1]))
     print(f"{sys.argv[1]} has the papers' settings now: `dvc params diff` shows them, `git checkout` undoes it")
-    print(f"put torchvision's VGG-19 weights at {VGG19}, and your photographs into photos.folders")
+    print(f"put torchvision's weights at {VGG19} and {VGG16}, and your photographs into photos.folders")
 
 
 if __name__ == "__main__":

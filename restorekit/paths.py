@@ -39,6 +39,10 @@ class Paths:
     def report(self) -> Path:
         return self.root / "data" / "report"
 
+    @property
+    def ablations(self) -> Path:
+        return self.root / "data" / "ablations"
+
     def shards(self, dataset: str) -> Path:
         return self.root / "data" / "shards" / dataset
 

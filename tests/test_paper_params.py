@@ -17,9 +17,15 @@ def test_the_papers_settings_are_right_and_comments_stay(tmp_path: Path) -> None
     path.write_text(SHIPPED.read_text())
     write_paper_params(path)
     params = load_params(path)
-    for run in params.runs.values():
-        assert (run.options.width, run.options.trunk, run.options.init) == (64, "vgg19", "framework")
-        assert (run.objective.pixel, run.objective.perceptual) == ("l1", 0.2)
+    for name, run in params.runs.items():
+        paper = type(run.options).model_fields["width"].default
+        assert (run.options.width, run.options.init, run.train.get("steps", 10**6) >= 10**5) == (
+            paper,
+            "framework",
+            True,
+        ), name
+    dmgn = params.run("dmgn-rain")
+    assert (dmgn.options.trunk, dmgn.objective.pixel, dmgn.objective.perceptual) == ("vgg19", "l1", 0.2)
     config = params.training("dmgn-rain")
     assert (config.crop, config.batch_size, config.lr, config.use_gpu) == (256, 4, 2e-4, True)
     comments = [line.split("#", 1)[1] for line in SHIPPED.read_text().splitlines() if "#" in line]

@@ -29,6 +29,7 @@ class DakdObjective(Strict):
 
     localise_steps: Count  # of the first phase, at most; it ends early when the mask's F1 stands still
     patience: Count = 3  # validations without a rise of F1 that are a standstill
+    white_weight: Positive = 1.0  # of a degraded pixel in the mask's cross-entropy
     dice: Annotated[float, Field(ge=0.0)] = 0.5  # for images of which less than a tenth is degraded
     pixel: Literal["l1", "huber"] = "l1"
     huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]

@@ -39,7 +39,7 @@ class PhotosConfig(Strict):
 class SynthesizeConfig(Strict):
     """How shards are written, whatever is in them."""
 
-    encoding: Literal["png", "webp", "jpeg"] = "png"  # the first two are lossless
+    encoding: Literal["png", "webp", "bmp", "jpeg"] = "png"  # only jpeg loses something
     quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
     num_workers: Count = 2
 

@@ -22,12 +22,20 @@ class DmgnOptions(Strict):
     ndm_batch_stats: StrictBool = False  # the released code to the letter
     init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
     zero_last: StrictBool = False  # start from background = input; for short trainings
+    refine: StrictBool = True  # ablation: without it the coarse background is the result
+    noise_features: StrictBool = True  # ablation: the noise image's features in the refinement
+    gated: StrictBool = True  # ablation: the cells' gates
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.trunk == "none" and self.trunk_weights:
             raise ValueError("trunk_weights needs a trunk; here trunk is none")
-        steered = self.variant == "reflection" if self.use_ndm is None else self.use_ndm
+        if not self.refine and (self.use_ndm or not self.noise_features):
+            raise ValueError("without refine nothing of the noise image is used: leave use_ndm and noise_features out")
+        if self.use_ndm and not self.gated:
+            raise ValueError("the Noise Distribution Map steers gates: without gated, give use_ndm: false")
+        own = self.variant == "reflection" and self.refine and self.gated
+        steered = own if self.use_ndm is None else self.use_ndm
         if self.ndm_batch_stats and not steered:
             raise ValueError("ndm_batch_stats needs the Noise Distribution Map: use_ndm: true")
         return self

@@ -27,7 +27,7 @@ KINDS = ("shake", "regions")
 LENGTH = {"shake": (0.006, 0.055), "regions": (0.02, 0.13)}
 ROLL = 0.3  # standard deviation of roll over the exposure: of the shift at half a short side from the centre
 _WORK = 25e6  # pixels of a grid times the length of a shake in them: bounds the time
-_LONGEST = 12.0  # pixels of a region's path on the grid it is followed on
+_LONGEST = 10.0  # pixels of a region's path on the grid it is followed on
 _WORTH_IT = 1.25  # a grid less coarse than this would lose detail and save little
 _SMALL = 96  # pixels of the short side at which regions are drawn
 

@@ -1,5 +1,6 @@
-"""A network as the judge sees it: whole images in, restored ones out, at the precision that is asked for."""
+"""A network as the judge sees it: whole images in, restored and scored ones out, here or on all nodes of a cluster."""
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -7,13 +8,45 @@ import torch
 from torch import nn
 
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.pairs import Pair
-from restorekit.evaluation.score import Restore
+from restorekit.evaluation.pairs import Pair, PairSet
+from restorekit.evaluation.score import Restore, Restored, score_pairs, twice
 from restorekit.image import to_float
 from restorekit.inference import Restorer
+from restorekit.inference.batch import on_every_node
+
+Precision = Literal["fp32", "bf16"]
 
 
-def restoring(model: nn.Module, precision: Literal["fp32", "bf16"]) -> Restore:
+def scoring(model: nn.Module, precision: Precision, spread: bool) -> Callable[[PairSet], Iterator[Restored]]:
+    """What scores a set with `model`: here, or with `spread` on the connected Ray cluster, where the set allows it.
+
+    On a cluster every node must find the pairs: shards below an address, or folders that all nodes share.
+    """
+
+    def score(pairs: PairSet) -> Iterator[Restored]:
+        part = pairs.part
+        if part is None or not spread:
+            return score_pairs(pairs, restoring(model, precision))
+
+        def work(own: nn.Module, start: int, stop: int) -> Iterator[Restored]:
+            of_part = PairSet(pairs.name, pairs.digest, lambda: part.open(start, stop))
+            return score_pairs(of_part, restoring(own, precision))
+
+        return _each_once(on_every_node(model, work, part.num_pairs), pairs.name)
+
+    return score
+
+
+def _each_once(scored: Iterator[Restored], name: str) -> Iterator[Restored]:
+    seen = set()
+    for restored in scored:
+        if restored.pair.facts.key in seen:
+            raise twice(restored.pair.facts.key, name)
+        seen.add(restored.pair.facts.key)
+        yield restored
+
+
+def restoring(model: nn.Module, precision: Precision) -> Restore:
     """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one.
 
     An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; of

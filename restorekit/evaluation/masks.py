@@ -21,7 +21,7 @@ VARIANTS = ("oracle", "black", "white")
 
 @dataclass(frozen=True)
 class Localised:
-    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where smaller."""
+    """What a network shows of an image of H x W pixels; maps are float32 (H, W), scaled up where they are smaller."""
 
     mask: np.ndarray  # in [0, 1], 1 = degraded
     energy: np.ndarray  # (levels, H, W): how strongly the restoring encoder responds, mean over channels
@@ -153,8 +153,10 @@ def read_mask_table(path: Path) -> list[MaskScore]:
 
 def _row(line: dict[str, str]) -> MaskScore:
     texts = ("dataset", "key", "photograph")
-    values: dict[str, Any] = {name: float(text) if text else None for name, text in line.items() if name not in texts}
-    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
+    values: dict[str, Any] = {
+        name: text if name in texts else float(text) if text else None for name, text in line.items()
+    }
+    return MaskScore(**values)
 
 
 def _difference(after: float | None, before: float | None) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from restorekit.config import Params, RealSet
-from restorekit.evaluation.pairs import Facts, Pair, PairSet, synthetic_test
+from restorekit.evaluation.pairs import Facts, Pair, PairPart, PairSet, synthetic_test
 from restorekit.image import to_float
 from restorekit.paths import Paths
 from restorekit.sources.pairs import RealPair, find_pairs, load_pair, pairs_digest
@@ -46,14 +46,15 @@ def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
     """The pairs of `real.evaluate.<name>`; a RestorekitError where they are not as their layout says."""
     root, pairs = _found(name, config, base)
 
-    def opened() -> Iterator[Pair]:
-        for pair in pairs:
+    def opened(start: int = 0, stop: int | None = None) -> Iterator[Pair]:
+        for pair in pairs[start:stop]:
             loaded = load_pair(root, pair)
             assert loaded.clean is not None  # the layout is paired
             mask = None if loaded.mask is None else to_float(loaded.mask)
             yield Pair(_facts(pair), loaded.degraded, loaded.clean, mask)
 
-    return PairSet(name, pairs_digest(pairs), opened, tuple(_facts(pair) for pair in pairs))
+    known = tuple(_facts(pair) for pair in pairs)
+    return PairSet(name, pairs_digest(pairs), opened, known, PairPart(len(pairs), opened))
 
 
 def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:

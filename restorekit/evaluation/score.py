@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.baseline import baseline
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.files import write_beside
 from restorekit.image import to_uint8
@@ -24,7 +25,7 @@ class ImageScore:
     facts: Facts
     width: int
     height: int
-    degraded: dict[str, float]
+    degraded: dict[str, float]  # of the baseline, which fills holes by a mean colour
     restored: dict[str, float]
 
 
@@ -38,20 +39,25 @@ class Restored:
 
 
 def score_pairs(pairs: PairSet, restore: Restore, protocols: Iterable[str] = tuple(METRICS)) -> Iterator[Restored]:
-    """Restores and scores the pairs one by one, each once; an empty set or a key that occurs twice is refused."""
+    """Restores and scores the pairs one by one, each once, beside what was there before (see baseline.py).
+
+    An empty set or a key that occurs twice is refused.
+    """
     protocols, seen = tuple(protocols), set()
     for pair in pairs.open():
         if pair.facts.key in seen:
-            raise RestorekitError(
-                f"'{pair.facts.key}' is twice in {pairs.name}: every test image must have a key of its own"
-            )
+            raise twice(pair.facts.key, pairs.name)
         seen.add(pair.facts.key)
         image = to_uint8(restore(pair))
         height, width = pair.clean.shape[:2]
-        before, after = score(pair.degraded, pair.clean, protocols), score(image, pair.clean, protocols)
+        before, after = score(baseline(pair), pair.clean, protocols), score(image, pair.clean, protocols)
         yield Restored(pair, image, ImageScore(pairs.name, pair.facts, width, height, before, after))
     if not seen:
         raise RestorekitError(f"{pairs.name} holds no images: run `dvc repro synthesize`")
+
+
+def twice(key: str, name: str) -> RestorekitError:
+    return RestorekitError(f"'{key}' is twice in {name}: every test image must have a key of its own")
 
 
 def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[ImageScore] | None = None) -> np.ndarray:
@@ -64,7 +70,7 @@ def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[Ima
     return np.array([gain(protocol, before[row.dataset, row.facts.key], row.restored[protocol]) for row in rows])
 
 
-COLUMNS = ("dataset", "key", "photograph", "kind", "severity", "width", "height")
+COLUMNS = ("dataset", "key", "photograph", "kind", "severity", "hole_share", "width", "height")
 
 
 def write_table(path: Path, rows: Sequence[ImageScore]) -> None:
@@ -76,9 +82,10 @@ def write_table(path: Path, rows: Sequence[ImageScore]) -> None:
         for row in rows:
             facts = row.facts
             kind = "" if facts.kind is None else facts.kind
-            severity = "" if facts.severity is None else repr(facts.severity)
+            severity, share = ("" if one is None else repr(one) for one in (facts.severity, facts.hole_share))
             values = [repr(value) for name in protocols for value in (row.degraded[name], row.restored[name])]
-            writer.writerow([row.dataset, facts.key, facts.photograph, kind, severity, row.width, row.height, *values])
+            about = [row.dataset, facts.key, facts.photograph, kind, severity, share, row.width, row.height]
+            writer.writerow([*about, *values])
 
 
 def read_table(path: Path) -> list[ImageScore]:
@@ -95,8 +102,8 @@ def read_table(path: Path) -> list[ImageScore]:
 
 def _row(line: dict[str, str]) -> ImageScore:
     values = {name: float(text) for name, text in line.items() if name not in COLUMNS}
-    severity = float(line["severity"]) if line["severity"] else None
-    facts = Facts(line["key"], line["photograph"], line["kind"] or None, severity)
+    severity, share = (float(line[name]) if line[name] else None for name in ("severity", "hole_share"))
+    facts = Facts(line["key"], line["photograph"], line["kind"] or None, severity, share)
     degraded, restored = (
         {name.removesuffix(side): value for name, value in values.items() if name.endswith(side)}
         for side in (".degraded", ".restored")

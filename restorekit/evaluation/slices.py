@@ -1,4 +1,4 @@
-"""Means over all images, and over those of one kind or of one third of the severities, each with its interval."""
+"""Means over all images, and over those of one kind, third of the severities or bucket of hole shares."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from restorekit.degradations.holes import BUCKETS
 from restorekit.evaluation.interval import mean_interval
 from restorekit.evaluation.pairs import Facts
 from restorekit.evaluation.score import ImageScore, paired_gains
@@ -79,9 +80,21 @@ def _by_severity(facts: Sequence[Facts]) -> dict[str, list[int]]:
     return thirds
 
 
+def _by_hole_share(facts: Sequence[Facts]) -> dict[str, list[int]]:
+    """The six published buckets, (0.01, 0.1] to (0.5, 0.6], and what lies outside of them."""
+    names = [*(f"holes:{low:g}-{high:g}" for low, high in BUCKETS), "holes:other"]
+    slices: dict[str, list[int]] = {name: [] for name in names}
+    for index, one in enumerate(facts):
+        if one.hole_share is not None:
+            inside = [f"holes:{low:g}-{high:g}" for low, high in BUCKETS if low < one.hole_share <= high]
+            slices[inside[0] if inside else "holes:other"].append(index)
+    return slices
+
+
 SLICERS: Mapping[str, Callable[[Sequence[Facts]], dict[str, list[int]]]] = {
     "kind": _by_kind,
     "severity": _by_severity,
+    "holes": _by_hole_share,
 }
 
 

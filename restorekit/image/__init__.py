@@ -2,6 +2,7 @@
 
 from restorekit.image.arrays import resize_short_side, to_float, to_uint8
 from restorekit.image.encoding import decode_grey, decode_rgb, encode_grey, encode_rgb
+from restorekit.image.masks import read_mask
 from restorekit.image.photo import FORMATS, Photo, format_of
 from restorekit.image.reading import read_image
 from restorekit.image.writing import check_format, write_image
@@ -16,6 +17,7 @@ __all__ = [
     "encode_rgb",
     "format_of",
     "read_image",
+    "read_mask",
     "resize_short_side",
     "to_float",
     "to_uint8",

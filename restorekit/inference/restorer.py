@@ -55,7 +55,7 @@ class Restorer:
         """
         self._check(image, mask)
         height, width = image.shape[:2]
-        padded, padded_mask = self._padded(image), None if mask is None else self._padded(mask)
+        padded, padded_mask = self._padded(image), None if mask is None else self._padded_mask(mask)
         layout = self.layout(height, width)
         restored: np.ndarray | None = None
         while restored is None:
@@ -163,10 +163,16 @@ class Restorer:
         multiple = self.descriptor.size_multiple
         return -(-max(length, self.descriptor.min_size) // multiple) * multiple
 
-    def _padded(self, array: np.ndarray) -> np.ndarray:
+    def _padded(self, image: np.ndarray) -> np.ndarray:
         """Reflected at the bottom and the right up to a size that the model takes; one pixel is repeated."""
+        below, right = self._margins(image)
+        return np.pad(image, [(0, below), (0, right), (0, 0)], mode="reflect") if below or right else image
+
+    def _padded_mask(self, mask: np.ndarray) -> np.ndarray:
+        """What is added to the image is missing there."""
+        below, right = self._margins(mask)
+        return np.pad(mask, [(0, below), (0, right)], constant_values=1.0) if below or right else mask
+
+    def _margins(self, array: np.ndarray) -> tuple[int, int]:
         height, width = array.shape[:2]
-        below, right = self._padded_length(height) - height, self._padded_length(width) - width
-        if not below and not right:
-            return array
-        return np.pad(array, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), mode="reflect")
+        return self._padded_length(height) - height, self._padded_length(width) - width

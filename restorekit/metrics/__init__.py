@@ -8,6 +8,7 @@ import numpy as np
 
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.metrics.invariant import WINDOW, lmse, ncc
+from restorekit.metrics.l1 import l1_percent
 from restorekit.metrics.psnr import CAP_DB, psnr_dmgn, psnr_rgb, psnr_y
 from restorekit.metrics.ssim import GAUSSIAN_WINDOW, UNIFORM_WINDOW, ssim_dmgn, ssim_rgb, ssim_y
 
@@ -33,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "ssim_y": Metric(ssim_y, "higher", "", 4, GAUSSIAN_WINDOW, "Gaussian window 1.5 on limited-range BT.601 luma"),
     "psnr_dmgn": Metric(psnr_dmgn, "higher", "dB", 2, 1, "per RGB channel, then averaged (DMGN's own)"),
     "ssim_dmgn": Metric(ssim_dmgn, "higher", "", 4, UNIFORM_WINDOW, "7 x 7 uniform window, per channel (DMGN's own)"),
+    "l1_percent": Metric(l1_percent, "lower", "%", 3, 1, "mean absolute error over all values, in per cent of 255"),
     "lmse": Metric(lmse, "lower", "", 5, WINDOW, "error in 20-pixel windows after rescaling each; lower is better"),
     "ncc": Metric(ncc, "higher", "", 4, 1, "normalised cross-correlation over all values"),
 }

@@ -63,7 +63,7 @@ class DakdLosses(Objective):
 
     def _mask_terms(self, result: DakdResult, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         wanted = mask_target(batch["degraded"], batch["clean"], self.tau)
-        losses = {"cross_entropy": cross_entropy(result.logit, wanted)}
+        losses = {"cross_entropy": cross_entropy(result.logit, wanted, self.settings.white_weight)}
         if self.settings.dice:
             losses["dice"] = self.settings.dice * rare_dice(result.logit, wanted)
         return losses

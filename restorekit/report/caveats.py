@@ -35,6 +35,11 @@ def caveats(results: Sequence[RunResult]) -> list[str]:
             "of photographs that are not like them. More images of the same photographs do not mend that; more "
             "photographs do."
         )
+    if any(score.slice.startswith("holes:") for score in scores):
+        said.append(
+            "Where something is missing, gains are over the mean fill: the mean colour of all known pixels, "
+            "one for each image."
+        )
     said.append(
         "The gain is paired: for each image, the restored value less the degraded one (the reverse where lower is "
         "better), then the mean. Its 95% interval is a bootstrap over photographs and over the images within each. "

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
+from restorekit.evaluation.versus import Versus
 from restorekit.files import read_json
 from restorekit.paths import Paths
 from restorekit.training.curves import read_curves
@@ -24,6 +26,7 @@ class Sample:
     photograph: str
     kind: str | None
     severity: float | None
+    hole_share: float | None
     width: int
     height: int
     gutter: int
@@ -31,6 +34,26 @@ class Sample:
     dataset: str
     degraded: dict[str, float]
     restored: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MapStrip:
+    """A picture of several panels side by side, named from left to right: a degraded image, and maps over it."""
+
+    file: Path
+    dataset: str
+    key: str
+    photograph: str
+    panels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InsidePicture:
+    """What a network makes of a mask on its way to an image of the photograph."""
+
+    file: Path
+    says: str
+    photograph: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,11 @@ class RunResult:
     history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
+    versus: tuple[Versus, ...]  # opponents, where there are any
+    inside: tuple[InsidePicture, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
+    masks: tuple[MaskFigure, ...] = ()  # of a network that localises
+    maps: tuple[MapStrip, ...] = ()
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -93,5 +120,12 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         history=tuple(history.get(decision["name"], ())),
         scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
         samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
+        versus=tuple(Versus.from_json(one) for one in evaluation["versus"]),
+        inside=tuple(InsidePicture(**{**one, "file": folder / one["file"]}) for one in evaluation["inside"]),
         curves=tuple(read_curves(curves)) if curves.is_file() else (),
+        masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
+        maps=tuple(
+            MapStrip(**{**strip, "file": folder / strip["file"], "panels": tuple(strip["panels"])})
+            for strip in evaluation["maps"]
+        ),
     )  # fmt: skip

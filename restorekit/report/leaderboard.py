@@ -11,9 +11,14 @@ def leaderboard(results: Iterable[RunResult]) -> dict[str, list[dict[str, Any]]]
     """The rows of all runs. `degraded` and `restored` are means over n images; `ci95` is that of the mean paired gain.
 
     The gain is an improvement where it is positive: restored - degraded, or the reverse where `better` is "lower".
-    `alias` is "champion", "candidate", or "" for a version that is neither.
+    `alias` is "champion", "candidate", or "" for a version that is neither. `opponents` fill the same holes without
+    having learnt to: a row for each of them, with the run's mean and the interval of its lead over the same images.
     """
-    return {"rows": [_row(result, score) for result in results for score in result.scores]}
+    results = list(results)
+    return {
+        "rows": [_row(result, score) for result in results for score in result.scores],
+        "opponents": [{"run": result.run, **one.to_json()} for result in results for one in result.versus],
+    }
 
 
 def _row(result: RunResult, score: SliceScore) -> dict[str, Any]:

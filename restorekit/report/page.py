@@ -1,6 +1,5 @@
 """data/report/: index.html, leaderboard.json and the pictures they need, written as one folder or not at all."""
 
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,16 @@ from restorekit.evaluation.pairs import SYNTHETIC_TEST
 from restorekit.evaluation.slices import ALL, SliceScore
 from restorekit.files import write_beside, write_json
 from restorekit.metrics import METRICS
+from restorekit.report.ablations import AblationGroup
 from restorekit.report.caveats import caveats
 from restorekit.report.figures import Chart, charts_of, interval_mark
-from restorekit.report.inputs import RunResult, Sample
+from restorekit.report.inputs import InsidePicture, RunResult, Sample
 from restorekit.report.leaderboard import leaderboard
+from restorekit.report.localised import MaskSection, mask_section
+from restorekit.report.rivals import RivalTable, rival_tables
 from restorekit.report.sheets import Sheet, write_sheets
 from restorekit.report.traits import Traits
+from restorekit.report.wording import signed, slug
 from restorekit.sources.manifest import Photograph
 
 HEADLINE = ("psnr_rgb", "ssim_rgb")
@@ -70,6 +73,9 @@ class RunSection:
     result: RunResult
     tests: list[TestSection]
     comparisons: list[Comparison]
+    masks: MaskSection | None
+    rivals: list[RivalTable]
+    inside: list[tuple[str, str]]  # file and what it shows
     charts: list[Chart]
     more_charts: list[Chart]
 
@@ -81,15 +87,18 @@ def write_report(
     metric: str = HEADLINE[0],
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
+    ablations: Sequence[AblationGroup] = (),
 ) -> None:
     """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
 
-    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs.
+    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs. `ablations`
+    are tables of runs outside the main pipeline.
     """
     with write_beside(folder) as beside:
         beside.mkdir()
         sections = [_section(beside, number, result, metric) for number, result in enumerate(results, start=1)]
-        (beside / "index.html").write_text(render(sections, results, photographs, bool(sheets)), encoding="utf-8")
+        page = render(sections, results, photographs, bool(sheets), ablations)
+        (beside / "index.html").write_text(page, encoding="utf-8")
         if sheets:
             write_sheets(beside, sheets, real)
         write_json(beside / "leaderboard.json", leaderboard(results))
@@ -100,6 +109,7 @@ def render(
     results: Sequence[RunResult],
     photographs: Iterable[Photograph],
     has_sheets: bool = False,
+    ablations: Sequence[AblationGroup] = (),
 ) -> str:
     """The page's text; every value is escaped unless it is markup that figures.py made."""
     environment = Environment(
@@ -110,6 +120,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         sections=sections,
         has_sheets=has_sheets,
+        groups=ablations,
         caveats=caveats(results),
         credits=[photograph for photograph in photographs if photograph.name in shown],
         protocols={name: METRICS[name].says for name in _protocols(results)},
@@ -124,6 +135,9 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
         comparisons=[
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],
+        masks=mask_section(folder, number, result),
+        rivals=rival_tables(result.versus, metric),
+        inside=[_inside(folder, number, picture) for picture in result.inside],
         charts=charts,
         more_charts=more,
     )
@@ -150,16 +164,11 @@ def _line(score: SliceScore, same: Sequence[SliceScore]) -> Line:
     room = 0.06 * (reach[1] - reach[0]) or 1.0
     return Line(
         slice=score.slice, protocol=score.protocol, before=f"{score.degraded:.{digits}f}",
-        after=f"{score.restored:.{digits}f}", gain=_signed(score.gain, digits), low=_signed(low, digits),
-        high=_signed(high, digits), better="up" if low > 0 else "down" if high < 0 else "unsure", n=score.n,
+        after=f"{score.restored:.{digits}f}", gain=signed(score.gain, digits), low=signed(low, digits),
+        high=signed(high, digits), better="up" if low > 0 else "down" if high < 0 else "unsure", n=score.n,
         photographs=score.photographs,
         mark=interval_mark(score.gain, score.ci95, (reach[0] - room, reach[1] + room)),
     )  # fmt: skip
-
-
-def _signed(value: float, digits: int) -> str:
-    """With a sign, and with a minus as long as the plus."""
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Comparison:
@@ -171,6 +180,7 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
         None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
         sample.kind,
         None if sample.severity is None else f"severity {sample.severity:.2f}",
+        None if sample.hole_share is None else f"{100 * sample.hole_share:.0f}% missing",
     ]
     if HEADLINE[0] in sample.restored:
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
@@ -182,9 +192,11 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
     )  # fmt: skip
 
 
-def slug(text: str) -> str:
-    """`text` as lower-case letters, digits and hyphens only."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "image"
+def _inside(folder: Path, number: int, picture: InsidePicture) -> tuple[str, str]:
+    name = f"pictures/{number:02d}-{slug(picture.file.stem)}.png"
+    (folder / "pictures").mkdir(exist_ok=True)
+    shutil.copyfile(picture.file, folder / name)
+    return name, f"{picture.photograph}: {picture.says}"
 
 
 def _protocols(results: Sequence[RunResult]) -> list[str]:

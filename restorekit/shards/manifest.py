@@ -1,5 +1,6 @@
 """A folder of shards is what its manifest says: name, samples, bytes and SHA-256 of each, and one digest of it all."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ FORMAT = 1
 REMEDY = "run `dvc repro synthesize`, or `dvc repro pairs` for a real set"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """One tar: `samples` groups of members, `bytes` long."""
 
@@ -72,14 +73,29 @@ def _parse(value: Any, path: Path) -> ShardManifest:
     try:
         if value["format"] != FORMAT:
             raise RestorekitError(f"{path} is of format {value['format']}, this version reads {FORMAT}: {REMEDY}")
-        shards = tuple(Shard(**shard) for shard in value["shards"])
+        shards = value["shards"]
+        for number, shard in enumerate(shards):
+            shards[number] = Shard(**shard)  # in place: 10^5 of them are not held twice
         fields = {name: str(value[name]) for name in ("dataset", "task", "split", "photos_digest")}
-        manifest = ShardManifest(shards=shards, **fields)
-        stated = value["digest"]
+        manifest, stated = ShardManifest(shards=tuple(shards), **fields), value["digest"]
     except (KeyError, TypeError) as error:
         raise RestorekitError(f"{path} is no shard manifest ({error}): {REMEDY}") from error
-    if manifest.digest != stated:
+    if _digest_in(path) != stated:
         raise RestorekitError(f"{path} was altered: its digest does not fit what it lists: {REMEDY}")
-    if any(Path(shard.name).name != shard.name for shard in shards):
+    if any("/" in shard.name for shard in shards):
         raise RestorekitError(f"{path} names a shard outside its folder: {REMEDY}")
     return manifest
+
+
+def _digest_in(path: Path) -> str:
+    """What `digest` was when the file was written, from its text: to encode 10^5 shards anew takes a second."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for line in file:
+            if not line.startswith((b' "digest": ', b' "format": ')):
+                digest.update(line)
+            if line.startswith(b' "shards": '):
+                break
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

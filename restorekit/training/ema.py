@@ -8,19 +8,23 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """Averages of the parameters that are trained; the decay rises with the step so that the start is forgotten."""
+    """Averages of the parameters that are trained; the decay rises with the step so that the start is forgotten.
+
+    Running statistics of batch norms are averaged alike: those of the last step belong to weights that are not judged.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.weights = {name: value.detach().clone() for name, value in (trained | _statistics(model)).items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Takes in the weights after `step` updates; effective decay min(decay, (1 + step) / (10 + step))."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        trained = dict(model.named_parameters())
+        current = _values(model)
         averages = list(self.weights.values())
-        torch._foreach_lerp_(averages, [trained[name].detach() for name in self.weights], 1.0 - decay)
+        torch._foreach_lerp_(averages, [current[name].detach() for name in self.weights], 1.0 - decay)
 
     @contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
@@ -37,9 +41,21 @@ class Ema:
 
     @torch.no_grad()
     def _exchange(self, model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        before = {}
-        for name, parameter in model.named_parameters():
-            if name in weights:
-                before[name] = parameter.detach().clone()
-                parameter.copy_(weights[name])
+        before, values = {}, _values(model)
+        for name, weight in weights.items():
+            before[name] = values[name].detach().clone()
+            values[name].copy_(weight)
         return before
+
+
+def _values(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **_statistics(model)}
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    return {
+        f"{name}.{kind}": norm.get_buffer(kind)
+        for name, norm in model.named_modules()
+        if isinstance(norm, nn.BatchNorm2d)
+        for kind in ("running_mean", "running_var")
+    }

@@ -88,7 +88,9 @@ def test_the_table_comes_back_to_the_bit(rows: list[ImageScore], tmp_path: Path)
     write_table(tmp_path / "odd.csv", [odd])
     assert read_table(tmp_path / "odd.csv") == [odd]
     header = (tmp_path / "table.csv").read_text().splitlines()[0]
-    assert header.startswith("dataset,key,photograph,kind,severity,width,height,psnr_rgb.degraded,psnr_rgb.restored")
+    assert header.startswith(
+        "dataset,key,photograph,kind,severity,hole_share,width,height,psnr_rgb.degraded,psnr_rgb.restored"
+    )
 
 
 def test_a_missing_or_damaged_table_says_what_to_do(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ def pixels(*shape: int) -> np.ndarray:
     return rng_for(0, "encoding").integers(0, 256, shape, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("encoding", ["png", "webp"])
+@pytest.mark.parametrize("encoding", ["png", "webp", "bmp"])
 @pytest.mark.parametrize("size", [(1, 1), (37, 31), (64, 128)])
 def test_lossless_encodings_lose_nothing(encoding, size):
     image = pixels(*size, 3)
     assert np.array_equal(decode_rgb(encode_rgb(image, encoding)), image)
 
 
-@pytest.mark.parametrize("encoding", ["png", "webp", "jpeg"])
+@pytest.mark.parametrize("encoding", ["png", "webp", "bmp", "jpeg"])
 def test_equal_arrays_give_equal_bytes(encoding):
     image = pixels(37, 31, 3)
     assert encode_rgb(image, encoding) == encode_rgb(np.asfortranarray(image), encoding)
@@ -32,7 +32,7 @@ def test_jpeg_keeps_colour_at_full_resolution():
     assert np.abs(decode_rgb(encode_rgb(image, "jpeg")).astype(int) - image).mean() < 8
 
 
-@pytest.mark.parametrize("encoding", ["png", "webp"])
+@pytest.mark.parametrize("encoding", ["png", "webp", "bmp"])
 def test_masks_survive(encoding):
     mask = pixels(37, 31)
     assert np.array_equal(decode_grey(encode_grey(mask, encoding)), mask)

@@ -52,6 +52,11 @@ def test_cross_entropy_is_the_formula() -> None:
     logit, mask = torch.randn(2, 1, 5, 6), (torch.rand(2, 1, 5, 6) > 0.5).float()
     torch.testing.assert_close(cross_entropy(logit, mask), F.binary_cross_entropy(logit.sigmoid(), mask))
     assert cross_entropy(logit.bfloat16(), mask).dtype == torch.float32
+    white, black = (cross_entropy(logit[mask == side], mask[mask == side]) for side in (1, 0))
+    count = mask.sum(), (1 - mask).sum()
+    torch.testing.assert_close(
+        cross_entropy(logit, mask, 3.0), (3 * count[0] * white + count[1] * black) / mask.numel()
+    )
 
 
 @pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])

@@ -181,6 +181,41 @@ def test_overrides_of_the_variant() -> None:
         assert (steered(image).background - image).abs().max() < 1
 
 
+def test_ablations_leave_out_what_they_name() -> None:
+    image = torch.rand(2, 3, 24, 31) * 2 - 1
+    with torch.no_grad():
+        coarse = DMGN("reflection", 6, "none", refine=False)(image)
+        assert torch.equal(coarse.background, coarse.coarse)
+        assert len(coarse.gates) == 8
+        free = DMGN("reflection", 6, "none", gated=False)(image)
+        assert all(torch.equal(gate, torch.ones_like(gate)) for gate in free.gates)
+        for steered in (True, False):
+            model = DMGN("reflection", 6, "none", use_ndm=steered, noise_features=False)
+            assert model.refiner.first.in_channels == 12
+            one = model(image)
+            for (
+                parameter
+            ) in model.noise_branch.parameters():  # the noise image matters where it steers, and nowhere else
+                parameter.mul_(1.5)
+            assert torch.equal(model(image).background, one.background) is not steered
+
+
+@pytest.mark.parametrize("options", [{"refine": False}, {"noise_features": False}, {"gated": False}])
+def test_an_ablated_network_trains_and_comes_back(options: dict[str, bool]) -> None:
+    model = DMGN("reflection", 4, "none", zero_last=True, **options)  # type: ignore[arg-type]
+    image = torch.rand(1, 3, 24, 24)
+    result = model(image * 2 - 1)
+    torch.testing.assert_close(model.restore(image), image, rtol=0, atol=1e-6)
+    (result.background.square().mean() + result.noise.square().mean()).backward()
+    again = create_model("dmgn", **model.options)
+    again.load_state_dict(model.state_dict())
+    assert count_of(again) < count_of(DMGN("reflection", 4, "none"))
+
+
+def count_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_zero_last_starts_from_the_input(variant: str) -> None:
     model, image = DMGN(variant, 4, "none", zero_last=True), torch.rand(2, 3, 19, 18)  # type: ignore[arg-type]
@@ -284,7 +319,7 @@ def test_descriptor_knows_the_memory(peak_bytes: Callable[..., int], variant: st
 def test_create_model_is_the_papers_network() -> None:
     with torch.device("meta"):
         assert trainable(create_model("dmgn")) == 25_440_488
-    assert list(MODELS) == ["dmgn"]
+    assert MODELS["dmgn"] is DMGN
 
 
 @pytest.mark.parametrize(
@@ -298,6 +333,8 @@ def test_create_model_is_the_papers_network() -> None:
         ("dmgn", {"width": 8.0}, "whole number"),
         ("dmgn", {"trunk": "none", "trunk_weights": "a.pth"}, "needs a trunk"),
         ("dmgn", {"variant": "rain", "trunk": "none", "ndm_batch_stats": True}, "use_ndm"),
+        ("dmgn", {"trunk": "none", "refine": False, "use_ndm": True}, "without refine"),
+        ("dmgn", {"trunk": "none", "gated": False, "use_ndm": True}, "steers gates"),
     ],
 )
 def test_values_that_cannot_be(name: str, options: dict[str, Any], message: str) -> None:

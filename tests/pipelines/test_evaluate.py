@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.evaluate import evaluate
-from restorekit.config import Params, check_params
+from restorekit.config import Params, check_params, read_run
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.masks import read_mask_table
 from restorekit.evaluation.score import read_table
 from restorekit.image import decode_rgb
 from restorekit.metrics import METRICS
+from restorekit.models import create_model
+from restorekit.models.checkpoint import save_model
 from restorekit.paths import Paths
 from restorekit.tracking.store import open_client, tracking_uri
 from restorekit.tracking.versions import list_registered, versions_of
@@ -94,3 +97,27 @@ def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_mod
         evaluate(RUN, params, paths)
     assert not paths.evaluation(RUN).exists()
     assert list((paths.root / "data" / "evaluations").glob(".*")) == []
+
+
+def test_a_network_that_localises_has_its_masks_scored_and_drawn(params: Params, paths: Paths) -> None:
+    model = create_model("dakd", width=2, tau=0.09)  # 22.95 levels: every pixel of these pairs is degraded
+    record = {
+        "run": "dakd-rain", "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",
+        "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None,
+    }  # fmt: skip
+    save_model(paths.model("dakd-rain"), model, record)
+    run = {"model": "dakd", "dataset": "rain", "options": {"width": 2}, "objective": {"localise_steps": 5}}
+    evaluate("dakd-rain", params.model_copy(update={"runs": {"dakd-rain": read_run(run)}}), paths)
+    folder = paths.evaluation("dakd-rain")
+    assert {"masks.csv", "maps/synthetic-test-01.png"} < set(contents(folder))
+    rows = read_mask_table(folder / "masks.csv")
+    assert [row.key for row in rows] == [row.facts.key for row in read_table(folder / "table.csv")]
+    assert all(row.share == 1.0 and row.outside_restored is None for row in rows)
+    metrics = json.loads((folder / "metrics.json").read_text())["synthetic-test"]
+    assert metrics["mask"]["f1_all_white"]["mean"] == 1.0
+    gains = [row.inside_restored - row.inside_degraded for row in rows]
+    assert metrics["mask"]["gain_inside"]["mean"] == pytest.approx(sum(gains) / 6)
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    for strip in evaluation["maps"]:
+        assert strip["panels"][:3] == ["degraded", "true mask", "predicted mask"]
+        assert decode_rgb((folder / strip["file"]).read_bytes()).shape[2] == 3

@@ -1,15 +1,18 @@
 """Names from outside are text on the page and never markup, and picture files have safe names."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from restorekit.evaluation.slices import SliceScore
+from restorekit.evaluation.versus import Versus
 from restorekit.image import encode_rgb
 from restorekit.report.caveats import caveats
-from restorekit.report.inputs import Past, RunResult, Sample
-from restorekit.report.page import slug, write_report
+from restorekit.report.inputs import InsidePicture, Past, RunResult, Sample
+from restorekit.report.page import write_report
+from restorekit.report.wording import slug
 from restorekit.sources.manifest import Photograph
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'
@@ -21,11 +24,12 @@ def score(protocol: str, name: str = "all", photographs: int = 2, dataset: str =
 
 def result(text: str, picture: Path, **changes: object) -> RunResult:
     values = {"psnr_rgb": 20.0}
-    sample = Sample(picture, text, text, text, 0.5, 8, 6, 6, 3, "synthetic-test", values, values)
+    sample = Sample(picture, text, text, text, 0.5, 0.25, 8, 6, 6, 3, "synthetic-test", values, values)
     fields = {
         "run": text, "model": text, "task": text, "trained_on": text, "digest": text, "steps": 10, "version": 1,
         "alias": "champion", "name": text, "decision": text, "reasons": (text,),
         "history": (Past(1, text, (text,)),), "samples": (sample,),
+        "versus": (), "inside": (),
         "scores": (score("psnr_rgb"), score("ssim_rgb"), score("psnr_rgb", text)),
         "curves": ((1, f"{text}/a", 1.0), (2, f"{text}/a", 2.0), (2, f"{text}/b", 2.0)),
     }  # fmt: skip
@@ -82,3 +86,24 @@ def test_caveats_depend_on_the_data(picture: Path) -> None:
 )
 def test_slugs_are_safe_in_any_address(text: str, expected: str) -> None:
     assert slug(text) == expected
+
+
+def test_opponents_and_what_goes_on_inside_are_shown(tmp_path: Path, picture: Path) -> None:
+    against = [
+        Versus(
+            name, "synthetic-test", piece, 3, 4 if piece == "all" else 3, "psnr_rgb", 25.0, theirs, 25.0 - theirs, ci95
+        )
+        for piece in ("all", "holes:0.2-0.3")
+        for name, theirs, ci95 in (("telea", 23.5, (0.5, 2.0)), ("smooth", 26.25, (-2.0, -0.5)))
+    ]
+    shown = result("run", picture, versus=tuple(against), inside=(InsidePicture(picture, HOSTILE, "chelsea"),))
+    write_report(tmp_path / "report", [shown], [])
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<th>holes:0.2-0.3</th>" in page
+    assert '<td class="num up" title="ours +1.50, 95% +0.50 to +2.00, 3 of 4 images, ours 25.00">23.50</td>' in page
+    assert '<td class="num down" title="ours -1.25, 95% -2.00 to -0.50">26.25</td>' in page
+    assert "<img src=x" not in page
+    assert (tmp_path / "report" / "pictures" / "01-picture.png").read_bytes() == picture.read_bytes()
+    board = json.loads((tmp_path / "report" / "leaderboard.json").read_text())
+    assert [row["opponent"] for row in board["opponents"]] == ["telea", "smooth"] * 2
+    assert board["opponents"][0]["run"] == "run"

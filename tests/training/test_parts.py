@@ -171,3 +171,15 @@ def test_a_job_travels_as_json(make_job) -> None:
 
     job = make_job(flips=["horizontal", "vertical"])
     assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_running_statistics_are_averaged_with_the_weights() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    average = Ema(model, decay=0.5)
+    before = model[1].running_mean.clone()
+    model(torch.randn(2, 3, 8, 8) + 5)
+    after = model[1].running_mean.clone()
+    average.update(model, step=1000)
+    with average.swapped_in(model):
+        torch.testing.assert_close(model[1].running_mean, (before + after) / 2)
+    assert torch.equal(model[1].running_mean, after)

@@ -53,14 +53,17 @@ class Gate(nn.Module):
 
 
 class DeepMaskingCell(nn.Module):
-    """RDMC (dmgn.md 3.3): the input plus a gated residual; the gate has one channel."""
+    """RDMC (dmgn.md 3.3): the input plus a gated residual; the gate has one channel.
 
-    def __init__(self, channels: int, dilation: int = 1) -> None:
+    Without `gated`, an ablation, the whole residual is added, and a gate of ones returned.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1, gated: bool = True) -> None:
         super().__init__()
         self.dilation = dilation
         self.first = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
-        self.gate = Gate(channels)
+        self.gate = Gate(channels) if gated else None
 
     def forward(self, features: Tensor, steer: Tensor | None = None, amount: float = 0.0) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) and the gate (B, 1, H, W).
@@ -70,6 +73,8 @@ class DeepMaskingCell(nn.Module):
         """
         border = self.dilation
         residual = self.second(reflect(self.first(reflect(features, border)).relu_(), border)).relu_()
+        if self.gate is None:
+            return features + residual, residual.new_ones(len(residual), 1, *residual.shape[-2:])
         gate = self.gate(residual)
         if steer is not None:
             gate = ((gate + amount * steer) / (1 + amount)).to(gate.dtype)

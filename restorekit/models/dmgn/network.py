@@ -30,7 +30,7 @@ class DmgnResult(NamedTuple):
     noise: Tensor  # reflection, rain or haze as an image
     background: Tensor  # the refined background
     separator_mask: Tensor  # in (0, 1), 1 = background
-    gates: list[Tensor]  # 14, detached: background cells 1-5 and 10-12 (at their scales), then the refining cells
+    gates: list[Tensor]  # detached: 8 of background cells 1-5 and 10-12 (at their scales), then 6 of the refining cells
     noise_distribution: Tensor | None  # K, mean 1 in each image; None where the map is not used
 
 
@@ -44,7 +44,9 @@ class DMGN(nn.Module):
     is random. `ndm_batch_stats`: see NoiseMap. `init`: "framework" is the released code's, none at all; "he" draws the
     3x3 convolutions for ReLU (He et al. 2015), which short trainings need. `zero_last`: the last 1x1 convolutions of
     what is added to the input (the refining trunk, and for reflection both heads) start at zero, so that training
-    starts from background = input.
+    starts from background = input. Ablations: without `refine` the background is the coarse one, without
+    `noise_features` the noise image's do not go into the refinement (`use_ndm` is the other use of it), without `gated`
+    the cells add all of their residual.
     Raises RestorekitError for values that cannot be.
     """
 
@@ -59,12 +61,16 @@ class DMGN(nn.Module):
         ndm_batch_stats: bool = False,
         init: Init = "framework",
         zero_last: bool = False,
+        refine: bool = True,
+        noise_features: bool = True,
+        gated: bool = True,
     ) -> None:
         super().__init__()
         reflection = variant == "reflection"
-        use_ndm = reflection if use_ndm is None else use_ndm
+        use_ndm = reflection and refine and gated if use_ndm is None else use_ndm
         final_tanh = reflection if final_tanh is None else final_tanh
         _check_options(variant, width, trunk, trunk_weights, use_ndm, ndm_batch_stats, init)
+        _check_ablation(use_ndm, refine, noise_features, gated)
         self.options: dict[str, Any] = {
             "variant": variant,
             "width": width,
@@ -75,22 +81,26 @@ class DMGN(nn.Module):
             "ndm_batch_stats": ndm_batch_stats,
             "init": init,
             "zero_last": zero_last,
+            "refine": refine,
+            "noise_features": noise_features,
+            "gated": gated,
         }
         self.residual_coarse = reflection
         self.head = Hypercolumn(width, None if trunk == "none" else create_trunk(trunk, trunk_weights))
         self.separator = Separator(width)
-        self.background_branch = Branch(width)
-        self.noise_branch = Branch(width)
-        self.attention = SignedAttention(width)
+        self.background_branch = Branch(width, gated)
+        self.noise_branch = Branch(width, gated)
+        self.attention = SignedAttention(width) if refine else None
         self.noise_map = NoiseMap(width, ndm_batch_stats) if use_ndm else None
-        self.refiner = Refiner(width, final_tanh)
+        self.noise_features = noise_features
+        self.refiner = Refiner(width, final_tanh, 3 if noise_features else 2, gated) if refine else None
         if init == "he":
             for module in self.modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     _draw_for_relu(module)
         if zero_last:
             heads = [self.background_branch.last, self.noise_branch.last] if reflection else []
-            for last in (*heads, self.refiner.last):
+            for last in [*heads, *([self.refiner.last] if self.refiner is not None else [])]:
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(cast(Tensor, last.bias))
         self.descriptor = Descriptor(
@@ -119,19 +129,26 @@ class DMGN(nn.Module):
         coarse, noise = coarse.to(image.dtype), noise.to(image.dtype)
         if self.residual_coarse:
             coarse, noise = image + coarse, image + noise
+        listed = [gates[cell].detach() for cell in LISTED_CELLS]
+        if self.refiner is None or self.attention is None:
+            return DmgnResult(coarse, noise, coarse, mask, listed, None)
         # Z = [HFL(coarse), ACA(F_B, +1), ACA(HFL(noise), -1)] is convolved part by part; the noise enters negated.
         first, channels = self.refiner.first, self.separator.first.out_channels
         joined = first.part(reflect(self.attention(spread(mask, shared) * shared, 1.0)), channels)
         del shared
-        noise_features = self.head(noise)
-        steer = None if self.noise_map is None else self.noise_map(features, noise_features)
-        joined += first.part(reflect(self.attention(noise_features, -1.0)), 2 * channels)
-        del noise_features
+        steer = None
+        if self.noise_features or self.noise_map is not None:
+            noise_features = self.head(noise)
+            if self.noise_map is not None:
+                steer = self.noise_map(features, noise_features)
+            if self.noise_features:
+                joined += first.part(reflect(self.attention(noise_features, -1.0)), 2 * channels)
+            del noise_features
         joined += first.part(reflect(self.head(coarse)), 0, bias=True)
         residual, refining_gates = self.refiner(joined, steer)
         background = image + residual.to(image.dtype)
-        listed = [gates[cell] for cell in LISTED_CELLS] + refining_gates
-        return DmgnResult(coarse, noise, background, mask, [gate.detach() for gate in listed], steer)
+        listed += [gate.detach() for gate in refining_gates]
+        return DmgnResult(coarse, noise, background, mask, listed, steer)
 
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The background of `image`, float32 (B, 3, H, W) sRGB in [0, 1], clamped to [0, 1]; no gradient is kept.
@@ -164,6 +181,13 @@ def _check_options(
         raise RestorekitError("trunk_weights needs a trunk: leave it out, or take trunk vgg19 or vgg16_shift_tolerant")
     if ndm_batch_stats and not use_ndm:
         raise RestorekitError("ndm_batch_stats needs the Noise Distribution Map: give use_ndm too, or leave it out")
+
+
+def _check_ablation(use_ndm: bool, refine: bool, noise_features: bool, gated: bool) -> None:
+    if not refine and (use_ndm or not noise_features):
+        raise RestorekitError("without refine nothing of the noise image is used: leave use_ndm and noise_features out")
+    if use_ndm and not gated:
+        raise RestorekitError("the Noise Distribution Map steers gates: without gated, give use_ndm: false")
 
 
 def _bytes_per_pixel(width: int, has_trunk: bool, use_ndm: bool) -> int:

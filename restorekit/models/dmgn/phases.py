@@ -53,10 +53,10 @@ def _resize(features: Tensor, like: Tensor) -> Tensor:
 class Branch(nn.Module):
     """A coarse phase (3.4): twelve cells over three scales and a head; background and noise have one each."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, gated: bool = True) -> None:
         super().__init__()
         widths = [width, 2 * width, *[4 * width] * 8, 2 * width, width]
-        self.cells = nn.ModuleList(DeepMaskingCell(channels) for channels in widths)
+        self.cells = nn.ModuleList(DeepMaskingCell(channels, gated=gated) for channels in widths)
         self.down1 = nn.Conv2d(width, 2 * width, 3, stride=2, bias=False)
         self.down2 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, bias=False)
         self.up1 = Up(4 * width, 2 * width)
@@ -143,16 +143,16 @@ class NoiseMap(nn.Module):
 class Refiner(nn.Module):
     """The refining trunk (3.7): dilated cells at full resolution, steered by K where it is given."""
 
-    def __init__(self, width: int, final_tanh: bool) -> None:
+    def __init__(self, width: int, final_tanh: bool, parts: int = 3, gated: bool = True) -> None:
         super().__init__()
         self.final_tanh = final_tanh
-        self.first = PartsConv([width] * 3, width)
-        self.cells = nn.ModuleList(DeepMaskingCell(width, dilation) for dilation in DILATIONS)
+        self.first = PartsConv([width] * parts, width)
+        self.cells = nn.ModuleList(DeepMaskingCell(width, dilation, gated) for dilation in DILATIONS)
         self.mix = nn.Conv2d(width, width, 1)
         self.last = nn.Conv2d(width, 3, 1)
 
     def forward(self, joined: Tensor, steer: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """The residual image (B, 3, H, W) and six gates, for what `first` made of Z's three parts; that is used up."""
+        """The residual image (B, 3, H, W) and six gates, for what `first` made of Z's parts; that is used up."""
         features = joined.relu_()
         gates = []
         for cell, amount in zip(self.cells, STEER, strict=True):

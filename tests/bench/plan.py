@@ -1,0 +1,121 @@
+"""`make bench`: what the reading plan costs a rank at the size of the internet, by simulation.
+
+10^9 samples in 10^5 shards of which a few are a hundred times as large as most, for 1,024 ranks with 8 loader workers;
+then a rank is lost, then nearly half of them, then all are back and more, each time inside the epoch. A rank computes
+its plan for itself, in a process of its own here, from a manifest of all shards.
+
+python tests/bench/plan.py data/bench/plan.json
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restorekit.files import write_json
+from restorekit.rng import rng_for
+from restorekit.shards.manifest import Shard, ShardManifest
+from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch, continue_with, merge_ranges, size_of
+
+NUM_SAMPLES, NUM_SHARDS = 10**9, 10**5
+# Ranks, loader workers and batch of the worlds that follow each other, each stopped at two fifths of what it has.
+WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (600, 4, 8192), (1100, 8, 8800))
+RANK = 77
+
+
+def main() -> None:
+    target = Path(sys.argv[1])
+    if len(sys.argv) > 2:
+        print(json.dumps(rank(target)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        make_manifest(Path(folder)).save(Path(folder))
+        command = [sys.executable, __file__, folder, "rank"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    case = f"plan of {NUM_SAMPLES:.0e} samples in {NUM_SHARDS:.0e} shards"
+    rows = [_row(f"{case}, {name}", unit, value) for name, unit, value in [*figures, *whole_world()]]
+    write_json(target, {"machine": _machine(), "rows": rows})
+    for row in rows:
+        print(f"{row['case']:84} {row['ours']:12g} {row['unit']}")
+    print(f"{len(rows)} rows in {target}")
+
+
+def rank(folder: Path) -> list[tuple[str, str, float]]:
+    """What one rank needs for its plan: (case, unit, value)."""
+    before, found = _peak_mib(), []
+    began = time.process_time()
+    sizes = np.array([shard.samples for shard in ShardManifest.load(folder).shards])
+    found.append(("the manifest read and checked", "CPU s", time.process_time() - began))
+    cursor: Cursor | None = None
+    for world in WORLDS:
+        began = time.process_time()
+        order = EpochOrder(sizes, seed=1, epoch=2)
+        if cursor is None:
+            cursor = begin_epoch(2, len(order), *world)
+        else:
+            cursor = continue_with(replace(cursor, step=cursor.num_steps * 2 // 5), len(order), *world)
+        for step in range(cursor.num_loaders):  # the first batch of each loader worker
+            for position in batch_at(cursor, RANK, step).positions:
+                order.locate(position)
+        found.append((f"{world[0]} ranks: a rank's plan and its first batches", "CPU s", time.process_time() - began))
+    return [*found, ("a rank's memory for the manifest and all these plans", "MiB", _peak_mib() - before)]
+
+
+def whole_world() -> list[tuple[str, str, float]]:
+    """What all ranks together read in one epoch through all changes of the world."""
+    cursor, done, uneven, twice = begin_epoch(2, NUM_SAMPLES, *WORLDS[0]), 0, 0, 0
+    for following in (*WORLDS[1:], None):
+        ranks, loaders = range(cursor.num_ranks), range(cursor.num_loaders)
+        streams = [piece for one in ranks for loader in loaders for piece in cursor.stream(one, loader)]
+        twice += sum(stop - start for start, stop in streams) - size_of(merge_ranges(streams))
+        last = cursor.num_steps - 1
+        uneven += sum(cursor.count(one, last) for one in ranks) != cursor.count_of_all(last)
+        uneven += any(cursor.count(one, last + 1) for one in ranks)
+        stopped = replace(cursor, step=cursor.num_steps * 2 // 5 if following else cursor.num_steps)
+        done += size_of(cursor.ranges) - size_of(stopped.remaining())
+        cursor = continue_with(stopped, NUM_SAMPLES, *following) if following else stopped
+    return [
+        ("worlds in which a rank has other steps than the rest", "worlds", float(uneven)),
+        ("samples read twice", "samples", float(twice)),
+        ("samples left out", "samples", float(NUM_SAMPLES - done)),
+    ]
+
+
+def make_manifest(folder: Path) -> ShardManifest:
+    shares = 1 + rng_for(1, "sizes").pareto(1.2, NUM_SHARDS).clip(max=200)
+    sizes = np.maximum(1, shares / shares.sum() * NUM_SAMPLES).astype(np.int64)
+    sizes[0] += NUM_SAMPLES - sizes.sum()
+    shards = (
+        Shard(f"rain-train-{n:06d}.tar", int(size), int(size) * 150_000, f"{n:064x}") for n, size in enumerate(sizes)
+    )
+    return ShardManifest("rain", "rain", "train", "made", tuple(shards))
+
+
+def _peak_mib() -> float:
+    """Of this program: `ru_maxrss` would begin with what the process that started it had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM"))
+
+
+def _row(case: str, unit: str, ours: float) -> dict[str, Any]:
+    return {
+        "case": case, "unit": unit, "better": "lower", "ours": round(ours, 3), "opponent": None, "theirs": None,
+        "ratio": None, "n": 1,
+    }  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__}
+
+
+if __name__ == "__main__":
+    main()

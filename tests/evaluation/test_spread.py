@@ -1,0 +1,78 @@
+"""A set that is scored on a cluster has the rows and the pictures, in the order, of one that is scored here."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restorekit.cluster import ray_cluster
+from restorekit.errors import RestorekitError
+from restorekit.evaluation.judge import scoring
+from restorekit.evaluation.pairs import PairPart, PairSet, synthetic_test
+from restorekit.evaluation.score import Restored
+from restorekit.image import encode_rgb
+from restorekit.models import create_model
+from restorekit.rng import rng_for
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.writer import write_shard
+
+COUNTS = (3, 4, 2)
+
+
+def samples(shard: int) -> Iterator[tuple[str, dict[str, bytes]]]:
+    for number in range(COUNTS[shard]):
+        rng = rng_for(3, shard, number)
+        images = {name: rng.integers(0, 256, (31, 37, 3), dtype=np.uint8) for name in ("degraded", "clean")}
+        record = {"photograph": f"p{number}", "scene": "s", "kind": "noise", "severity": 0.5, "task": "rain"}
+        members = {f"{name}.png": encode_rgb(image, "png") for name, image in images.items()}
+        yield f"{shard}-{number}", {**members, "json": json.dumps(record).encode()}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> PairSet:
+    shards = tuple(write_shard(tmp_path / f"{shard}.tar", samples(shard)) for shard in range(len(COUNTS)))
+    ShardManifest("rain", "rain", "test", "made", shards).save(tmp_path)
+    return synthetic_test(tmp_path)
+
+
+def same(one: Restored, other: Restored) -> bool:
+    return one.score == other.score and bool(
+        np.array_equal(one.image, other.image) and np.array_equal(one.pair.clean, other.pair.clean)
+    )
+
+
+@pytest.mark.parametrize("start, stop", [(0, 9), (2, 5), (3, 3), (8, 9)])
+def test_a_part_is_a_part_of_the_whole(pairs: PairSet, start: int, stop: int) -> None:
+    assert pairs.part is not None
+    assert pairs.part.num_pairs == 9
+    keys = [pair.facts.key for pair in pairs.open()]
+    assert keys == [f"{shard}-{number}" for shard, count in enumerate(COUNTS) for number in range(count)]
+    assert [pair.facts.key for pair in pairs.part.open(start, stop)] == keys[start:stop]
+
+
+def test_nodes_score_what_one_process_does(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    torch.manual_seed(1)
+    model = create_model("dmgn", variant="rain", width=2, trunk="none", init="he").eval()
+    here = list(scoring(model, "fp32", spread=False)(pairs))
+    assert pairs.part is not None
+    opened = pairs.part.open
+    doubled = replace(pairs, part=PairPart(2, lambda start, stop: opened(0, 1)))
+
+    def broken(start: int, stop: int) -> Iterator[object]:
+        raise RestorekitError("shard 1.tar is missing")
+
+    lost = replace(pairs, part=PairPart(9, broken))  # type: ignore[arg-type]
+    with ray_cluster(2):
+        spread = scoring(model, "fp32", spread=True)
+        there = list(spread(pairs))
+        with pytest.raises(RestorekitError, match=r"^'0-0' is twice in synthetic-test"):
+            list(spread(doubled))
+        with pytest.raises(RestorekitError, match=r"^shard 1\.tar is missing$"):
+            list(spread(lost))
+    assert len(there) == 9
+    assert all(same(one, other) for one, other in zip(here, there, strict=True))

@@ -1,0 +1,96 @@
+"""evaluate: holes are scored over the mean fill, beside opponents, by bucket; so is a model from elsewhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut, chelsea
+
+from pipelines.evaluate import evaluate
+from restorekit.config import check_params
+from restorekit.evaluation.opponents import OPPONENTS
+from restorekit.image import encode_grey, encode_rgb
+from restorekit.models import create_model
+from restorekit.models.checkpoint import save_model
+from restorekit.paths import Paths
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.writer import write_shard
+
+VALUES: dict[str, Any] = {
+    "seed": 3,
+    "photos": {},
+    "synthesize": {},
+    "datasets": {
+        "inpainting": {
+            "task": "inpainting", "short_side": 128, "severity": [0.0, 1.0], "val": {"variants": 1},
+            "test": {"variants": 1}, "train": {"variants": 1, "tiles": 1, "tile": 128, "shards": 1},
+        }
+    },
+    "train": {"steps": 10, "batch_size": 1, "crop": 128, "lr": 0.001},
+    "runs": {
+        "madf-inpainting": {
+            "model": "madf", "dataset": "inpainting", "objective": {"perceptual": 0.0, "style": 0.0}
+        }
+    },
+    "evaluate": {"samples": 2, "resamples": 200},
+    "promote": {},
+}  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_holes_are_judged_beside_opponents_and_an_imported_model_too(paths: Paths) -> None:
+    params = check_params(VALUES)
+    write_holes(paths.shards("inpainting") / "test")
+    record = {"task": "inpainting", "dataset": "inpainting", "seed": 1, "steps": 0}
+    for run, folder in (
+        ("madf-inpainting", paths.model("madf-inpainting")),
+        ("madf-inpainting--imported", paths.root / "theirs"),
+    ):
+        torch.manual_seed(len(run))
+        model = create_model("madf", width=4, init="he", start="smooth")
+        save_model(folder, model, {**record, "run": run, "registered_name": "madf-inpainting"})
+    evaluate("madf-inpainting", params, paths)
+    folder = paths.evaluation("madf-inpainting")
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    whole = {(one["opponent"], one["protocol"]): one for one in evaluation["versus"] if one["slice"] == "all"}
+    assert {opponent for opponent, _ in whole} == set(OPPONENTS)
+    assert abs(whole["smooth", "psnr_rgb"]["lead"]) < 0.01  # what the network begins with
+    scores = {(one["slice"], one["protocol"]): one for one in evaluation["scores"]}
+    assert scores["all", "psnr_rgb"]["degraded"] == pytest.approx(whole["mean", "psnr_rgb"]["theirs"])
+    assert {name for name, _ in scores if name.startswith("holes:")} == {"holes:0.01-0.1", "holes:0.1-0.2"}
+    assert [one["file"] for one in evaluation["inside"]][:1] == ["samples/inside-mask-features-1.png"]
+    assert all((folder / one["file"]).is_file() for one in evaluation["inside"])
+    before = contents(folder)
+
+    evaluate("madf-inpainting", params, paths, paths.root / "theirs")
+    assert contents(folder) == before
+    theirs = paths.root / "data" / "imported" / "evaluations" / "madf-inpainting--imported"
+    assert json.loads((theirs / "evaluation.json").read_text())["version"] == 2
+
+
+def write_holes(folder: Path) -> None:
+    def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
+        for number, (name, clean) in enumerate(
+            [("astronaut", astronaut()[40:77, 200:245]), ("chelsea", chelsea()[80:125, 140:190])]
+        ):
+            mask = np.zeros(clean.shape[:2], np.uint8)
+            mask[5:15, 5 : 15 + 20 * number] = 255
+            record = {"photograph": name, "scene": name, "task": "inpainting", "severity": 0.5}
+            members = {
+                "degraded.png": encode_rgb(np.where(mask[..., None] > 0, np.uint8(128), clean), "png"),
+                "clean.png": encode_rgb(clean, "png"),
+                "mask.png": encode_grey(mask),
+                "json": json.dumps(record).encode(),
+            }
+            yield f"{name}-{number}", members
+
+    folder.mkdir(parents=True)
+    shard = write_shard(folder / "000000.tar", samples())
+    ShardManifest("inpainting", "inpainting", "test", "photos", (shard,)).save(folder)
