@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro long ablate test lint test-slow bench bench-training params-paper lock clean
+.PHONY: bench-uhd photos-uhd help setup repro long ablate test lint test-slow bench bench-training params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,12 @@ bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds
 
 bench-training: setup ## data/bench/training.json: a step of each run with torch.compile, channels_last and other settings
 	$(BIN)/python tests/bench/training.py data/bench/training.json
+
+bench-uhd: setup ## data/bench/uhd.json: frames of 4K and 8K through GLSGN, streamed, and what it is held against; half an hour
+	$(BIN)/python tests/bench/uhd.py data/bench/uhd.json
+
+photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
+	sh pipelines/photos_uhd.sh photos-uhd
 
 # kornia takes torch from .venv; imagecorruptions needs an older NumPy, which this environment has in front of it.
 .venv-bench/installed: tests/bench/requirements.txt

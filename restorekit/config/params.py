@@ -106,8 +106,13 @@ class Params(Strict):
         return {**dict.fromkeys(self.long.runs, "long"), **dict.fromkeys(self.ablations, "ablations")}
 
     def registered_name(self, run: str) -> str:
-        """`<model>-<data set>`, and the run's whole name for an ablation, which is no candidate to restore photos."""
-        return run if run in self.ablations else run.split("--")[0]
+        """`<model>-<data set>`, and the run's whole name for an ablation, which is no candidate to restore photos.
+
+        Nor is a long run that is named otherwise than `--long`: what that one is held against.
+        """
+        name, _, suffix = run.partition("--")
+        beside = run in self.ablations or (run in self.long.runs and suffix != "long")
+        return run if beside else name
 
     def run(self, name: str) -> Run:
         runs = {known: run for _, known, run in self.all_runs()}
