@@ -33,8 +33,8 @@ long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long o
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
-ablate: setup ## trains and evaluates all ablations of params.yaml, about an hour; data/ablations/index.html and a table in the next report
-	$(BIN)/dvc repro pipelines/long/dvc.yaml:ablate
+ablate: setup ## MODEL=dakd, or all: trains and evaluates the ablations of params.yaml, hours; data/ablations/<model>/table/index.html
+	$(BIN)/dvc repro $(foreach model,$(or $(MODEL),dakd dmgn glsgn madf),pipelines/ablations/dvc.yaml:table@$(model))
 
 test: setup lint ## lint, types and the tests
 	$(BIN)/python -m pytest -q

@@ -47,9 +47,8 @@ def main() -> None:
             name = f"{work}{', recomputing' if recompute else ''}, {side} x {side}"
             for key, unit in (("seconds", "CPU s"), ("mib", "MiB at the peak")):
                 rows.append(_row(name, unit, ours[key], theirs[work][key], REPEATS[work]))
-                print(
-                    f"{name:44} {unit:16} {ours[key]:9.3f}  {OPPONENT}: {theirs[work][key]:9.3f}, ratio {rows[-1]['ratio']}"
-                )
+                against = f"{OPPONENT}: {theirs[work][key]:9.3f}, ratio {rows[-1]['ratio']}"
+                print(f"{name:44} {unit:16} {ours[key]:9.3f}  {against}")
     write_json(Path(sys.argv[1]), {"machine": _machine(), "rows": rows})
 
 
