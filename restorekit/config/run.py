@@ -25,7 +25,7 @@ class TrainConfig(Strict):
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     compile: bool = False  # torch.compile; pays for its first minute in trainings of hours
     channels_last: bool = False  # memory layout of images and weights
-    flips: tuple[Literal["horizontal", "vertical", "transpose"], ...] = ("horizontal",)
+    flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
     checkpoint_every: Count = 100  # steps
     log_every: Count = 20  # steps
     validate_every: Count = 200  # steps

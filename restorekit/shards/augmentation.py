@@ -8,21 +8,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from restorekit.rng import seed_for
+from restorekit.rng import rng_for, seed_for
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for updates on the network at import
 
 import albumentations as albu
 
 FLIPS = {"horizontal": albu.HorizontalFlip, "vertical": albu.VerticalFlip, "transpose": albu.Transpose}
+CHANNELS = "channels"  # red, green and blue in another order, so that few photographs seem more
 
 
 class PairAugmentation:
-    """A random `crop` and the named flips, each with probability one half, the same for every image of a sample."""
+    """A random `crop` and the named flips, each with probability one half, the same for every image of a sample.
+
+    "channels" among them is one of the six orders of the colours, all alike probable.
+    """
 
     def __init__(self, crop: int, flips: tuple[str, ...], names: tuple[str, ...]) -> None:
         self._names = names
-        steps = [albu.RandomCrop(crop, crop), *(FLIPS[flip](p=0.5) for flip in flips)]
+        steps = [albu.RandomCrop(crop, crop), *(FLIPS[flip](p=0.5) for flip in flips if flip != CHANNELS)]
+        self._shuffles = CHANNELS in flips
         targets = dict.fromkeys(names[1:], "image")
         self._compose = albu.Compose(steps, additional_targets=targets, seed=0)
 
@@ -31,4 +36,8 @@ class PairAugmentation:
         self._compose.set_random_seed(seed_for(seed, "augmentation", epoch, key) % 2**32)
         first, *rest = self._names
         result = self._compose(image=images[first], **{name: images[name] for name in rest})
-        return {first: result["image"], **{name: result[name] for name in rest}}
+        made = {first: result["image"], **{name: result[name] for name in rest}}
+        if not self._shuffles:
+            return made
+        order = rng_for(seed, CHANNELS, epoch, key).permutation(3)  # albumentations' own needs an older OpenCV
+        return {name: image[..., order] if image.ndim == 3 else image for name, image in made.items()}

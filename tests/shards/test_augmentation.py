@@ -1,0 +1,28 @@
+"""What is drawn for a sample is done to all its images alike."""
+
+import numpy as np
+import pytest
+
+from restorekit.shards.augmentation import CHANNELS, FLIPS, PairAugmentation
+
+
+@pytest.mark.parametrize("flip", [*FLIPS, CHANNELS])
+def test_every_flip_keeps_the_images_of_a_sample_together(flip: str) -> None:
+    rng = np.random.default_rng(2)
+    clean = rng.integers(0, 256, (20, 20, 3), np.uint8)
+    images = {"degraded": clean ^ 255, "clean": clean, "mask": clean[..., 0]}
+    augment = PairAugmentation(12, (flip,), tuple(images))
+    changed = 0
+    for number in range(16):
+        found = augment(images, 1, 0, f"key {number}")
+        cut = PairAugmentation(12, (), tuple(images))(images, 1, 0, f"key {number}")
+        np.testing.assert_array_equal(found["degraded"] ^ 255, found["clean"])
+        if flip == CHANNELS:
+            np.testing.assert_array_equal(found["mask"], cut["mask"])
+            orders = [[cut["clean"][..., channel].tolist() for channel in range(3)].index(one.tolist()) for one in
+                      np.moveaxis(found["clean"], 2, 0)]  # fmt: skip
+            assert sorted(orders) == [0, 1, 2]
+        else:
+            assert any((found["clean"][..., channel] == found["mask"]).all() for channel in range(3))
+        changed += not np.array_equal(found["clean"], cut["clean"])
+    assert 2 <= changed <= 15
