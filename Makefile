@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: bench-uhd photos-uhd help setup repro long ablate test lint test-slow bench bench-training params-paper lock clean
+.PHONY: help setup repro long ablate test lint test-slow bench bench-madf bench-training bench-uhd photos-uhd params-paper lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ test-slow: setup ## the tests that take minutes
 
 bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds beside other libraries', one core
 	$(BIN)/python tests/bench/degradations.py data/bench/degradations.json .venv-bench/bin/python
+
+bench-madf: setup ## data/bench/madf.json: MADF's time and memory beside the direct form of its filters, one core
+	$(BIN)/python tests/bench/madf.py data/bench/madf.json
 
 bench-training: setup ## data/bench/training.json: a step of each run with torch.compile, channels_last and other settings
 	$(BIN)/python tests/bench/training.py data/bench/training.json
