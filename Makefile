@@ -47,20 +47,30 @@ lint: setup
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds beside other libraries', one core
+bench: setup .venv-bench/installed .venv-bench-data/installed ## data/bench/*.json: degradations, loaders, resuming, the plan at scale, beside other libraries'
 	$(BIN)/python tests/bench/degradations.py data/bench/degradations.json .venv-bench/bin/python
+	$(BIN)/python tests/bench/plan.py data/bench/plan.json
+	$(BIN)/python tests/bench/loader.py data/bench/loader.json .venv-bench-data/bin/python
+	$(BIN)/python tests/bench/resume.py data/bench/resume.json
 
 bench-training: setup ## data/bench/training.json: a step of each run with torch.compile, channels_last and other settings
 	$(BIN)/python tests/bench/training.py data/bench/training.json
 
-# kornia takes torch from .venv; imagecorruptions needs an older NumPy, which this environment has in front of it.
+# Opponents take torch from .venv; some need older packages, which these environments have in front of it.
+define bench_environment
+@rm -rf $(@D) && $(BIN)/python -m venv $(@D) \
+  && $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+    > "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth" \
+  && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps \
+    -r $< && touch $@ \
+  || { rm -rf $(@D); echo "bench: what $< names cannot be installed here; going on without"; }
+endef
+
 .venv-bench/installed: tests/bench/requirements.txt
-	@rm -rf .venv-bench && $(BIN)/python -m venv .venv-bench \
-	  && $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-	    > "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth" \
-	  && .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps \
-	    -r tests/bench/requirements.txt && touch $@ \
-	  || { rm -rf .venv-bench; echo "bench: kornia and imagecorruptions cannot be installed here; going on without"; }
+	$(bench_environment)
+
+.venv-bench-data/installed: tests/bench/requirements-data.txt
+	$(bench_environment)
 
 params-paper: setup ## writes the papers' settings into params.yaml; `dvc params diff` shows them
 	$(BIN)/python -m restorekit.paper_params params.yaml
