@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 setup: .venv/installed ## .venv with the pinned dependencies
 
