@@ -54,6 +54,19 @@ def _dakd(flips: list[str]) -> dict[str, Any]:
     }
 
 
+# The default design of a document: the paper's own training is not known. The frames are the paper's.
+_GLSGN: dict[str, Any] = {
+    "options": {"width": 32, "zero_last": False, "recompute": True},
+    "objective": {"pixel": "l1", "perceptual": 0.1, "perceptual_trunk": "vgg19", "perceptual_weights": VGG19},
+    "train": {"batch_size": 1, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": ["horizontal"]},
+}
+_UHD: dict[str, Any] = {
+    "short_side": 2160,
+    "long_side": 3840,
+    "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64},
+}
+
+
 _TURNED = ["horizontal", "vertical", "transpose"]
 _INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
 PAPER: dict[str, Any] = {
@@ -85,10 +98,17 @@ PAPER: dict[str, Any] = {
         "dmgn-rain": _DMGN,
         "dmgn-haze": _DMGN,
         "madf-inpainting": _MADF,
+        "glsgn-reflection": _GLSGN,
+        "glsgn-rain": _GLSGN,
+        "glsgn-haze": _GLSGN,
         "dakd-rain": _dakd(["horizontal"]),
         "dakd-haze": _dakd(_TURNED),
         "dakd-raindrop": _dakd(_TURNED),
         "dakd-motion_blur": _dakd(_TURNED),
+    },
+    "long": {
+        "datasets": {"reflection-uhd": _UHD, "rain-uhd": _UHD, "haze-uhd": _UHD},
+        "runs": {"glsgn-rain-uhd--long": {**_GLSGN, "train": {**_GLSGN["train"], "steps": 400_000, "crop": 1024}}},
     },
 }
 

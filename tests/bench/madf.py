@@ -48,7 +48,7 @@ def main() -> None:
             for key, unit in (("seconds", "CPU s"), ("mib", "MiB at the peak")):
                 rows.append(_row(name, unit, ours[key], theirs[work][key], REPEATS[work]))
                 against = f"{OPPONENT}: {theirs[work][key]:9.3f}, ratio {rows[-1]['ratio']}"
-                print(f"{name:44} {unit:16} {ours[key]:9.3f}  {against}", flush=True)
+                print(f"{name:44} {unit:16} {ours[key]:9.3f}  {against}")
     write_json(Path(sys.argv[1]), {"machine": _machine(), "rows": rows})
 
 
@@ -112,12 +112,12 @@ def _memory(field: str) -> float:
 
 
 def _machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": 1,
-        "python": platform.python_version(), "torch": torch.__version__,
-    }  # fmt: skip
+    model = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "")
+    return {"processor": model, "cores_used": 1, "python": platform.python_version(), "torch": torch.__version__}
+
+
+def _cpu_lines() -> list[str]:
+    return Path("/proc/cpuinfo").read_text().splitlines()
 
 
 if __name__ == "__main__":
