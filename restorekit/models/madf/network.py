@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models.descriptor import Descriptor
+from restorekit.models.madf.colours import colours, normalised
 from restorekit.models.madf.decoders import (
     LastRecovery,
     LastRefinement,
@@ -32,19 +33,7 @@ Init = Literal["framework", "he"]
 Start = Literal["mean", "smooth"]
 MULTIPLE = 128  # pixels: seven levels of stride 2
 HALO = 128  # pixels
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in those of the first
-
-
-def normalised(image: Tensor) -> Tensor:
-    """An image (B, 3, H, W) in [0, 1] in the network's own range."""
-    return (image - image.new_tensor(MEAN).view(3, 1, 1)) / image.new_tensor(STD).view(3, 1, 1)
-
-
-def colours(output: Tensor) -> Tensor:
-    """The network's own range to [0, 1], not clamped."""
-    return output * output.new_tensor(STD).view(3, 1, 1) + output.new_tensor(MEAN).view(3, 1, 1)
 
 
 class MadfResult(NamedTuple):
