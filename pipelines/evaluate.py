@@ -122,7 +122,10 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         paths_found = (
             f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in beside["paths"].items()
         )
-        apart = f"; gap at patch borders {beside['seams']['apart']:.2g} dB" if beside["seams"] else ""
+        seams = beside["seams"]
+        apart = (
+            f"; at patch borders {seams['apart']:.2g} dB, {seams['apart_degraded']:.2g} of the input" if seams else ""
+        )
         print(f"{run} version {version.version}, PSNR of each path at its scale: {', '.join(paths_found)}{apart}")
 
 

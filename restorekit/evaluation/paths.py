@@ -27,9 +27,14 @@ class FrameScore:
 
 
 def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]) -> dict[str, Any]:
-    """Means over a test set, as JSON values: `paths`, `seams` and the number of frames."""
-    model = model.eval()
-    scores = [_score(model, pair, precision) for pair in pairs.open()]
+    """Means over a test set, as JSON values: `paths`, `seams` and the number of frames.
+
+    Frames that the network takes only with a border around them are left out; with no others there is nothing to tell.
+    """
+    model, least = model.eval(), model.descriptor.min_size
+    scores = [_score(model, pair, precision) for pair in pairs.open() if min(pair.clean.shape[:2]) >= least]
+    if not scores:
+        return {}
     paths = {
         name: {
             "degraded": float(np.mean([score.paths[name][0] for score in scores])),
@@ -40,7 +45,9 @@ def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]
     seen = [score.seams for score in scores if score.seams]
     seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
     if seams:
-        seams["apart"] = abs(seams["gap"] - seams["gap_shifted"])
+        # Of the input too: with few photographs the lines meet other content than those between them.
+        for of in ("", "_degraded"):
+            seams[f"apart{of}"] = abs(seams[f"gap{of}"] - seams[f"gap_shifted{of}"])
         seams["bound"] = BOUND_DB
     return {"frames": len(scores), "paths": paths, "seams": seams}
 
@@ -56,14 +63,14 @@ def _score(model: GLSGN, pair: Pair, precision: str) -> FrameScore:
             name: (psnr_rgb(_array(given[scale]), _array(wanted[scale])), psnr_rgb(_array(one), _array(wanted[scale])))
             for name, scale, one in _each(found.paths, found.reduced)
         }
-    restored = _array(found.restored)
     seams: dict[str, float] = {}
     size = (pair.clean.shape[0], pair.clean.shape[1])
-    for suffix, shifted in (("", False), ("_shifted", True)):
-        gap = seam_gap(restored, pair.clean, patch_lines(size, model.patch_size(size), shifted))
-        if gap is None:
-            return FrameScore(paths, {})
-        seams |= {f"near{suffix}": gap.near, f"far{suffix}": gap.far, f"gap{suffix}": gap.db}
+    for of, shown in (("", _array(found.restored)), ("_degraded", pair.degraded)):
+        for suffix, shifted in (("", False), ("_shifted", True)):
+            gap = seam_gap(shown, pair.clean, patch_lines(size, model.patch_size(size), shifted))
+            if gap is None:
+                return FrameScore(paths, {})
+            seams |= {f"near{suffix}{of}": gap.near, f"far{suffix}{of}": gap.far, f"gap{suffix}{of}": gap.db}
     return FrameScore(paths, seams)
 
 

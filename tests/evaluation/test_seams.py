@@ -76,3 +76,8 @@ def test_a_network_without_paths_has_seams_alone():
     found = score_paths(GLSGN(width=4, design="tiles"), pairs(), "fp32")
     assert found["paths"] == {}
     assert found["seams"]["near"] > 0
+
+
+def test_frames_below_the_networks_size_are_left_out():
+    small = PairSet("made", "digest", lambda: iter([Pair(Facts("a", "a"), *[astronaut()[:50, :90]] * 2)]))
+    assert score_paths(GLSGN(width=4), small, "fp32") == {}
