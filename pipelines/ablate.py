@@ -1,6 +1,6 @@
-"""evaluations of the ablations -> data/ablations/: table.json, and index.html, which needs no network.
+"""evaluations of a model's ablations -> data/ablations/<model>/table/: table.json, and index.html, without a network.
 
-python -m pipelines.ablate
+python -m pipelines.ablate --model dakd
 """
 
 import argparse
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
-from restorekit.errors import RestorekitError
+from restorekit.errors import unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
 from restorekit.evaluation.masks import read_mask_table
 from restorekit.evaluation.score import read_table
@@ -18,20 +18,23 @@ from restorekit.report.ablations import render_ablations
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a key of `ablations` in params.yaml")
     params = load_params(Path("params.yaml"))
-    ablate(params, working_root().with_areas(params.areas))
+    ablate(parser.parse_args().model, params, working_root().with_areas(params.areas))
 
 
-def ablate(params: Params, paths: Paths) -> None:
-    """Writes the table of all runs in `ablations`, each held to the first of its model and data set."""
-    if not params.ablations:
-        raise RestorekitError("there are no ablations in params.yaml")
-    runs = [read_evaluated(run, params, paths) for run in params.ablations]
-    rows = ablation_rows(runs, params.seed, params.evaluate.resamples)
-    write_json(paths.ablations / "table.json", {"rows": [row.to_json() for row in rows]})
-    with write_beside(paths.ablations / "index.html") as beside:
-        beside.write_text(render_ablations(rows), encoding="utf-8")
+def ablate(model: str, params: Params, paths: Paths) -> None:
+    """Writes the table of a model's ablations, each held to the first variant of its data set."""
+    if model not in params.ablations:
+        raise unknown_name("model with ablations", model, params.ablations)
+    names = [name for name, run in params.ablation_runs.items() if run.model == model]
+    rows = ablation_rows(
+        [read_evaluated(name, params, paths) for name in names], params.seed, params.evaluate.resamples
+    )
+    with write_beside(paths.ablations(model)) as folder:
+        write_json(folder / "table.json", {"rows": [row.to_json() for row in rows]})
+        (folder / "index.html").write_text(render_ablations(rows), encoding="utf-8")
     for row in rows:
         gain, change = row.gain["psnr_rgb"], row.difference
         told = "" if change is None else f", {change['psnr_rgb'].mean:+.2f} dB to the first"

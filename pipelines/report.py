@@ -36,7 +36,7 @@ def report(params: Params, paths: Paths) -> None:
     sheets = make_sheets(photos, params.seed)
     real = real_traits(params, Path.cwd())
     every = (photograph for split in SPLITS for photograph in photos.photographs(split))
-    ablations = read_groups(paths.ablations / "table.json")
+    ablations = [group for model in params.ablations for group in read_groups(paths.ablations(model) / "table.json")]
     write_report(paths.report, results, every, params.promote.metric, sheets, real, ablations)
     push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")

@@ -92,18 +92,14 @@ def watched(
         now = time.monotonic()
         if not _answers(head):
             if now - answered > SILENCE_S:
-                raise RestorekitError(
-                    f"the head node at {head} is lost. What was saved is kept: start the cluster again, then run the "
-                    f"same command"
-                )
+                raise RestorekitError(f"the head node at {head} is lost: start the cluster again")
             continue
         answered = now
         if room_for(cpus_per_worker, gpus_per_worker) >= num_workers:
             had_room = now
         elif now - had_room > patience_s:
             raise RestorekitError(
-                f"nodes are lost: there has been no room for {num_workers} workers for {patience_s:.0f} s. What was "
-                f"saved is kept: add nodes, then run the same command"
+                f"nodes are lost, there has been no room for {num_workers} workers for {patience_s:.0f} s: add nodes"
             )
     done.result()
 

@@ -39,9 +39,9 @@ class Paths:
     def report(self) -> Path:
         return self.root / "data" / "report"
 
-    @property
-    def ablations(self) -> Path:
-        return self.root / "data" / "ablations"
+    def ablations(self, model: str) -> Path:
+        """The table of a model's ablations, beside their models and evaluations."""
+        return self.root / "data" / "ablations" / model / "table"
 
     def shards(self, dataset: str) -> Path:
         return self.root / "data" / "shards" / dataset

@@ -58,7 +58,7 @@ def trial_job(run: str, steps: int, elastic: bool, state: Path) -> Job:
     job, _ = make_job(run, params, working_root().with_areas(params.areas))
     changed = {
         "steps": steps, "num_workers": (1, 2) if elastic else 2, "resize_every_s": 5.0, "trace": True,
-        "threads_per_worker": 1, "loader_workers": 0, "checkpoint_every": 4, "log_every": 1, "warmup_steps": 0,
+        "threads_per_worker": 1, "loader_workers": 0, "checkpoint_every": 2, "log_every": 1, "warmup_steps": 0,
     }  # fmt: skip
     return replace(job, config=TrainConfig.model_validate(job.config.model_dump() | changed), state=state)
 

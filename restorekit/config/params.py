@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from restorekit.config.ablations import Ablations
 from restorekit.config.data import (
     AnyDataset,
     HazeData,
@@ -39,7 +40,7 @@ class Params(Strict):
     train: dict[str, Any]
     runs: dict[Name, AnyRun]
     long: LongConfig = LongConfig()
-    ablations: dict[Name, AnyRun] = Field(default_factory=dict)
+    ablations: dict[Name, Ablations] = Field(default_factory=dict)  # by model
     evaluate: EvaluateConfig
     promote: PromoteConfig
 
@@ -95,15 +96,22 @@ class Params(Strict):
 
     def all_runs(self) -> list[tuple[str, str, Run]]:
         """(section, name, run) of every run in the file."""
-        sections: dict[str, dict[str, Run]] = {
-            "runs": dict(self.runs), "long.runs": dict(self.long.runs), "ablations": dict(self.ablations),
+        sections: dict[str, Mapping[str, Run]] = {
+            "runs": self.runs, "long.runs": self.long.runs, "ablations": self.ablation_runs,
         }  # fmt: skip
         return [(place, name, run) for place, runs in sections.items() for name, run in runs.items()]
 
     @property
+    def ablation_runs(self) -> dict[str, Run]:
+        """The runs of all ablations by name."""
+        made = [ablations.runs(model, self.runs) for model, ablations in self.ablations.items()]
+        return {name: run for runs in made for name, run in runs.items()}
+
+    @property
     def areas(self) -> dict[str, str]:
         """Where runs that are not of the main pipeline keep their outputs, below data/."""
-        return {**dict.fromkeys(self.long.runs, "long"), **dict.fromkeys(self.ablations, "ablations")}
+        ablations = {name: f"ablations/{run.model}" for name, run in self.ablation_runs.items()}
+        return {**dict.fromkeys(self.long.runs, "long"), **ablations}
 
     def registered_name(self, run: str) -> str:
         """`<model>-<data set>`, and the run's whole name for an ablation, which is no candidate to restore photos.
@@ -111,7 +119,7 @@ class Params(Strict):
         Nor is a long run that is named otherwise than `--long`: what that one is held against.
         """
         name, _, suffix = run.partition("--")
-        beside = run in self.ablations or (run in self.long.runs and suffix != "long")
+        beside = run in self.ablation_runs or (run in self.long.runs and suffix != "long")
         return run if beside else name
 
     def run(self, name: str) -> Run:
@@ -214,7 +222,6 @@ _CHOICES: dict[str, Mapping[str, type[BaseModel]]] = {
     "long.datasets": _DATASETS,
     "runs": RUNS,
     "long.runs": RUNS,
-    "ablations": RUNS,
 }
 
 

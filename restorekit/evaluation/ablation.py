@@ -75,7 +75,7 @@ class AblationRow:
 
 
 def label_of(run: str) -> str:
-    """`dakd-rain--a5-1` is `a5`, drawn another time."""
+    """`dakd-rain--a5-1` is `a5`, drawn with seed 1."""
     return re.sub(r"-\d+$", "", run.partition("--")[2])
 
 

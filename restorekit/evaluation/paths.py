@@ -1,6 +1,6 @@
 """What GLSGN is scored by beside its result: each path's image at its own scale, and the seams of its patches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.evaluation.pairs import Pair, PairSet
+from restorekit.evaluation.pairs import Pair
 from restorekit.evaluation.seams import BOUND_DB, patch_lines, seam_gap
 from restorekit.image import to_float, to_uint8
 from restorekit.metrics.psnr import psnr_rgb
@@ -26,15 +26,8 @@ class FrameScore:
     seams: dict[str, float]
 
 
-def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]) -> dict[str, Any]:
-    """Means over a test set, as JSON values: `paths`, `seams` and the number of frames.
-
-    Frames that the network takes only with a border around them are left out; with no others there is nothing to tell.
-    """
-    model, least = model.eval(), model.descriptor.min_size
-    scores = [_score(model, pair, precision) for pair in pairs.open() if min(pair.clean.shape[:2]) >= least]
-    if not scores:
-        return {}
+def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
+    """Means over frames, as JSON values: `paths`, `seams` and the number of frames."""
     paths = {
         name: {
             "degraded": float(np.mean([score.paths[name][0] for score in scores])),
@@ -52,7 +45,9 @@ def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]
     return {"frames": len(scores), "paths": paths, "seams": seams}
 
 
-def _score(model: GLSGN, pair: Pair, precision: str) -> FrameScore:
+def score_frame(model: GLSGN, pair: Pair, precision: Literal["fp32", "bf16"]) -> FrameScore:
+    """Restores a pair's degraded frame once more, and scores every path."""
+    model = model.eval()
     device = next(model.parameters()).device
     image, clean = (_tensor(one).to(device) for one in (pair.degraded, pair.clean))
     with torch.inference_mode():

@@ -72,6 +72,7 @@ class Bench:
         for loaders in counts:
             asked = [name for name in names if loaders or name != "Ray Data"]  # which has no loader in the process
             found = {name: self.run("speed", name, str(places[name]), str(loaders), str(SECONDS)) for name in asked}
+            print(f"{encoding}, {loaders} loader workers: {', '.join(asked)} are measured", flush=True)
             for name, figures in found.items():
                 if figures["digest"] != found[OURS]["digest"]:
                     raise SystemExit(f"{name} gives other pixels than ours: nothing is compared")

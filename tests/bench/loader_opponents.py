@@ -71,8 +71,8 @@ class Ours:
     def batches(self):
         for batch in islice(self.stream, self.cursor.num_steps - self.cursor.step):
             self.cursor = batch.cursor
-            if batch.weight:
-                yield {"key": list(batch.keys), **batch.images}
+            # Without weight it is a repeated pair, by which a rank keeps step and from which nothing is learnt.
+            yield {"key": list(batch.keys) if batch.weight else [], **batch.images}
         self.cursor = type(self.cursor)(self.cursor.epoch + 1, ((0, self.size()),), *self.shape())
 
     def size(self):

@@ -49,8 +49,6 @@ def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict
         "synthesize": ("synthesize", "long.datasets", "data"),
         "train": ("train", "long.runs", "data/long"),
         "evaluate": ("evaluate", "long.runs", "data/long"),
-        "train-ablation": ("train", "ablations", "data/ablations"),
-        "evaluate-ablation": ("evaluate", "ablations", "data/ablations"),
     }
     for name, (like, section, area) in same.items():
         stage, main = others[name], stages[like]["do"]
@@ -60,6 +58,22 @@ def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict
         for field in ("deps", "outs"):
             moved = [path.replace("data/models", f"{area}/models") for path in main[field]]
             assert stage["do"][field] == [path.replace("data/evaluations", f"{area}/evaluations") for path in moved]
+
+
+def test_every_ablation_has_its_stages() -> None:
+    stages = yaml.safe_load((ROOT / "pipelines" / "ablations" / "dvc.yaml").read_text())["stages"]
+    params = load_params(ROOT / "params.yaml")
+    assert stages["table"]["foreach"] == list(params.ablations)
+    for model, ablations in params.ablations.items():
+        for name in ("train", "evaluate"):
+            stage = stages[f"{name}-{model}"]
+            assert stage["matrix"]["variant"] == list(ablations.variants)
+            assert stage["cmd"].endswith(f"--run {model}-${{item.dataset}}--${{item.variant}}-${{item.seed}}")
+        deps = stages[f"train-{model}"]["deps"]
+        for source in sources_of(model):
+            assert any(f"restorekit/{source}/".startswith(f"{dep}/") for dep in deps), source
+    assert params.areas["dakd-rain--a5-1"] == "ablations/dakd"
+    assert params.registered_name("dakd-rain--a5-1") == "dakd-rain--a5-1"
 
 
 def test_stages_depend_on_the_sources_that_their_states_are_named_by(stages: dict[str, Any]) -> None:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
+from restorekit.evaluation.masks import FIGURES, MaskFigure
 from restorekit.evaluation.slices import SliceScore
 from restorekit.evaluation.versus import Versus
 from restorekit.image import encode_rgb
 from restorekit.report.caveats import caveats
-from restorekit.report.inputs import InsidePicture, Past, RunResult, Sample
+from restorekit.report.inputs import InsidePicture, MapStrip, Past, RunResult, Sample
+from restorekit.report.localised import SAYS
 from restorekit.report.page import write_report
 from restorekit.report.wording import slug
 from restorekit.sources.manifest import Photograph
@@ -107,3 +110,23 @@ def test_opponents_and_what_goes_on_inside_are_shown(tmp_path: Path, picture: Pa
     board = json.loads((tmp_path / "report" / "leaderboard.json").read_text())
     assert [row["opponent"] for row in board["opponents"]] == ["telea", "smooth"] * 2
     assert board["opponents"][0]["run"] == "run"
+
+
+def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Path, tmp_path: Path) -> None:
+    figures = tuple(MaskFigure("synthetic-test", name, 5, 0.25, (0.125, 0.5)) for name in FIGURES)
+    strip = MapStrip(picture, "synthetic-test", HOSTILE, HOSTILE, ("degraded", "predicted mask", HOSTILE))
+    write_report(tmp_path / "report", [result("plain", picture, masks=figures, maps=(strip,))], [])
+    page = (tmp_path / "report" / "index.html").read_text()
+    for says, _, is_difference in SAYS.values():
+        assert escape(says) in page, says
+        assert not is_difference or "+0.25" in page
+    assert "predicted mask" in page
+    assert HOSTILE not in page
+    maps = [file.name for file in (tmp_path / "report" / "pictures").iterdir() if "maps" in file.name]
+    assert len(maps) == 1
+    assert maps[0] in page
+
+
+def test_a_network_without_masks_has_no_such_section(picture: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "report", [result("plain", picture)], [])
+    assert "Where it is degraded" not in (tmp_path / "report" / "index.html").read_text()

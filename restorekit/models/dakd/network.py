@@ -20,7 +20,7 @@ from restorekit.models.descriptor import Descriptor
 TASKS = ("rain", "haze", "raindrop", "motion_blur")
 MIN_SIZE = 4  # pixels: fewer cannot be reflected up to a multiple of 4
 MULTIPLE = 4
-HALO = 48  # pixels
+HALO = 32  # pixels; from 16 on only the context's statistics differ: by 0.0014 at most on average, on two rain images
 
 
 class DakdResult(NamedTuple):

@@ -1,0 +1,92 @@
+"""Processes for tests: trainings of one or more ranks that are killed where a task says so, or one gradient of theirs.
+
+It imports torch once and forks each rank. python ranks.py TASKS.json, a list of tasks that are done one after the other
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import torch
+from safetensors.torch import save_file
+
+from restorekit.shards.plan import begin_epoch
+from restorekit.training.data import to_unit, train_batches
+from restorekit.training.job import Job
+from restorekit.training.learner import Learner, World
+from restorekit.training.loop import train
+
+
+def main():
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    for number, task in enumerate(json.loads(Path(sys.argv[1]).read_text())):
+        ranks = [fork(task, rank, Path(f"{sys.argv[1]}.{number}")) for rank in range(task["world"])]
+        for rank in ranks:
+            _, status = os.waitpid(rank, 0)
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+            if not killed and status:
+                raise SystemExit(f"task {number} failed")
+
+
+def fork(task, rank, meeting):
+    process = os.fork()
+    if process:
+        return process
+    try:
+        world = World(rank, task["world"], torch.device("cpu"))
+        if world.size > 1:
+            torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=world.size)
+        job = Job.from_json(task["job"])
+        (gradient if "gradient" in task else learn)(job, world, task)
+        if world.size > 1:
+            torch.distributed.destroy_process_group()
+        os._exit(0)
+    except BaseException as error:
+        print(f"rank {rank}: {error!r}", file=sys.stderr)
+        os._exit(1)
+
+
+def learn(job, world, task):
+    """Trains; `kill` is [step, what]: the report at which all ranks end, "loss" or "saved", or [0, "begin"].
+
+    With `delay` they end so many seconds after it, wherever they are then.
+    """
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def report(told):
+        what = "saved" if told.saved else "loss" if "loss" in told.metrics else "other"
+        if world.is_first and what == "loss":
+            with Path(task["losses"]).open("a") as file:
+                file.write(json.dumps([told.step, told.metrics["loss"]]) + "\n")
+        if [told.step, what] == task.get("kill"):
+            threading.Timer(task["delay"], die).start() if "delay" in task else die()
+
+    if task.get("kill") == [0, "begin"]:
+        die()
+    train(job, world, report)
+
+
+def gradient(job, world, task):
+    """The gradient of the data's first batch in float64, as the learner leaves it."""
+    torch.set_default_dtype(torch.float64)
+    learner = Learner(job, world)
+    cursor = begin_epoch(0, 22, world.size, 0, job.config.batch_size)
+    batch = next(
+        train_batches(job.shards / "train", cursor, world.rank, 0, job.seed, job.config.crop, job.config.flips)
+    )
+    images = {name: to_unit(image, world.device).double() for name, image in batch.images.items()}
+    learner.update(images, batch.weight, 0.0)
+    if world.is_first:
+        grads = {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None}
+        save_file(grads, task["gradient"])
+
+
+if __name__ == "__main__":
+    main()

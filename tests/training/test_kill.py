@@ -1,0 +1,147 @@
+"""A training that is killed with SIGKILL, wherever that finds it, ends as if it had not been."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from restorekit.rng import rng_for
+from restorekit.shards.plan import begin_epoch, continue_with
+from restorekit.training.data import train_batches
+from restorekit.training.job import Job
+from restorekit.training.state import StateStore
+
+NUM_SAMPLES = 22  # at 4 a step six steps an epoch, of which the last has two samples
+
+
+def do(folder: Path, *tasks: dict[str, Any]) -> None:
+    """Runs tasks of ranks.py."""
+    file = folder / f"tasks-{len(list(folder.glob('tasks-*.json')))}.json"
+    file.write_text(json.dumps(tasks))
+    script = Path(__file__).with_name("ranks.py")
+    done = subprocess.run([sys.executable, str(script), str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def learning(job: Job, world: int = 1, **task: Any) -> dict[str, Any]:
+    return {"job": job.to_json(), "world": world, "losses": str(job.state) + ".losses", **task}
+
+
+def final(job: Job) -> dict[str, Tensor]:
+    state = StateStore(job.state).load_latest()
+    assert state is not None
+    assert state.step == job.config.steps
+    return state.tensors
+
+
+def losses(job: Job) -> dict[int, float]:
+    """Of each step, what was told of it last."""
+    lines = Path(str(job.state) + ".losses").read_text().splitlines()
+    return dict(map(json.loads, lines))
+
+
+def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name, tensor in expected.items() if not torch.equal(tensor, found[name])] == []
+
+
+# States are kept at 3, 6 and 8: the epoch ends at 6, and the last batch is the eighth.
+KILLS = ([0, "begin"], [5, "loss"], [6, "saved"], [8, "loss"])
+
+
+def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job, tmp_path: Path) -> None:
+    whole, *killed = (make_job(name) for name in ("whole", *(f"killed-{n}" for n in range(len(KILLS)))))
+    pairs = list(zip(killed, KILLS, strict=True))
+    do(
+        tmp_path,
+        learning(whole),
+        *(learning(job, kill=kill) for job, kill in pairs),
+        *(learning(job) for job in killed),
+    )
+    for job, _ in pairs:
+        assert_equal(final(job), final(whole))
+        assert losses(job) == losses(whole)
+
+
+def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_job, tmp_path: Path) -> None:
+    whole, killed, alone = make_job("whole"), make_job("killed"), make_job("alone", loader_workers=1)
+    do(
+        tmp_path,
+        learning(whole, 2),
+        *(learning(job, 2, kill=[5, "loss"]) for job in (killed, alone)),
+        learning(killed, 2),
+        learning(alone, 1),
+    )
+    assert losses(killed) == pytest.approx(losses(whole), rel=1e-5)
+    assert_equal(final(killed), final(whole))  # closer than is promised
+    state = StateStore(alone.state).load_latest()
+    assert state is not None
+    assert (state.step, state.cursor.epoch, state.cursor.num_ranks) == (8, 1, 1)
+
+
+def keys_of(shards: Path, cursor, loaders: int, steps: int) -> list[str]:
+    """The keys that all ranks read in a number of steps."""
+    read = []
+    for rank in range(cursor.num_ranks):
+        for batch in islice(train_batches(shards, cursor, rank, loaders, 5, 24, ()), steps):
+            read.extend(batch.keys if batch.weight else ())
+    return read
+
+
+@pytest.mark.parametrize("before, after, steps", [((1, 0), (2, 0), 2), ((3, 0), (2, 1), 3), ((2, 2), (5, 0), 1)])
+def test_each_sample_is_read_once_by_worlds_that_follow_each_other(
+    tiny_shards: Path, before: tuple[int, int], after: tuple[int, int], steps: int
+) -> None:
+    shards = tiny_shards / "train"
+    first = begin_epoch(0, NUM_SAMPLES, *before, batch_size=6)
+    stopped = replace(first, step=steps)
+    second = continue_with(stopped, NUM_SAMPLES, *after, batch_size=6)
+    read = keys_of(shards, first, before[1], steps) + keys_of(shards, second, after[1], second.num_steps)
+    assert Counter(read) == Counter(f"{number:04d}" for number in range(NUM_SAMPLES))
+
+
+def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
+    """Two workers take turns, and an epoch of five steps hands the next one's first step to the second of them."""
+    cursor = begin_epoch(0, NUM_SAMPLES, 1, 2, batch_size=5)
+    batches = list(islice(train_batches(tiny_shards / "train", cursor, 0, 2, 5, 24, ()), 15))
+    assert [(batch.cursor.epoch, batch.cursor.step) for batch in batches] == [
+        (e, s) for e in range(3) for s in range(1, 6)
+    ]
+    for epoch in range(3):
+        assert len({key for batch in batches[5 * epoch : 5 * epoch + 5] for key in batch.keys}) == NUM_SAMPLES
+
+
+def test_the_gradient_of_several_workers_is_that_of_one(make_job, tmp_path: Path) -> None:
+    """In float64, for a network without batch statistics; three workers have eight, seven and seven of the samples."""
+    job = make_job("gradient", batch_size=NUM_SAMPLES, grad_clip=1e9, crop=40)
+    files = {world: str(tmp_path / f"{world}.safetensors") for world in (1, 2, 3)}
+    do(tmp_path, *({"job": job.to_json(), "world": world, "gradient": file} for world, file in files.items()))
+    one = load_file(files[1])
+    for several in (load_file(files[2]), load_file(files[3])):
+        assert one.keys() == several.keys()
+        for name, expected in one.items():
+            difference = torch.linalg.vector_norm(several[name] - expected)
+            assert difference <= 1e-6 * torch.linalg.vector_norm(expected), name
+
+
+@pytest.mark.slow
+def test_one_worker_killed_at_ten_random_moments_ends_with_the_same_weights(make_job, tmp_path: Path) -> None:
+    # A state after every step, so that some kills fall into the writing of one.
+    settings = {"steps": 40, "checkpoint_every": 1, "validate_every": 20}
+    whole = make_job("whole", **settings)
+    do(tmp_path, learning(whole))
+    for number in range(10):
+        job, rng = make_job(f"killed-{number}", **settings), rng_for(4, number)
+        steps = sorted(int(step) for step in rng.integers(1, 40, size=2))
+        kills = ({"kill": [step, "loss"], "delay": float(rng.uniform(0, 0.1))} for step in steps)
+        do(tmp_path, *(learning(job, **kill) for kill in kills), learning(job))
+        assert_equal(final(job), final(whole))
