@@ -38,7 +38,9 @@ def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
     seen = [score.seams for score in scores if score.seams]
     seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
     if seams:
-        seams["apart"] = abs(seams["gap"] - seams["gap_shifted"])
+        # Of the input too: with few photographs the lines meet other content than those between them.
+        for of in ("", "_degraded"):
+            seams[f"apart{of}"] = abs(seams[f"gap{of}"] - seams[f"gap_shifted{of}"])
         seams["bound"] = BOUND_DB
     return {"frames": len(scores), "paths": paths, "seams": seams}
 
@@ -56,14 +58,14 @@ def score_frame(model: GLSGN, pair: Pair, precision: Literal["fp32", "bf16"]) ->
             name: (psnr_rgb(_array(given[scale]), _array(wanted[scale])), psnr_rgb(_array(one), _array(wanted[scale])))
             for name, scale, one in _each(found.paths, found.reduced)
         }
-    restored = _array(found.restored)
     seams: dict[str, float] = {}
     size = (pair.clean.shape[0], pair.clean.shape[1])
-    for suffix, shifted in (("", False), ("_shifted", True)):
-        gap = seam_gap(restored, pair.clean, patch_lines(size, model.patch_size(size), shifted))
-        if gap is None:
-            return FrameScore(paths, {})
-        seams |= {f"near{suffix}": gap.near, f"far{suffix}": gap.far, f"gap{suffix}": gap.db}
+    for of, shown in (("", _array(found.restored)), ("_degraded", pair.degraded)):
+        for suffix, shifted in (("", False), ("_shifted", True)):
+            gap = seam_gap(shown, pair.clean, patch_lines(size, model.patch_size(size), shifted))
+            if gap is None:
+                return FrameScore(paths, {})
+            seams |= {f"near{suffix}{of}": gap.near, f"far{suffix}{of}": gap.far, f"gap{suffix}{of}": gap.db}
     return FrameScore(paths, seams)
 
 

@@ -9,7 +9,9 @@ from skimage.data import astronaut
 
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.evaluation.paths import path_means, score_frame
+from restorekit.evaluation.score import Restored
 from restorekit.evaluation.seams import BOUND_DB, Lines, patch_lines, seam_gap
+from restorekit.evaluation.studies import PathStudy
 from restorekit.models.glsgn import GLSGN
 from restorekit.rng import rng_for
 
@@ -76,3 +78,11 @@ def test_a_network_without_paths_has_seams_alone():
     found = path_means([score_frame(GLSGN(width=4, design="tiles"), pair, "fp32") for pair in pairs().open()])
     assert found["paths"] == {}
     assert found["seams"]["near"] > 0
+
+
+def test_frames_below_the_networks_size_are_left_out():
+    study = PathStudy(GLSGN(width=4), "fp32")
+    for side in (50, 96):
+        image = astronaut()[:side, :120]
+        study.take("made", Restored(Pair(Facts(str(side), "a"), image, image), image, None), None)  # type: ignore[arg-type]
+    assert study.findings([], 0, 100).metrics["made"]["patches"]["frames"] == 1
