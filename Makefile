@@ -8,10 +8,11 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: bench-uhd photos-uhd help setup repro long ablate test lint test-slow bench bench-training params-paper lock clean
+.PHONY: help setup repro long ablate test lint test-slow photos-uhd params-paper lock clean \
+  bench bench-degradations bench-loader bench-madf bench-training bench-uhd
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 setup: .venv/installed ## .venv with the pinned dependencies
 
@@ -47,26 +48,43 @@ lint: setup
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-bench: setup .venv-bench/installed ## data/bench/degradations.json: milliseconds beside other libraries', one core
+bench: bench-degradations bench-loader bench-madf bench-training bench-uhd ## data/bench/*.json: all of the following, over an hour
+
+bench-degradations: setup .venv-bench/installed ## milliseconds a pair beside other libraries', one core; a minute
 	$(BIN)/python tests/bench/degradations.py data/bench/degradations.json .venv-bench/bin/python
 
-bench-training: setup ## data/bench/training.json: a step of each run with torch.compile, channels_last and other settings
+bench-loader: setup .venv-bench-data/installed ## loaders beside others, seconds to resume, the plan of 10^9 samples
+	$(BIN)/python tests/bench/plan.py data/bench/plan.json
+	$(BIN)/python tests/bench/loader.py data/bench/loader.json .venv-bench-data/bin/python
+	$(BIN)/python tests/bench/resume.py data/bench/resume.json
+
+bench-madf: setup ## MADF's time and memory beside the direct form of its filters, one core
+	$(BIN)/python tests/bench/madf.py data/bench/madf.json
+
+bench-training: setup ## a step of each run with torch.compile, channels_last and other settings
 	$(BIN)/python tests/bench/training.py data/bench/training.json
 
-bench-uhd: setup ## data/bench/uhd.json: frames of 4K and 8K through GLSGN, streamed, and what it is held against; half an hour
+bench-uhd: setup ## frames of 4K and 8K through GLSGN, streamed, and what it is held against; half an hour
 	$(BIN)/python tests/bench/uhd.py data/bench/uhd.json
 
 photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
 	sh pipelines/photos_uhd.sh photos-uhd
 
-# kornia takes torch from .venv; imagecorruptions needs an older NumPy, which this environment has in front of it.
+# Opponents take torch from .venv; some need older packages, which these environments have in front of it.
+define bench_environment
+@rm -rf $(@D) && $(BIN)/python -m venv $(@D) \
+  && $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+    > "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth" \
+  && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps \
+    -r $< && touch $@ \
+  || { rm -rf $(@D); echo "bench: what $< names cannot be installed here; going on without"; }
+endef
+
 .venv-bench/installed: tests/bench/requirements.txt
-	@rm -rf .venv-bench && $(BIN)/python -m venv .venv-bench \
-	  && $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-	    > "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth" \
-	  && .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps \
-	    -r tests/bench/requirements.txt && touch $@ \
-	  || { rm -rf .venv-bench; echo "bench: kornia and imagecorruptions cannot be installed here; going on without"; }
+	$(bench_environment)
+
+.venv-bench-data/installed: tests/bench/requirements-data.txt
+	$(bench_environment)
 
 params-paper: setup ## writes the papers' settings into params.yaml; `dvc params diff` shows them
 	$(BIN)/python -m restorekit.paper_params params.yaml

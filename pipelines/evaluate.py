@@ -8,34 +8,24 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
-from restorekit.evaluation.inside import inside_pictures
 from restorekit.evaluation.judge import restoring, scoring
-from restorekit.evaluation.localised import localiser_of
-from restorekit.evaluation.masks import Localiser, MaskFigure, MaskScore, mask_figures, score_mask, write_mask_table
-from restorekit.evaluation.opponents import by_opponent, opponents_rows
-from restorekit.evaluation.overlays import overlays
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
-from restorekit.evaluation.paths import score_paths
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
-from restorekit.evaluation.versus import versus
+from restorekit.evaluation.studies import Findings, Study, studies_of
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
-from restorekit.metrics.masks import changed
-from restorekit.models.glsgn import GLSGN
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
@@ -44,7 +34,6 @@ from restorekit.tracking.store import tracking_uri
 from restorekit.tracking.versions import RegisteredVersion
 
 Shown = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # degraded, restored, clean
-MAPS = 3  # images of a set whose masks, gates and context are drawn
 
 
 def main() -> None:
@@ -71,28 +60,23 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         run = record["run"]
         paths = paths.with_areas({**paths.areas, run: "imported"})
     restore = restoring(model, params.evaluate.precision)
-    localiser = localiser_of(model, params.evaluate.precision)
 
     with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
         scored = scoring(model, params.evaluate.precision, spread)
         (folder / "samples").mkdir(parents=True)
+        studies = studies_of(model, params.evaluate.precision, folder)
         rows: list[ImageScore] = []
-        opponents: list[dict[str, ImageScore]] = []
         samples: list[dict[str, Any]] = []
-        masks = _Masks(folder, localiser)
         for pairs in tests:
-            found = _score_set(folder, pairs, scored, params.evaluate.samples, masks)
-            rows += found.rows
-            opponents += found.opponents
-            samples += found.samples
+            of_set, shown = _score_set(folder, pairs, scored, params.evaluate.samples, studies)
+            rows += of_set
+            samples += shown
         for pictures in unpaired:
             samples += _write_pictures(folder, pictures, restore, params.evaluate.samples)
         scores = slice_scores(rows, params.seed, params.evaluate.resamples)
-        against = versus(rows, by_opponent(opponents), params.seed, params.evaluate.resamples)
+        found = [study.findings(rows, params.seed, params.evaluate.resamples) for study in studies]
         write_table(folder / "table.csv", rows)
-        figures = masks.write(params)
-        beside = score_paths(model, tests[0], params.evaluate.precision) if isinstance(model, GLSGN) else {}
-        write_json(folder / "metrics.json", {**_metrics(scores, figures), **({"patches": beside} if beside else {})})
+        write_json(folder / "metrics.json", _metrics(scores, found))
         write_json(
             folder / "evaluation.json",
             {
@@ -102,98 +86,45 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
                 "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in tests],
                 "unpaired": [{"dataset": pictures.name, "digest": pictures.digest} for pictures in unpaired],
                 "scores": [score.to_json() for score in scores],
-                "versus": [one.to_json() for one in against],
-                "inside": _write_inside(folder, model, tests, samples),
                 "samples": sorted(samples, key=lambda sample: sample["file"]),
-                "masks": [figure.to_json() for figure in figures], "maps": masks.maps,
+                **{key: value for findings in found for key, value in findings.evaluation.items()},
             },
         )  # fmt: skip
     push(paths.evaluation(run))
     _tell_mlflow(version, record, scores, paths)
-    for score in scores:
-        if score.slice == ALL and score.protocol in ("psnr_rgb", "ssim_rgb"):
-            low, high = score.ci95
-            print(
-                f"{run} version {version.version}, {score.dataset}: {score.protocol} {score.degraded:.4g} -> "
-                f"{score.restored:.4g}, gain {score.gain:+.4g} (95% {low:+.4g} to {high:+.4g}), "
-                f"{score.n} images of {score.photographs} photographs"
-            )
-    if beside:
-        paths_found = (
-            f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in beside["paths"].items()
-        )
-        apart = f"; gap at patch borders {beside['seams']['apart']:.2g} dB" if beside["seams"] else ""
-        print(f"{run} version {version.version}, PSNR of each path at its scale: {', '.join(paths_found)}{apart}")
+    for line in [*_headlines(scores), *(line for findings in found for line in findings.lines)]:
+        print(f"{run} version {version.version}, {line}")
 
 
-class _Scored(NamedTuple):
-    """What came of one test set."""
-
-    rows: list[ImageScore]
-    opponents: list[dict[str, ImageScore]]  # of images with holes
-    samples: list[dict[str, Any]]
+def _headlines(scores: list[SliceScore]) -> list[str]:
+    return [
+        f"{score.dataset}: {score.protocol} {score.degraded:.4g} -> {score.restored:.4g}, gain {score.gain:+.4g} "
+        f"(95% {score.ci95[0]:+.4g} to {score.ci95[1]:+.4g}), {score.n} images of {score.photographs} photographs"
+        for score in scores
+        if score.slice == ALL and score.protocol in ("psnr_rgb", "ssim_rgb")
+    ]
 
 
 def _score_set(
-    folder: Path, pairs: PairSet, scored: Callable[[PairSet], Iterator[Restored]], count: int, masks: "_Masks"
-) -> _Scored:
-    """The rows of a set, those of opponents, and its pictures."""
-    chosen, rows, opponents, samples = choose(pairs.facts(), count), [], [], []
+    folder: Path,
+    pairs: PairSet,
+    scored: Callable[[PairSet], Iterator[Restored]],
+    count: int,
+    studies: list[Study],
+) -> tuple[list[ImageScore], list[dict[str, Any]]]:
+    """The rows of a set, and its pictures."""
+    chosen, rows, samples = choose(pairs.facts(), count), [], []
     for restored in scored(pairs):
         row, pair = restored.score, restored.pair
         rows.append(row)
-        if pair.facts.hole_share is not None:
-            opponents.append(opponents_rows(pair, row))
-        masks.take(pairs.name, restored, pair.facts.key in chosen[:MAPS])
-        if pair.facts.key in chosen:
+        number = chosen.index(pair.facts.key) if pair.facts.key in chosen else None
+        for study in studies:
+            study.take(pairs.name, restored, number)
+        if number is not None:
             shown = (pair.degraded, restored.image, pair.clean)
-            place = f"{pairs.name}-{chosen.index(pair.facts.key) + 1:02d}"
+            place = f"{pairs.name}-{number + 1:02d}"
             samples.append(_write_sample(folder, place, pairs.name, pair.facts, shown, (row.degraded, row.restored)))
-    return _Scored(rows, opponents, samples)
-
-
-def _write_inside(
-    folder: Path, model: nn.Module, tests: list[PairSet], samples: list[dict[str, Any]]
-) -> list[dict[str, str]]:
-    """Pictures of what goes on inside the network for the first of the samples with holes."""
-    shown = {(one["dataset"], one["key"]) for one in samples if one["hole_share"] is not None}
-    all_pairs = (pair for pairs in tests if shown for pair in pairs.open() if (pairs.name, pair.facts.key) in shown)
-    written = []
-    for pair in islice(all_pairs, 1):
-        for picture in inside_pictures(model, pair):
-            file = f"samples/inside-{picture.name}.png"
-            (folder / file).write_bytes(encode_rgb(picture.image, "png"))
-            written.append({"file": file, "says": picture.says, "photograph": pair.facts.photograph})
-    return written
-
-
-class _Masks:
-    """Collects what a network that localises shows of each pair; without one, nothing."""
-
-    def __init__(self, folder: Path, localiser: Localiser | None) -> None:
-        self._folder, self._localiser = folder, localiser
-        self._rows: list[MaskScore] = []
-        self.maps: list[dict[str, Any]] = []
-
-    def take(self, dataset: str, restored: Restored, is_shown: bool) -> None:
-        """Scores the mask of a restored pair, and draws its maps if it is to be shown."""
-        if self._localiser is None:
-            return
-        pair, shown = restored.pair, self._localiser.locate(restored.pair.degraded)
-        self._rows.append(score_mask(dataset, pair, restored.image, shown, self._localiser))
-        if is_shown:
-            drawn = overlays(pair.degraded, changed(pair.degraded, pair.clean, self._localiser.tau), shown)
-            file = f"maps/{dataset}-{len(self.maps) + 1:02d}.png"
-            (self._folder / "maps").mkdir(exist_ok=True)
-            (self._folder / file).write_bytes(encode_rgb(drawn.image, "png"))
-            told = {"key": pair.facts.key, "photograph": pair.facts.photograph, "panels": list(drawn.names)}
-            self.maps.append({"file": file, "dataset": dataset, **told})
-
-    def write(self, params: Params) -> list[MaskFigure]:
-        """Writes masks.csv, where there are rows, and returns their figures."""
-        if self._rows:
-            write_mask_table(self._folder / "masks.csv", self._rows)
-        return mask_figures(self._rows, params.seed, params.evaluate.resamples)
+    return rows, samples
 
 
 def _write_sample(
@@ -224,8 +155,8 @@ def _write_pictures(folder: Path, pictures: PictureSet, restore: Restore, count:
     return samples
 
 
-def _metrics(scores: list[SliceScore], figures: list[MaskFigure]) -> dict[str, Any]:
-    """What `dvc metrics show` shows: the whole test sets, by protocol, and the masks of a network that localises."""
+def _metrics(scores: list[SliceScore], found: list[Findings]) -> dict[str, Any]:
+    """What `dvc metrics show` shows: the whole test sets, by protocol, and what the studies found of them."""
     metrics: dict[str, Any] = {}
     for score in scores:
         if score.slice == ALL:
@@ -234,10 +165,9 @@ def _metrics(scores: list[SliceScore], figures: list[MaskFigure]) -> dict[str, A
                 "degraded": score.degraded, "restored": score.restored, "gain": score.gain,
                 "ci95_low": score.ci95[0], "ci95_high": score.ci95[1],
             }  # fmt: skip
-    for figure in figures:
-        low, high = figure.ci95
-        of_mask = metrics[figure.dataset].setdefault("mask", {})
-        of_mask[figure.name] = {"mean": figure.mean, "ci95_low": low, "ci95_high": high}
+    for findings in found:
+        for dataset, values in findings.metrics.items():
+            metrics[dataset] |= values
     return metrics
 
 

@@ -32,7 +32,7 @@ _DMGN: dict[str, Any] = {
 }
 _MADF: dict[str, Any] = {
     "options": {"width": 64, "init": "framework", "start": "mean"},
-    "objective": {"trunk": "vgg16", "trunk_weights": VGG16},
+    "objective": {"perceptual": 0.05, "style": 120.0, "trunk": "vgg16", "trunk_weights": VGG16},
     "train": {
         "steps": 1_000_000,  # as the released weights of Places2 are named
         "batch_size": 6,

@@ -12,12 +12,12 @@ from restorekit.evaluation.pairs import Pair
 from restorekit.evaluation.score import ImageScore
 from restorekit.image import to_uint8
 from restorekit.metrics import score
+from restorekit.models.madf.colours import MEAN
 from restorekit.models.madf.filling import smooth_fill
 
 RADIUS = 5  # pixels that OpenCV's methods look at around each one that they fill
 BIHARMONIC_PIXELS = 150_000  # of a hole; above it one system of equations takes minutes, and the image is left out
 PROTOCOLS = ("psnr_rgb", "ssim_rgb", "l1_percent")
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # uint8 (H, W, 3) and its holes, bool (H, W), to uint8
 
@@ -30,7 +30,7 @@ class Opponent:
 
 
 def _network_mean(image: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    return _filled(image, holes, np.rint(255 * np.array(IMAGENET_MEAN)).astype(np.uint8))
+    return _filled(image, holes, np.rint(255 * np.array(MEAN)).astype(np.uint8))
 
 
 def _telea(image: np.ndarray, holes: np.ndarray) -> np.ndarray:

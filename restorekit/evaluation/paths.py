@@ -1,6 +1,6 @@
 """What GLSGN is scored by beside its result: each path's image at its own scale, and the seams of its patches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.evaluation.pairs import Pair, PairSet
+from restorekit.evaluation.pairs import Pair
 from restorekit.evaluation.seams import BOUND_DB, patch_lines, seam_gap
 from restorekit.image import to_float, to_uint8
 from restorekit.metrics.psnr import psnr_rgb
@@ -26,10 +26,8 @@ class FrameScore:
     seams: dict[str, float]
 
 
-def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]) -> dict[str, Any]:
-    """Means over a test set, as JSON values: `paths`, `seams` and the number of frames."""
-    model = model.eval()
-    scores = [_score(model, pair, precision) for pair in pairs.open()]
+def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
+    """Means over frames, as JSON values: `paths`, `seams` and the number of frames."""
     paths = {
         name: {
             "degraded": float(np.mean([score.paths[name][0] for score in scores])),
@@ -40,12 +38,16 @@ def score_paths(model: GLSGN, pairs: PairSet, precision: Literal["fp32", "bf16"]
     seen = [score.seams for score in scores if score.seams]
     seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
     if seams:
-        seams["apart"] = abs(seams["gap"] - seams["gap_shifted"])
+        # Of the input too: with few photographs the lines meet other content than those between them.
+        for of in ("", "_degraded"):
+            seams[f"apart{of}"] = abs(seams[f"gap{of}"] - seams[f"gap_shifted{of}"])
         seams["bound"] = BOUND_DB
     return {"frames": len(scores), "paths": paths, "seams": seams}
 
 
-def _score(model: GLSGN, pair: Pair, precision: str) -> FrameScore:
+def score_frame(model: GLSGN, pair: Pair, precision: Literal["fp32", "bf16"]) -> FrameScore:
+    """Restores a pair's degraded frame once more, and scores every path."""
+    model = model.eval()
     device = next(model.parameters()).device
     image, clean = (_tensor(one).to(device) for one in (pair.degraded, pair.clean))
     with torch.inference_mode():
@@ -56,14 +58,14 @@ def _score(model: GLSGN, pair: Pair, precision: str) -> FrameScore:
             name: (psnr_rgb(_array(given[scale]), _array(wanted[scale])), psnr_rgb(_array(one), _array(wanted[scale])))
             for name, scale, one in _each(found.paths, found.reduced)
         }
-    restored = _array(found.restored)
     seams: dict[str, float] = {}
     size = (pair.clean.shape[0], pair.clean.shape[1])
-    for suffix, shifted in (("", False), ("_shifted", True)):
-        gap = seam_gap(restored, pair.clean, patch_lines(size, model.patch_size(size), shifted))
-        if gap is None:
-            return FrameScore(paths, {})
-        seams |= {f"near{suffix}": gap.near, f"far{suffix}": gap.far, f"gap{suffix}": gap.db}
+    for of, shown in (("", _array(found.restored)), ("_degraded", pair.degraded)):
+        for suffix, shifted in (("", False), ("_shifted", True)):
+            gap = seam_gap(shown, pair.clean, patch_lines(size, model.patch_size(size), shifted))
+            if gap is None:
+                return FrameScore(paths, {})
+            seams |= {f"near{suffix}{of}": gap.near, f"far{suffix}{of}": gap.far, f"gap{suffix}{of}": gap.db}
     return FrameScore(paths, seams)
 
 

@@ -12,7 +12,7 @@ from restorekit.losses.features import PooledFeatures, content, style
 from restorekit.losses.pixel import l1
 from restorekit.losses.total_variation import total_variation
 from restorekit.models.madf import MadfResult
-from restorekit.models.madf.network import colours, normalised
+from restorekit.models.madf.colours import colours, normalised
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 

@@ -61,8 +61,8 @@ class ShardReader:
 
     def sample(self, shard: int, index: int) -> ShardSample:
         """Sample number `index` of shard number `shard` of the manifest."""
-        key, members = self._members_of(shard, index)
-        return _decode(key, members, self._members, self.folder / self.manifest.shards[shard].name)
+        opened = self._shard(shard)
+        return _decode(*self._members_of(opened, index), self._members, opened.path)
 
     def in_order(self, order: EpochOrder, positions: Sequence[int]) -> Iterator[ShardSample]:
         """The samples at `positions` of an epoch's order."""
@@ -78,12 +78,11 @@ class ShardReader:
         """(key, members as bytes) of every sample, in the order in which they were written."""
         for number, shard in enumerate(self.manifest.shards):
             for index in range(shard.samples):
-                key, members = self._members_of(number, index)
+                key, members = self._members_of(self._shard(number), index)
                 yield key, {name: bytes(data) for name, data in members.items()}
 
-    def _members_of(self, shard: int, index: int) -> tuple[str, dict[str, memoryview]]:
+    def _members_of(self, opened: "_OpenShard", index: int) -> tuple[str, dict[str, memoryview]]:
         """The key and the members of a sample; they lie in one buffer, which the next call overwrites."""
-        opened = self._shard(shard)
         start, size = opened.starts[index], opened.starts[index + 1] - opened.starts[index]
         if len(self._buffer) < size:
             self._buffer = bytearray(size)

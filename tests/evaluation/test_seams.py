@@ -8,8 +8,10 @@ import torch
 from skimage.data import astronaut
 
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
-from restorekit.evaluation.paths import score_paths
+from restorekit.evaluation.paths import path_means, score_frame
+from restorekit.evaluation.score import Restored
 from restorekit.evaluation.seams import BOUND_DB, Lines, patch_lines, seam_gap
+from restorekit.evaluation.studies import PathStudy
 from restorekit.models.glsgn import GLSGN
 from restorekit.rng import rng_for
 
@@ -62,7 +64,7 @@ def pairs() -> PairSet:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision):
     torch.manual_seed(0)
-    found = score_paths(GLSGN(width=4, zero_last=True), pairs(), precision)
+    found = path_means([score_frame(GLSGN(width=4, zero_last=True), pair, precision) for pair in pairs().open()])
     assert found["frames"] == 2
     assert set(found["paths"]) == {"path1", "path2", "path3", "global"}
     for path in found["paths"].values():
@@ -73,6 +75,14 @@ def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision
 
 def test_a_network_without_paths_has_seams_alone():
     torch.manual_seed(0)
-    found = score_paths(GLSGN(width=4, design="tiles"), pairs(), "fp32")
+    found = path_means([score_frame(GLSGN(width=4, design="tiles"), pair, "fp32") for pair in pairs().open()])
     assert found["paths"] == {}
     assert found["seams"]["near"] > 0
+
+
+def test_frames_below_the_networks_size_are_left_out():
+    study = PathStudy(GLSGN(width=4), "fp32")
+    for side in (50, 96):
+        image = astronaut()[:side, :120]
+        study.take("made", Restored(Pair(Facts(str(side), "a"), image, image), image, None), None)  # type: ignore[arg-type]
+    assert study.findings([], 0, 100).metrics["made"]["patches"]["frames"] == 1

@@ -9,6 +9,7 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.models.glsgn import GLSGN
+from restorekit.models.glsgn.options import streamed_bytes
 from restorekit.models.glsgn.streaming import Plan, stream
 
 FORMS: list[dict[str, Any]] = [
@@ -104,3 +105,29 @@ def test_the_input_is_not_changed():
     before = image.clone()
     build().restore_streamed(image)
     assert torch.equal(image, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [8, 32])
+@pytest.mark.parametrize("design, hold", [("stepwise", True), ("stepwise", False), ("tiles", True)])
+def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width, design, hold):
+    """Tensors alive at once, on shapes alone; the image itself and the process come on top."""
+    with torch.device("meta"), torch.inference_mode():
+        model = create_model("glsgn", width=width, design=design)
+        for size in ((2160, 3840), (4320, 7680)):
+            image = torch.empty(1, 3, *size)
+            peak = peak_bytes(lambda image=image: stream(model, image, Plan(hold)), list(model.parameters()))
+            stated = streamed_bytes(model.options, *size, hold=hold)
+            assert peak <= stated < 1.6 * peak + 2**28
+    assert peak < 7 * 2**30
+
+
+def test_unstreamed_takes_what_the_descriptor_states(peak_bytes):
+    for design in ("stepwise", "whole", "tiles", "reduced", "reduced_detail"):
+        for width in (8, 32):
+            with torch.device("meta"), torch.inference_mode():
+                model = create_model("glsgn", width=width, design=design)
+                image = torch.empty(1, 3, 1080, 1920)
+                peak = peak_bytes(lambda model=model, image=image: model(image), list(model.parameters()))
+            stated = model.descriptor.bytes_per_pixel * 1080 * 1920
+            assert 0.85 * peak <= stated <= 1.5 * peak, (design, width)

@@ -7,8 +7,8 @@ from restorekit.evaluation.inside import inside_pictures
 from restorekit.evaluation.pairs import Facts, Pair
 from restorekit.models import create_model
 from restorekit.models.madf import MADF
+from restorekit.models.madf.colours import normalised
 from restorekit.models.madf.inside import look_inside
-from restorekit.models.madf.network import normalised
 
 
 def test_mask_features_and_scales() -> None:

@@ -278,3 +278,15 @@ def test_options_rebuild_the_network() -> None:
     assert not any("bank" in key or "modulate" in key for key in model.state_dict())
     described: Any = model.descriptor
     assert (described.name, described.takes_mask, described.size_multiple) == ("madf", True, 128)
+
+
+@pytest.mark.parametrize("plus_one", [True, False])
+def test_he_starts_the_pointwise_norms_as_plain_ones(plus_one: bool) -> None:
+    model = MADF(4, init="he", pn_plus_one=plus_one)
+    norms = [module for module in model.modules() if isinstance(module, PointwiseNorm)]
+    assert len(norms) == 12
+    for norm in norms:
+        channels = norm.shared.in_channels
+        features, guide = torch.randn(2, channels, 4, 4), torch.randn(2, channels, 4, 4)
+        expected = nn.BatchNorm2d(channels, affine=False)(features)
+        torch.testing.assert_close(norm(features, norm.modulation(guide, (4, 4))), expected)

@@ -34,7 +34,13 @@ class Nodes:
         return self.cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
     def remove(self, node: Any) -> None:
+        """Returns when the head knows that the node is gone."""
+        import ray
+
         self.cluster.remove_node(node, allow_graceful=False)
+        turn = threading.Event()
+        while any(one["Alive"] and one["NodeID"] == node.node_id for one in ray.nodes()):
+            turn.wait(0.05)
 
 
 @pytest.fixture(scope="module")

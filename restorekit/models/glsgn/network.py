@@ -5,57 +5,20 @@ Restoration", arXiv 2207.08808, 2022. The paper's figures fix the paths and thei
 design of glsgn.md among the papers, whose section numbers are given.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from restorekit.errors import RestorekitError, unknown_name
-from restorekit.models.descriptor import Descriptor
+from restorekit.errors import RestorekitError
 from restorekit.models.glsgn.fusion import Fusion
 from restorekit.models.glsgn.grid import Grid
+from restorekit.models.glsgn.options import GRIDS, STREAMED_FROM, Design, Path1Grid, check_options, check_size, describe
+from restorekit.models.glsgn.options import streamed_bytes as bytes_to_stream
 from restorekit.models.glsgn.pathway import Alone, GlobalPath, LocalPath, Norm, Restored, plainly, recomputing
 from restorekit.models.glsgn.pyramid import scales, up
-from restorekit.models.glsgn.streaming import STRIP_PIXELS, Plan, stream
-
-Design = Literal["stepwise", "whole", "tiles", "reduced", "reduced_detail"]
-Path1Grid = Literal["4x4", "2x4", "4x2"]
-CHOICES: dict[str, tuple[str, ...]] = {
-    "design": get_args(Design),
-    "path1_grid": get_args(Path1Grid),
-    "patch_norm": get_args(Norm),
-    "fusion": ("pyramid", "finest"),
-    "order": ("fine_first", "coarse_first"),
-    "f_tap": ("last", "middle"),
-    "h3_source": ("h3", "l"),
-    "output": ("residual", "direct"),
-    "gate": ("plain", "residual"),
-    "init": ("framework", "he"),
-}
-_DEFAULTS: dict[str, Any] = {
-    "path1_grid": "4x4", "global_path": True, "feature_links": True, "attention_links": True, "patch_norm": "joint",
-    "fusion": "pyramid", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain", "detach": False,
-}  # fmt: skip
-_IGNORED: dict[str, set[str]] = {"alone": set(_DEFAULTS), "finest": {"h3_source"}, "pyramid": set()}
-MIN_SIZE = 64  # pixels
-STREAMED = ("stepwise", "tiles")  # designs
-STREAMED_FROM = 2**22  # pixels: from here on the arithmetic hides what each patch costs by itself
-HALO = 64  # pixels, where a frame must be cut after all: the statistics of a tile are not those of the frame
-WHOLE_HALO = 72  # pixels; the context of the backbone is 70
-GRIDS = {
-    "4x4": Grid(4, 4, (2, 2)),
-    "2x4": Grid(2, 4, (1, 2)),
-    "4x2": Grid(4, 2, (2, 1)),
-}
-
-
-class GlsgnResult(NamedTuple):
-    """What GLSGN finds: images around [0, 1], not clamped, float32. A design without paths has the image alone."""
-
-    restored: Tensor  # B_out (B, 3, H, W)
-    paths: tuple[Tensor, ...]  # B_1, B_2, B_3 at scale 1, 1/2, 1/4
-    reduced: Tensor | None  # B_g at scale 1/4; None without a global path
-    gates: tuple[Tensor, ...]  # A_g, where there is one, then A_1, A_2, A_3; detached, in (0, 1)
+from restorekit.models.glsgn.result import GlsgnResult
+from restorekit.models.glsgn.streaming import Plan, stream
 
 
 class GLSGN(nn.Module):
@@ -96,7 +59,7 @@ class GLSGN(nn.Module):
         self.options: dict[str, Any] = {
             name: value for name, value in locals().items() if name not in ("self", "__class__")
         }
-        _check_options(self.options)
+        check_options(self.options)
         self.design, self.order, self.f_tap, self.detach = design, order, f_tap, detach
         self.attention_links, self.recompute = attention_links, recompute
         residual = output == "residual"
@@ -114,7 +77,7 @@ class GLSGN(nn.Module):
                 if isinstance(module, nn.Conv2d) and module.out_channels == 3:
                     nn.init.zeros_(module.weight)
                     nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        self.descriptor = _describe(width, design)
+        self.descriptor = describe(width, design)
 
     def _build_paths(self, width: int, residual: bool) -> None:
         options = self.options
@@ -191,23 +154,15 @@ class GLSGN(nn.Module):
         check_size(image)
         if not self.descriptor.streams:
             raise RestorekitError(f"design {self.design} of glsgn cannot be streamed: use restore")
-        hold = memory_bytes is None or self._streamed_bytes(image.shape[-2], image.shape[-1], hold=True) <= memory_bytes
+        height, width = image.shape[-2:]
+        hold = memory_bytes is None or bytes_to_stream(self.options, height, width, hold=True) <= memory_bytes
         with torch.no_grad():
             frames = [stream(self, frame, Plan(hold)).restored.clamp_(0, 1) for frame in image.split(1)]
         return torch.cat(frames) if len(frames) > 1 else frames[0]
 
     def streamed_bytes(self, height: int, width: int) -> int:
         """The least memory that `restore_streamed` needs for an image in float32, over what is loaded."""
-        return self._streamed_bytes(height, width, hold=False)
-
-    def _streamed_bytes(self, height: int, width: int, hold: bool) -> int:
-        """From the tensors that live at once at 4K and 8K: maps grow with the frame, strips do not."""
-        channels: int = self.options["width"]
-        if self.design == "tiles":
-            per_pixel = 1.3 * channels + 32
-        else:
-            per_pixel = max(100.0, (6.2 if hold else 4.2) * channels + 16)
-        return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS
+        return bytes_to_stream(self.options, height, width, hold=False)
 
     def steps(self) -> tuple[int, ...]:
         """The local paths, 0 for path 1, in the order in which they are computed."""
@@ -234,52 +189,8 @@ class GLSGN(nn.Module):
         return image + up(up(restored - small, sizes[0]), sizes[1])
 
 
-def check_size(image: Tensor) -> None:
-    height, width = image.shape[-2:]
-    if min(height, width) < MIN_SIZE:
-        raise RestorekitError(f"{width}x{height} pixels are too few for glsgn: each side needs {MIN_SIZE} or more")
-
-
 def _feature_link(width: int, tap: str, order: str) -> nn.Conv2d:
     """F_{k-1} as it is added to path k; the middle stage's features have that path's scale already (5.3)."""
     if tap == "middle":
         return nn.Conv2d(2 * width, width, 1)
     return nn.Conv2d(width, width, 3, stride=2 if order == "fine_first" else 1, padding=1)
-
-
-def _describe(width: int, design: str) -> Descriptor:
-    whole = design == "whole"
-    return Descriptor(
-        name="glsgn",
-        tasks=("reflection", "rain", "haze"),
-        takes_mask=False,
-        min_size=MIN_SIZE,
-        size_multiple=4 if whole else 1,
-        tiling="exact" if whole else "approximate",
-        halo=WHOLE_HALO if whole else HALO,
-        bytes_per_pixel=_bytes_per_pixel(width, design),
-        streams=design in STREAMED,
-    )
-
-
-def _bytes_per_pixel(width: int, design: str) -> int:
-    """Of `forward`, from the float32 values that live at once. Three maps and an injection live in an encoder."""
-    if design == "stepwise":
-        return round(28.5 * width + 20)
-    if design in ("whole", "tiles"):
-        return round(19 * width + 26)
-    return max(56, round(1.2 * width + 30))
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    for name, known in CHOICES.items():
-        if options[name] not in known:
-            raise unknown_name(f"{name} of glsgn", str(options[name]), known)
-    ignored = _IGNORED["alone" if options["design"] != "stepwise" else options["fusion"]]
-    for name in ignored - ({"path1_grid"} if options["design"] == "tiles" else set()):
-        if options[name] != _DEFAULTS[name]:
-            where = f"design {options['design']}" if options["design"] != "stepwise" else "fusion finest"
-            raise RestorekitError(f"glsgn's {name} changes nothing with {where}: leave it out")
-    width = options["width"]
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise RestorekitError(f"glsgn's width is a whole number of channels, 1 or more, not {width!r}")

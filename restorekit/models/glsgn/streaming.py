@@ -18,9 +18,11 @@ from restorekit.models.glsgn.attention import hear
 from restorekit.models.glsgn.grid import GRANULE, crop, pad, quarter, resized_window
 from restorekit.models.glsgn.norm import Gathered, PatchNorm
 from restorekit.models.glsgn.pathway import Alone, LocalPath, Stage, plainly
+from restorekit.models.glsgn.pyramid import scales
+from restorekit.models.glsgn.result import GlsgnResult
 
 if TYPE_CHECKING:
-    from restorekit.models.glsgn.network import GLSGN, GlsgnResult
+    from restorekit.models.glsgn.network import GLSGN
 
 STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
 MARGIN = 3  # rows below that a strip of a stage needs on each side: for the transposed convolution and four others
@@ -81,11 +83,8 @@ def strips(height: int, width: int, plan: Plan) -> Iterator[tuple[int, int]]:
         yield first, min(height, first + rows)
 
 
-def stream(model: "GLSGN", image: Tensor, plan: Plan) -> "GlsgnResult":
+def stream(model: "GLSGN", image: Tensor, plan: Plan) -> GlsgnResult:
     """What `model(image)` gives, for one frame (1, 3, H, W) in [0, 1]."""
-    from restorekit.models.glsgn.network import GlsgnResult
-    from restorekit.models.glsgn.pyramid import scales
-
     if model.design == "tiles":
         return GlsgnResult(_stream_tiles(model.alone, image), (), None, ())
     frames = scales(image)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models.descriptor import Descriptor
+from restorekit.models.madf.colours import colours, normalised
 from restorekit.models.madf.decoders import (
     LastRecovery,
     LastRefinement,
@@ -32,19 +33,7 @@ Init = Literal["framework", "he"]
 Start = Literal["mean", "smooth"]
 MULTIPLE = 128  # pixels: seven levels of stride 2
 HALO = 128  # pixels
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in those of the first
-
-
-def normalised(image: Tensor) -> Tensor:
-    """An image (B, 3, H, W) in [0, 1] in the network's own range."""
-    return (image - image.new_tensor(MEAN).view(3, 1, 1)) / image.new_tensor(STD).view(3, 1, 1)
-
-
-def colours(output: Tensor) -> Tensor:
-    """The network's own range to [0, 1], not clamped."""
-    return output * output.new_tensor(STD).view(3, 1, 1) + output.new_tensor(MEAN).view(3, 1, 1)
 
 
 class MadfResult(NamedTuple):
@@ -228,6 +217,10 @@ def _draw_for_relu(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     if isinstance(module, PointwiseNorm):
         nn.init.zeros_(module.modulate.weight)
+        bias = cast(Tensor, module.modulate.bias)
+        nn.init.zeros_(bias)
+        if not module.plus_one:
+            nn.init.ones_(bias[: bias.numel() // 2].data)
 
 
 def _check_options(width: int, refinements: int, filters: str, normalisation: str, init: str, start: str) -> None:
@@ -246,5 +239,5 @@ def _check_options(width: int, refinements: int, filters: str, normalisation: st
 
 
 def _bytes_per_pixel(width: int) -> int:
-    """Peak of `restore`, from the float32 values that live at once, a pixel."""
-    return round(4 * (3 * width + 40))
+    """Peak of `restore` in float32, measured from 1024 x 1024 pixels on; below, the heap's holes add up to a third."""
+    return round(4 * (3 * width + 60))

@@ -1,0 +1,136 @@
+"""What is looked at beside the scores: each study sees every restored pair once and adds its part to an evaluation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import nn
+
+from restorekit.evaluation.inside import inside_pictures
+from restorekit.evaluation.localised import localiser_of
+from restorekit.evaluation.masks import MaskScore, mask_figures, score_mask, write_mask_table
+from restorekit.evaluation.opponents import by_opponent, opponents_rows
+from restorekit.evaluation.overlays import overlays
+from restorekit.evaluation.paths import FrameScore, path_means, score_frame
+from restorekit.evaluation.score import ImageScore, Restored
+from restorekit.evaluation.versus import versus
+from restorekit.image import encode_rgb
+from restorekit.metrics.masks import changed
+from restorekit.models.glsgn import GLSGN
+
+MAPS = 3  # images of a set whose masks, gates and context are drawn
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A study's part of an evaluation, all as JSON values."""
+
+    evaluation: dict[str, Any]  # keys of evaluation.json
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)  # what metrics.json has of a test set, by its name
+    lines: tuple[str, ...] = ()  # for whoever watches
+
+
+class Study(Protocol):
+    """Files go into the folder of the evaluation, which the study is made with."""
+
+    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
+        """Looks at a pair; `shown` counts those of the set that are shown, 0 for the first, None for the others."""
+        ...
+
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings: ...
+
+
+def studies_of(model: nn.Module, precision: Precision, folder: Path) -> list[Study]:
+    """All studies; one that has nothing to do with the network or its task finds nothing."""
+    return [HoleStudy(model, folder), MaskStudy(model, precision, folder), PathStudy(model, precision)]
+
+
+class HoleStudy:
+    """Holes: methods that learn nothing on the same images, and what goes on inside the network for the first shown."""
+
+    def __init__(self, model: nn.Module, folder: Path) -> None:
+        self._model, self._folder = model, folder
+        self._opponents: list[dict[str, ImageScore]] = []
+        self._inside: list[dict[str, str]] = []
+
+    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
+        pair = restored.pair
+        if pair.facts.hole_share is None:
+            return
+        self._opponents.append(opponents_rows(pair, restored.score))
+        if shown is None or self._inside:
+            return
+        for picture in inside_pictures(self._model, pair):
+            file = f"samples/inside-{picture.name}.png"
+            (self._folder / file).write_bytes(encode_rgb(picture.image, "png"))
+            self._inside.append({"file": file, "says": picture.says, "photograph": pair.facts.photograph})
+
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
+        against = versus(rows, by_opponent(self._opponents), seed, resamples)
+        return Findings({"versus": [one.to_json() for one in against], "inside": self._inside})
+
+
+class MaskStudy:
+    """A network that localises: its mask beside the true one, and its maps over the photograph."""
+
+    def __init__(self, model: nn.Module, precision: Precision, folder: Path) -> None:
+        self._localiser, self._folder = localiser_of(model, precision), folder
+        self._rows: list[MaskScore] = []
+        self._maps: list[dict[str, Any]] = []
+
+    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
+        if self._localiser is None:
+            return
+        pair, located = restored.pair, self._localiser.locate(restored.pair.degraded)
+        self._rows.append(score_mask(dataset, pair, restored.image, located, self._localiser))
+        if shown is None or shown >= MAPS:
+            return
+        drawn = overlays(pair.degraded, changed(pair.degraded, pair.clean, self._localiser.tau), located)
+        file = f"maps/{dataset}-{shown + 1:02d}.png"
+        (self._folder / "maps").mkdir(exist_ok=True)
+        (self._folder / file).write_bytes(encode_rgb(drawn.image, "png"))
+        told = {"key": pair.facts.key, "photograph": pair.facts.photograph, "panels": list(drawn.names)}
+        self._maps.append({"file": file, "dataset": dataset, **told})
+
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
+        if self._rows:
+            write_mask_table(self._folder / "masks.csv", self._rows)
+        figures = mask_figures(self._rows, seed, resamples)
+        metrics: dict[str, dict[str, Any]] = {}
+        for figure in figures:
+            low, high = figure.ci95
+            of_mask = metrics.setdefault(figure.dataset, {}).setdefault("mask", {})
+            of_mask[figure.name] = {"mean": figure.mean, "ci95_low": low, "ci95_high": high}
+        maps = sorted(self._maps, key=lambda one: str(one["file"]))
+        return Findings({"masks": [figure.to_json() for figure in figures], "maps": maps}, metrics)
+
+
+class PathStudy:
+    """GLSGN: the image of every path at its own scale, and the seams of its patches."""
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        self._model, self._precision = model, precision
+        self._frames: dict[str, list[FrameScore]] = {}
+
+    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
+        if not isinstance(self._model, GLSGN):
+            return
+        # A smaller frame is restored with a border around it, which none of the paths' images has.
+        if min(restored.pair.clean.shape[:2]) >= self._model.descriptor.min_size:
+            frame = score_frame(self._model, restored.pair, self._precision)
+            self._frames.setdefault(dataset, []).append(frame)
+
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
+        metrics = {dataset: {"patches": path_means(frames)} for dataset, frames in self._frames.items()}
+        lines = []
+        for dataset, found in metrics.items():
+            means = found["patches"]
+            each = ", ".join(
+                f"{name} {one['degraded']:.4g} -> {one['restored']:.4g}" for name, one in means["paths"].items()
+            )
+            seams = means["seams"]
+            apart = f"; seams {seams['apart']:.2g} dB, the input {seams['apart_degraded']:.2g}" if seams else ""
+            lines.append(f"{dataset}, PSNR of each path at its scale: {each}{apart}")
+        return Findings({}, metrics, tuple(lines))
