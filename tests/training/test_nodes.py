@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,6 @@ def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         head = {"num_cpus": 0, "object_store_memory": 80 * 2**20, "_system_config": FAST}
         cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -79,12 +78,15 @@ class Steered:
         return
 
 
-def reached(folder: Path, step: int) -> None:
-    """Returns when the training has come to a marked step."""
+def reached(folder: Path, step: int, training: "Future[None]") -> None:
+    """Returns when the training has come to a marked step; raises what it ended with before."""
     turn = threading.Event()
     for _ in range(int(PATIENCE_S / 0.05)):
         if (folder / f"mark-{step}").exists():
             return
+        if training.done():
+            training.result()
+            break
         turn.wait(0.05)
     raise AssertionError(f"the training did not come to step {step}")
 
@@ -104,7 +106,7 @@ def test_a_node_dies_and_another_takes_its_place(make_job, nodes: Nodes, tmp_pat
     note_raylet(tmp_path, lost)
     with ThreadPoolExecutor(1) as pool:
         training = pool.submit(fit, job, partial(Steered, tmp_path, {5: "kill"}))
-        reached(tmp_path, 5)
+        reached(tmp_path, 5, training)
         nodes.remove(lost)
         joined = nodes.add()
         training.result(timeout=PATIENCE_S)
@@ -122,10 +124,10 @@ def test_a_range_of_workers_grows_and_shrinks_with_the_cluster(make_job, nodes: 
     job = make_job(num_workers=(1, 2), trace=True, steps=19, validate_every=19, resize_every_s=1.0)
     with ThreadPoolExecutor(1) as pool:
         training = pool.submit(fit, job, partial(Steered, tmp_path, {5: "wait", 10: "kill"}))
-        reached(tmp_path, 5)
+        reached(tmp_path, 5, training)
         second = nodes.add()
         note_raylet(tmp_path, second)
-        reached(tmp_path, 10)
+        reached(tmp_path, 10, training)
         nodes.remove(second)
         training.result(timeout=PATIENCE_S)
     assert {(one.start, one.ranks) for one in read_trace(job.state)} == {(0, 1), (3, 2), (9, 1)}
