@@ -7,7 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray looks once in a process, and whether this machine has a token is no matter
+os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray looks once a process; a token of this machine is no matter
 
 import cv2
 import numpy as np
