@@ -7,6 +7,7 @@ from restorekit.metrics import get_metric
 
 Outcome = Literal["promoted", "rejected", "already champion"]
 IDENTITY = "the degraded images themselves"
+MEAN_FILL = "the mean fill of the holes"
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Evidence:
     """The paired gain of a candidate over an opponent on the same test images; positive is better."""
 
     metric: str
-    opponent: str  # in words: IDENTITY, or "version 3"
+    opponent: str  # in words: IDENTITY, MEAN_FILL, or "version 3"
     gain: float  # mean over the images
     ci95: tuple[float, float]  # of that mean
     n: int  # images

@@ -12,7 +12,7 @@ from restorekit.evaluation.pairs import PairSet
 from restorekit.evaluation.score import ImageScore, paired_gains, score_pairs
 from restorekit.evaluation.slices import gain_interval, num_photographs
 from restorekit.tracking.decisions import DecisionRecord, remember
-from restorekit.tracking.gate import IDENTITY, Evidence, decide
+from restorekit.tracking.gate import IDENTITY, MEAN_FILL, Evidence, decide
 from restorekit.tracking.registry import UnusableVersionError, load_version, set_champion
 from restorekit.tracking.versions import CANDIDATE, CHAMPION, RegisteredVersion, find_alias, find_digest
 
@@ -69,11 +69,12 @@ def _scores(model: nn.Module, pairs: PairSet, params: Params) -> list[ImageScore
 def _evidence(
     rows: Sequence[ImageScore], champion: RegisteredVersion | None, others: Sequence[ImageScore] | None, params: Params
 ) -> Evidence:
-    """Over the champion's rows, `others`, or over the degraded images without them."""
+    """Over the champion's rows, `others`, or without them over the degraded images, whose holes have a mean colour."""
+    nothing = IDENTITY if rows[0].facts.hole_share is None else MEAN_FILL
     gains = paired_gains(rows, params.promote.metric, others)
     return Evidence(
         metric=params.promote.metric,
-        opponent=IDENTITY if champion is None or others is None else f"the champion, version {champion.version}",
+        opponent=nothing if champion is None or others is None else f"the champion, version {champion.version}",
         gain=float(gains.mean()),
         ci95=gain_interval(gains, rows, params.seed, params.evaluate.resamples),
         n=len(rows),

@@ -11,6 +11,7 @@ import torch
 from skimage.data import astronaut, chelsea
 
 from pipelines.evaluate import evaluate
+from pipelines.promote import promote
 from restorekit.config import check_params
 from restorekit.evaluation.opponents import OPPONENTS
 from restorekit.image import encode_grey, encode_rgb
@@ -68,6 +69,11 @@ def test_holes_are_judged_beside_opponents_and_an_imported_model_too(paths: Path
     assert [one["file"] for one in evaluation["inside"]][:1] == ["samples/inside-mask-features-1.png"]
     assert all((folder / one["file"]).is_file() for one in evaluation["inside"])
     before = contents(folder)
+
+    promote(params, paths)
+    decision = json.loads((paths.promotions / "decisions.json").read_text())["current"][0]
+    assert decision["opponent"] == "the mean fill of the holes"
+    assert decision["gain"] == pytest.approx(scores["all", "psnr_rgb"]["gain"])
 
     evaluate("madf-inpainting", params, paths, paths.root / "theirs")
     assert contents(folder) == before
