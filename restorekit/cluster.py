@@ -4,15 +4,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from restorekit.errors import RestorekitError
 
 LOOK_S = 2.0
 SILENCE_S = 40.0  # of the head node; after 60 s Ray ends the process
+_reading = ExitStack()  # what is still read from the connected cluster
 
 
 @contextmanager
@@ -43,7 +44,22 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        _reading.close()
         ray.shutdown()
+
+
+def rows_of(dataset: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a Ray Data set; its execution ends with the last one, or else before `ray_cluster` is left.
+
+    A traceback can hold an iteration that nobody goes on with, and Ray ends the process, without a word, where such a
+    one asks it for something after it was shut down.
+    """
+    rows: Generator[dict[str, Any]] = iter(dataset.iter_rows())
+    _reading.callback(rows.close)
+    try:
+        yield from rows
+    finally:
+        rows.close()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from restorekit.cluster import room_for
+from restorekit.cluster import room_for, rows_of
 from restorekit.errors import RestorekitError
 
 R = TypeVar("R")
@@ -44,7 +44,7 @@ def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R
         compute=ray.data.ActorPoolStrategy(size=min(workers, parts)),
         **resources,
     )
-    for row in done.iter_rows():
+    for row in rows_of(done):
         if row["problem"]:
             raise RestorekitError(row["problem"])
         yield pickle.loads(row["result"])  # of our own workers

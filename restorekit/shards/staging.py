@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from restorekit.cluster import rows_of
 from restorekit.config import AnyDataset, FrameConfig, MaskData, SynthesizeConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
@@ -128,7 +129,7 @@ def _write_all(tasks: list[tuple[Plan, int]], staging: Path, source: Path, num_w
 
     rows = ray.data.range(len(tasks), override_num_blocks=len(tasks))
     pool = ray.data.TaskPoolStrategy(size=min(num_workers, len(tasks)))
-    problems = [row["problem"] for row in rows.map(write, num_cpus=1, compute=pool).take_all()]
+    problems = [row["problem"] for row in rows_of(rows.map(write, num_cpus=1, compute=pool))]
     if any(problems):
         raise RestorekitError(next(filter(None, problems)))
 

@@ -1,6 +1,7 @@
 """A set that is scored on a cluster has the rows and the pictures, in the order, of one that is scored here."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from restorekit.evaluation.judge import scoring
 from restorekit.evaluation.pairs import PairPart, PairSet, synthetic_test
 from restorekit.evaluation.score import Restored
 from restorekit.image import encode_rgb
+from restorekit.inference.batch import on_every_node
 from restorekit.models import create_model
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest
@@ -76,3 +78,18 @@ def test_nodes_score_what_one_process_does(pairs: PairSet, monkeypatch: pytest.M
             list(spread(lost))
     assert len(there) == 9
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
+
+
+def test_an_iteration_that_is_held_on_to_ends_before_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with ray_cluster(2):
+        held = on_every_node(torch.nn.Identity(), lambda model, start, stop: range(start, stop), 200)
+        assert next(held) == 0
+        assert executors()
+    assert not executors()
+    assert list(held) == []
+
+
+def executors() -> list[threading.Thread]:
+    """What Ray Data works through sets with; one that is left after its cluster can end the process."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]
