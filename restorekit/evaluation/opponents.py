@@ -63,7 +63,7 @@ OPPONENTS: dict[str, Opponent] = {
     "telea": Opponent(_telea, f"OpenCV's fast marching (Telea 2004), radius {RADIUS}"),
     "navier_stokes": Opponent(_navier_stokes, f"OpenCV's Navier-Stokes (Bertalmio et al. 2001), radius {RADIUS}"),
     "biharmonic": Opponent(_biharmonic, "scikit-image's biharmonic equations", BIHARMONIC_PIXELS),
-    "smooth": Opponent(_smooth, "the pyramid of means that a network with start: smooth begins with"),
+    "smooth": Opponent(_smooth, "the spline in tension that a network with start: smooth begins with"),
 }
 
 

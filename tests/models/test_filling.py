@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.models.madf import MADF
+from restorekit.models.madf import MADF, filling
 from restorekit.models.madf.filling import smooth_fill
 
 
@@ -30,11 +30,21 @@ def test_what_a_hole_holds_is_not_looked_at() -> None:
     assert not smooth_fill(image, torch.zeros_like(valid)).any()
 
 
-def test_the_filling_stays_between_what_is_valid() -> None:
+def test_the_filling_stays_near_the_range_of_what_is_valid() -> None:
     image, valid = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) > 0.9).float()
     filled = smooth_fill(image, valid)
-    known = image[valid.expand_as(image) > 0]
-    assert known.min() <= filled.min() <= filled.max() <= known.max()
+    assert -0.5 < filled.min() < filled.max() < 1.5
+
+
+def test_stiffness_goes_on_with_what_bends_at_the_rim(monkeypatch: pytest.MonkeyPatch) -> None:
+    across = torch.linspace(-1, 1, 64)
+    bowl = (across[:, None] ** 2 + across**2).expand(1, 3, 64, 64)
+    valid = torch.ones(1, 1, 64, 64)
+    valid[..., 28:36, 24:40] = 0
+    stiff = (smooth_fill(bowl, valid) - bowl).abs().max()
+    monkeypatch.setattr(filling, "STIFFNESS", 0.0)
+    slack = (smooth_fill(bowl, valid) - bowl).abs().max()
+    assert stiff < slack / 1.5
 
 
 def test_a_slope_is_continued_better_than_by_its_mean() -> None:

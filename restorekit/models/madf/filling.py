@@ -1,14 +1,20 @@
-"""A smooth guess at what a hole holds, from valid pixels alone: a pyramid of means, relaxed on each level.
+"""A smooth guess at what a hole holds, from valid pixels alone: a spline in tension, relaxed on a pyramid.
 
-The means of what is valid go up a pyramid until nothing is missing, and come down into the holes, where each level is
-then averaged with its neighbours a few times, on the way to the harmonic surface over the hole's rim.
+The surface over a hole is that of a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)), which goes on with
+the slopes at the hole's rim for a few pixels and is as plain as a membrane farther in (Smith and Wessel, "Gridding with
+continuous curvature splines in tension", Geophysics 55, 1990). Means of what is valid go up a pyramid until nothing is
+missing, and come down into the holes, where each level is relaxed by Richardson's iteration with Chebyshev's steps.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RELAXATIONS = 4  # on each level; 16 give 0.03 dB more
+STIFFNESS = 3.0  # squared pixels of the image; of 0, 0.3, 1, 3, 10 and 30 the best on photographs to train on
+RELAXATIONS = 16  # on each level
+CONDITION = 200.0  # the largest eigenvalue over the least one that the relaxations are made for
 
 
 def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
@@ -19,10 +25,10 @@ def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
     device = image.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
         known = (valid > 0).to(image.dtype)
-        return _fill(image * known, known)
+        return _fill(image * known, known, STIFFNESS)
 
 
-def _fill(image: Tensor, known: Tensor) -> Tensor:
+def _fill(image: Tensor, known: Tensor, stiffness: float) -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) <= 2:
         mean = image.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
@@ -30,16 +36,25 @@ def _fill(image: Tensor, known: Tensor) -> Tensor:
     below, right = height % 2, width % 2
     counts = F.avg_pool2d(F.pad(known, (0, right, 0, below)), 2)
     means = F.avg_pool2d(F.pad(image, (0, right, 0, below)), 2) / counts.clamp(min=0.25)
-    coarse = _fill(means, (counts > 0).to(image.dtype))
+    coarse = _fill(means, (counts > 0).to(image.dtype), stiffness / 4)  # a pixel there is two of these
     raised = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
     filled = torch.where(known > 0, image, raised)
-    for _ in range(RELAXATIONS):
-        filled = torch.where(known > 0, image, _neighbours(filled))
+    for step in _steps(8 + 64 * stiffness):
+        bent = _laplacian(filled)
+        filled = torch.where(known > 0, image, filled + step * (bent - stiffness * _laplacian(bent)))
     return filled
 
 
-def _neighbours(image: Tensor) -> Tensor:
-    """The mean of the four pixels beside each one; at the border it is its own neighbour."""
+def _steps(largest: float) -> list[float]:
+    """Chebyshev's steps for eigenvalues up to `largest`, long ones between short ones, which keeps rounding small."""
+    middle, half = largest * (1 + 1 / CONDITION) / 2, largest * (1 - 1 / CONDITION) / 2
+    roots = [math.cos(math.pi * (2 * index + 1) / (2 * RELAXATIONS)) for index in range(RELAXATIONS)]
+    mixed = [root for pair in zip(roots[::2], roots[::-2], strict=True) for root in pair]
+    return [1 / (middle + half * root) for root in mixed]
+
+
+def _laplacian(image: Tensor) -> Tensor:
+    """The sum of the four pixels beside each one, less four times itself; at the border it is its own neighbour."""
     framed = F.pad(image, (1, 1, 1, 1), mode="replicate")
     across = framed[..., 1:-1, :-2] + framed[..., 1:-1, 2:]
-    return (across + framed[..., :-2, 1:-1] + framed[..., 2:, 1:-1]) / 4
+    return across + framed[..., :-2, 1:-1] + framed[..., 2:, 1:-1] - 4 * image
