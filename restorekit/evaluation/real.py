@@ -71,7 +71,7 @@ def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:
 
 def _synthetic(run: str, params: Params, paths: Paths) -> list[PairSet]:
     dataset = params.run(run).dataset
-    return [synthetic_test(paths.shards(dataset) / "test")] if dataset in params.datasets else []
+    return [] if dataset in params.real.train else [synthetic_test(paths.shards(dataset) / "test")]
 
 
 def _found(name: str, config: RealSet, base: Path) -> tuple[Path, tuple[RealPair, ...]]:

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from restorekit.config import RealSet
+from restorekit.config import RealSet, load_params
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.real import real_pairs, real_pictures
+from restorekit.evaluation.real import real_pairs, real_pictures, scored_sets
 from restorekit.evaluation.score import score_pairs
 from restorekit.evaluation.slices import slice_scores
 from restorekit.image import encode_rgb, to_float
+from restorekit.paths import Paths
+from restorekit.provenance import PACKAGE
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.writer import write_shard
 
 
 def write_set(root: Path, count: int = 2) -> None:
@@ -79,3 +83,15 @@ def test_photographs_without_clean_ones_are_opened_by_key(tmp_path: Path) -> Non
     ((facts, degraded),) = pictures.open(["b"])
     assert facts.photograph == "b"
     np.testing.assert_array_equal(degraded, astronaut()[:20, :30])
+
+
+@pytest.mark.parametrize("run", ["glsgn-rain", "glsgn-rain-uhd--long", "madf-inpainting--long", "dakd-haze--a0-1"])
+def test_every_run_on_a_set_that_is_made_here_is_scored_on_its_test(run: str, tmp_path: Path) -> None:
+    params, paths = load_params(PACKAGE.parent / "params.yaml"), Paths(tmp_path)
+    dataset = params.run(run).dataset
+    test = paths.shards(dataset) / "test"
+    test.mkdir(parents=True)
+    image = encode_rgb(astronaut()[:9, :9], "png")
+    shard = write_shard(test / "0.tar", iter([("a", {"degraded.png": image, "clean.png": image, "json": b"{}"})]))
+    ShardManifest(dataset, "rain", "test", "made", (shard,)).save(test)
+    assert [pairs.name for pairs in scored_sets(run, params, paths, tmp_path)] == ["synthetic-test"]
