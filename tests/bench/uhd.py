@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from restorekit.files import write_json
+
 SIZES = {"384 x 256": (256, 384), "4K": (2160, 3840), "8K": (4320, 7680)}
 OPPONENTS = {
     "the same, unstreamed": {"design": "stepwise", "streamed": False},
@@ -51,8 +53,7 @@ def main() -> None:
     for size in given.sizes:
         for precision in given.precisions:
             rows += _rows(size, precision, given.width, given.threads)
-    given.target.parent.mkdir(parents=True, exist_ok=True)
-    given.target.write_text(json.dumps({"machine": _machine(given.threads), "rows": rows}, indent=2) + "\n")
+            write_json(given.target, {"machine": _machine(given.threads), "rows": rows})
     print(f"{len(rows)} rows in {given.target}")
 
 
@@ -64,12 +65,12 @@ def _rows(size: str, precision: str, width: int, threads: int) -> list[dict[str,
         found = _in_a_process(name, {**case, **how})
         for unit, says in UNITS.items() if found else ():
             for opponent, other in theirs.items():
-                same = opponent == "the same, unstreamed" and other is not None
+                same = opponent == "the same, unstreamed" and bool(other)
                 rows.append(
                     {
                         "case": f"{name}, {size}, {precision}, width {width}", "unit": says, "better": "lower",
-                        "ours": found[unit], "opponent": opponent, "theirs": None if other is None else other[unit],
-                        "ratio": round(other[unit] / found[unit], 3) if same and other else None, "n": 1,
+                        "ours": found[unit], "opponent": opponent, "theirs": other.get(unit),
+                        "ratio": round(other[unit] / found[unit], 3) if same else None, "n": 1,
                     }
                 )  # fmt: skip
     return rows
