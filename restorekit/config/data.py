@@ -57,6 +57,7 @@ class TrainShards(Strict):
     tiles: Count
     tile: Annotated[int, Field(ge=32)]  # pixels
     shards: Count
+    out_of_focus: Share = 0.0  # of the variants, whose photograph is first blurred in places, as by a wide aperture
 
 
 class WholeShards(Strict):

@@ -22,6 +22,7 @@ from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.image.encoding import Encoding
 from restorekit.rng import rng_for
+from restorekit.shards.focus import draw_focus, out_of_focus
 from restorekit.shards.frames import cut_frame, draw_frame, is_large_enough
 from restorekit.sources.manifest import Photograph, PhotoIndex, SplitName, load_photograph
 from restorekit.sources.masks import MaskFile, find_masks, load_mask
@@ -143,6 +144,7 @@ def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, vari
         "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
         "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
         "short_side": dataset.short_side, "frame": frame, "other": other,
+        "focus": _draw_focus(recipe, photograph, variant),
         "mask_file": None if mask is None else asdict(mask), "params": json.loads(json.dumps(params)),
     }  # fmt: skip
 
@@ -154,6 +156,8 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
         scene = _frame(photos.folder, photograph, record["short_side"])
     else:
         scene = cut_frame(photos.folder, photograph, record["frame"])
+    if record.get("focus") is not None:  # older records have none
+        scene = replace(scene, image=out_of_focus(scene.image, record["focus"]))
     other = record["other"]
     if other is not None:
         reflected = photos.find(record["split"], other["scene"], other["photograph"])
@@ -183,6 +187,12 @@ def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[st
         return None
     rng = rng_for(recipe.seed, recipe.name, recipe.split, "frame", photograph.name, variant)
     return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
+
+
+def _draw_focus(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any] | None:
+    share = recipe.dataset.train.out_of_focus if recipe.split == "train" else 0.0
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, "focus", photograph.name, variant)
+    return draw_focus(rng) if rng.random() < share else None
 
 
 def _large_enough(name: str, dataset: AnyDataset, split: SplitName, photos: PhotoIndex) -> tuple[int, ...] | None:

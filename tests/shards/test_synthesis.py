@@ -54,6 +54,26 @@ def made(recipe: Recipe, photos: Path, folder: Path) -> list[ShardSample]:
     return list(iter_samples(folder / recipe.split))
 
 
+def test_a_share_of_the_training_photographs_is_out_of_focus(photos: Path, tmp_path: Path) -> None:
+    train = {"variants": 4, "tiles": 1, "tile": 48, "shards": 1}
+    sharp = made(recipe(photos, "raindrop", "train", train=train), photos, tmp_path / "sharp")
+    plan = recipe(photos, "raindrop", "train", train={**train, "out_of_focus": 0.5})
+    some = made(plan, photos, tmp_path / "some")
+    index = PhotoIndex.open(photos)
+    blurred = [sample.record["focus"] is not None for sample in some]
+    assert 0.2 < np.mean(blurred) < 0.8
+    for one, other, is_blurred in zip(sharp, some, blurred, strict=True):
+        assert one.record["focus"] is None
+        assert one.record["params"] == other.record["params"]  # the degradation is the same
+        assert is_blurred or np.array_equal(one.clean, other.clean)
+        top, left, height, width = other.record["tile"]
+        again = rebuild(other.record, index).clean[top : top + height, left : left + width]
+        assert np.array_equal(to_uint8(again), other.clean)
+    assert any(not np.array_equal(one.clean, other.clean) for one, other in zip(sharp, some, strict=True))
+    tests = made(recipe(photos, "raindrop", "test", train={**train, "out_of_focus": 0.5}), photos, tmp_path / "test")
+    assert {sample.record["focus"] for sample in tests} == {None}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, task: str) -> None:
     plan = recipe(photos, task, "train")
