@@ -62,3 +62,9 @@ def test_a_network_that_starts_smooth_begins_there() -> None:
     with torch.no_grad():
         for output in model(image, valid).outputs:
             assert torch.equal(output, smooth_fill(image, valid))
+
+
+def test_rounding_does_not_grow_with_the_relaxations() -> None:
+    image, valid = torch.randn(1, 3, 96, 80, dtype=torch.float64), hole(96, 80).double()
+    exact = smooth_fill(image, valid)
+    torch.testing.assert_close(smooth_fill(image.float(), valid.float()).double(), exact, rtol=0, atol=1e-4)

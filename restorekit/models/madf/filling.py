@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 STIFFNESS = 3.0  # squared pixels of the image; of 0, 0.3, 1, 3, 10 and 30 the best on photographs to train on
-RELAXATIONS = 16  # on each level
-CONDITION = 200.0  # the largest eigenvalue over the least one that the relaxations are made for
+RELAXATIONS = 64  # on each level, a power of two; 32 give 0.1 dB less
+CONDITION = 2500.0  # the largest eigenvalue over the least one that the relaxations are made for
 
 
 def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
@@ -46,11 +46,12 @@ def _fill(image: Tensor, known: Tensor, stiffness: float) -> Tensor:
 
 
 def _steps(largest: float) -> list[float]:
-    """Chebyshev's steps for eigenvalues up to `largest`, long ones between short ones, which keeps rounding small."""
+    """Chebyshev's steps for eigenvalues up to `largest`, in Lebedev and Finogenov's order, which rounding survives."""
     middle, half = largest * (1 + 1 / CONDITION) / 2, largest * (1 - 1 / CONDITION) / 2
-    roots = [math.cos(math.pi * (2 * index + 1) / (2 * RELAXATIONS)) for index in range(RELAXATIONS)]
-    mixed = [root for pair in zip(roots[::2], roots[::-2], strict=True) for root in pair]
-    return [1 / (middle + half * root) for root in mixed]
+    odd = [1]
+    while len(odd) < RELAXATIONS:
+        odd = [place for one in odd for place in (one, 4 * len(odd) - one)]
+    return [1 / (middle + half * math.cos(math.pi * place / (2 * RELAXATIONS))) for place in odd]
 
 
 def _laplacian(image: Tensor) -> Tensor:
