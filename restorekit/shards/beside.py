@@ -60,7 +60,7 @@ def with_pairs(recipes: Sequence[Recipe], dataset: FrameConfig, base: Path) -> l
     found: list[tuple[str, RealTraining, tuple[RealPair, ...]]] = []
     for number, one in enumerate(dataset.pairs):
         root = (base / Path(one.root).expanduser()).resolve()
-        tiles = dataset.train.model_dump(exclude={"variants"})
+        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # real pairs are as they are
         config = RealTraining.model_validate(
             {"task": task, "layout": one.layout, "root": one.root, "pairs": one.pairs, "train": tiles}
         )
