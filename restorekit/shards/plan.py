@@ -147,13 +147,15 @@ class Cursor:
 
     def _ranks_before(self, rank: int) -> int:
         """The samples of a whole batch that the ranks before `rank` read."""
-        each, longer = divmod(self.batch_size, self.num_ranks)
-        return rank * each + min(rank, longer)
+        return self._before(rank, self.batch_size)
 
     def _last_before(self, rank: int, loader: int) -> int:
         """The samples of a loader's last batch, which may be a smaller one, that the ranks before `rank` read."""
-        last = self.count_of_all(self._turns * self.num_loaders + loader)
-        return last * self._ranks_before(rank) // self.batch_size
+        return self._before(rank, self.count_of_all(self._turns * self.num_loaders + loader))
+
+    def _before(self, rank: int, samples: int) -> int:
+        each, longer = divmod(samples, self.num_ranks)
+        return rank * each + min(rank, longer)
 
     @property
     def _turns(self) -> int:
