@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STIFFNESS = 3.0  # squared pixels of the image; of 0, 0.3, 1, 3, 10 and 30 the best on photographs to train on
-RELAXATIONS = 64  # on each level, a power of two; 32 give 0.1 dB less
+STIFFNESS = 3.0  # squared pixels of the image
+RELAXATIONS = 64  # on each level, a power of two
 CONDITION = 2500.0  # the largest eigenvalue over the least one that the relaxations are made for
 
 
