@@ -28,6 +28,9 @@ class GlsgnOptions(Strict):
     h3_source: Literal["h3", "l"] = "h3"  # what the mask M3 weighs
     output: Literal["residual", "direct"] = "residual"
     gate: Literal["plain", "residual"] = "plain"  # E A, or E (1 + A)
+    overlap: Annotated[StrictInt, Field(ge=0, multiple_of=4)] = (
+        0  # pixels that a patch sees of its neighbours: no seams
+    )
     detach: StrictBool = False  # no gradients through what a path hands on
     recompute: StrictBool = False  # activations again in the backward pass: a fraction of the memory, a third more time
     init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit.evaluation.pairs import Pair
-from restorekit.evaluation.seams import BOUND_DB, patch_lines, seam_gap
+from restorekit.evaluation.seams import BOUND_DB, border_cost, patch_lines, roll_by, seam_gap
 from restorekit.image import to_float, to_uint8
 from restorekit.metrics.psnr import psnr_rgb
 from restorekit.models.glsgn import GLSGN
@@ -20,7 +20,10 @@ PATHS = ("path1", "path2", "path3", "global")
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame: PSNR of each path's input and image, and of the pixels near and far from the patches' borders."""
+    """One frame: PSNR of each path's input and image, and of the pixels near and far from the patches' borders.
+
+    `seams` has "border_cost" too, what the borders cost the pixels near them in dB.
+    """
 
     paths: dict[str, tuple[float, float]]
     seams: dict[str, float]
@@ -36,7 +39,8 @@ def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
         for name in scores[0].paths
     }
     seen = [score.seams for score in scores if score.seams]
-    seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
+    names = set.intersection(*(set(one) for one in seen)) if seen else ()
+    seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in sorted(names)}
     if seams:
         # Of the input too: with few photographs the lines meet other content than those between them.
         for of in ("", "_degraded"):
@@ -50,23 +54,27 @@ def score_frame(model: GLSGN, pair: Pair, precision: Literal["fp32", "bf16"]) ->
     model = model.eval()
     device = next(model.parameters()).device
     image, clean = (_tensor(one).to(device) for one in (pair.degraded, pair.clean))
+    size = (pair.clean.shape[0], pair.clean.shape[1])
+    patch = model.patch_size(size)
     with torch.inference_mode():
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             found = model.look(image)
+            rolled = model.restore(image.roll(roll_by(patch), (2, 3))).roll([-side for side in roll_by(patch)], (2, 3))
         given, wanted = scales(image), scales(clean)
         paths = {
             name: (psnr_rgb(_array(given[scale]), _array(wanted[scale])), psnr_rgb(_array(one), _array(wanted[scale])))
             for name, scale, one in _each(found.paths, found.reduced)
         }
     seams: dict[str, float] = {}
-    size = (pair.clean.shape[0], pair.clean.shape[1])
-    for of, shown in (("", _array(found.restored)), ("_degraded", pair.degraded)):
+    restored = _array(found.restored)
+    for of, shown in (("", restored), ("_degraded", pair.degraded)):
         for suffix, shifted in (("", False), ("_shifted", True)):
-            gap = seam_gap(shown, pair.clean, patch_lines(size, model.patch_size(size), shifted))
+            gap = seam_gap(shown, pair.clean, patch_lines(size, patch, shifted))
             if gap is None:
                 return FrameScore(paths, {})
             seams |= {f"near{suffix}{of}": gap.near, f"far{suffix}{of}": gap.far, f"gap{suffix}{of}": gap.db}
-    return FrameScore(paths, seams)
+    cost = border_cost(restored, _array(rolled), pair.clean, patch)
+    return FrameScore(paths, seams | ({} if cost is None else {"border_cost": cost.db}))
 
 
 def _each(paths: tuple[Tensor, ...], reduced: Tensor | None) -> Iterator[tuple[str, int, Tensor]]:

@@ -132,5 +132,6 @@ class PathStudy:
             )
             seams = means["seams"]
             apart = f"; seams {seams['apart']:.2g} dB, the input {seams['apart_degraded']:.2g}" if seams else ""
-            lines.append(f"{dataset}, PSNR of each path at its scale: {each}{apart}")
+            cost = f"; borders cost {seams['border_cost']:.2g} dB" if "border_cost" in seams else ""
+            lines.append(f"{dataset}, PSNR of each path at its scale: {each}{apart}{cost}")
         return Findings({}, metrics, tuple(lines))

@@ -10,7 +10,7 @@ from skimage.data import astronaut
 from restorekit.evaluation.pairs import Facts, Pair, PairSet
 from restorekit.evaluation.paths import path_means, score_frame
 from restorekit.evaluation.score import Restored
-from restorekit.evaluation.seams import BOUND_DB, Lines, patch_lines, seam_gap
+from restorekit.evaluation.seams import BOUND_DB, NEAR, Lines, border_cost, patch_lines, roll_by, seam_gap
 from restorekit.evaluation.studies import PathStudy
 from restorekit.models.glsgn import GLSGN
 from restorekit.rng import rng_for
@@ -52,6 +52,35 @@ def test_a_frame_without_near_or_far_pixels_has_no_gap():
     assert seam_gap(image, image, patch_lines((64, 64), (16, 16))) is None
 
 
+def near_borders(down: int = 0, right: int = 0) -> np.ndarray:
+    """Whether a pixel is within NEAR of a border of patches that begin `down` and `right` earlier."""
+    rows = np.abs(np.arange(SIZE[0])[:, None] + 0.5 - np.array([48, 96, 144]) + down).min(axis=1) <= NEAR
+    columns = np.abs(np.arange(SIZE[1])[:, None] + 0.5 - np.array([64, 128, 192]) + right).min(axis=1) <= NEAR
+    return rows[:, None] | columns
+
+
+def test_borders_cost_what_the_same_pixels_gain_without_them():
+    assert roll_by(PATCH) == (24, 32)
+    # Twice the noise at borders, 6.02 dB, on content whose noise differs from place to place.
+    uneven = np.linspace(4, 12, SIZE[1])[None].repeat(SIZE[0], 0)
+    noise, clean = rng_for(2, "noise").normal(0, 1, (*SIZE, 3)) * uneven[..., None], np.full((*SIZE, 3), 128)
+    restored, rolled = (
+        np.clip(clean + noise * np.where(near_borders(*by), 2, 1)[..., None], 0, 255).round().astype(np.uint8)
+        for by in ((0, 0), (24, 32))
+    )
+    cost = border_cost(restored, rolled, clean.astype(np.uint8), PATCH)
+    assert cost is not None
+    assert cost.db == pytest.approx(6.02, abs=0.05)
+    unseen = border_cost(rolled, rolled, clean.astype(np.uint8), PATCH)
+    assert unseen is not None
+    assert unseen.db == 0
+
+
+def test_one_patch_has_no_borders_that_could_cost():
+    image = astronaut()[:64, :64]
+    assert border_cost(image, image, image, (64, 64)) is None
+
+
 def pairs() -> PairSet:
     def opened() -> Iterator[Pair]:
         for number in range(2):
@@ -78,6 +107,17 @@ def test_a_network_without_paths_has_seams_alone():
     found = path_means([score_frame(GLSGN(width=4, design="tiles"), pair, "fp32") for pair in pairs().open()])
     assert found["paths"] == {}
     assert found["seams"]["near"] > 0
+
+
+def test_borders_cost_nothing_where_there_are_none():
+    costs = {}
+    for design in ("whole", "stepwise"):
+        torch.manual_seed(0)
+        model = GLSGN(width=4, design=design)
+        costs[design] = path_means([score_frame(model, pair, "fp32") for pair in pairs().open()])["seams"][
+            "border_cost"
+        ]
+    assert abs(costs["whole"]) < 0.01 < abs(costs["stepwise"])
 
 
 def test_frames_below_the_networks_size_are_left_out():

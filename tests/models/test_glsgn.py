@@ -21,6 +21,7 @@ FORMS: list[dict[str, Any]] = [
     {"order": "coarse_first"}, {"f_tap": "middle"}, {"f_tap": "middle", "order": "coarse_first"}, {"h3_source": "l"},
     {"output": "direct"}, {"gate": "residual"}, {"detach": True}, {"recompute": True}, {"design": "whole"},
     {"design": "tiles"}, {"design": "tiles", "path1_grid": "2x4"}, {"design": "reduced"}, {"design": "reduced_detail"},
+    {"overlap": 8},
 ]  # fmt: skip
 
 
@@ -137,6 +138,9 @@ def test_every_form_restores_and_learns(form):
         ({"design": "tiles", "patch_norm": "none"}, "changes nothing with design tiles"),
         ({"design": "whole", "path1_grid": "2x4"}, "changes nothing with design whole"),
         ({"fusion": "finest", "h3_source": "l"}, "changes nothing with fusion finest"),
+        ({"overlap": 6}, "0 or a multiple of 4"),
+        ({"overlap": 8, "design": "tiles"}, "overlap changes nothing with design tiles"),
+        ({"overlap": 8, "patch_norm": "instance"}, "needs regions"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, message):
@@ -173,6 +177,21 @@ def test_with_centre_taps_alone_the_grid_cannot_be_seen():
     whole = images(model, frame(256, 384).double())
     assert all((gridded[name] - whole[name]).abs().max() < 1e-10 for name in gridded)
     assert whole["out"].std() > 0.01
+
+
+def differs_from_whole(overlap: int) -> float:
+    """How far the network's images are from those of a run on patches as large as the frame, on average."""
+    model = build(overlap=overlap).double()
+    gridded = images(model, frame(256, 384).double())
+    for path in model.local:
+        path.grid = Grid(1, 1, (1, 1), overlap)
+    whole = images(model, frame(256, 384).double())
+    return max(float((gridded[name] - whole[name]).abs().mean()) for name in gridded)
+
+
+def test_with_an_overlap_of_all_that_an_encoder_sees_the_grid_cannot_be_seen():
+    assert differs_from_whole(48) < 1e-15 < 0.2 * differs_from_whole(8)
+    assert differs_from_whole(8) < 0.2 * differs_from_whole(0)
 
 
 @torch.no_grad()

@@ -57,9 +57,25 @@ def test_the_regions_of_a_path_are_the_patches_of_the_next():
 def test_a_resized_window_is_cut_from_the_resized_frame(link):
     maps, size, grid = noise(1, 2, *link), (65, 71), GRIDS["4x4"]
     padded = pad(resize(maps, size), grid.padded(*size))
-    rows, columns = range(60, 80), range(40, 80)
-    window = resized_window(maps, size, rows, columns)
-    assert torch.allclose(window, padded[:, :, 60:80, 40:80], atol=1e-6)
+    rows, columns = range(60, 84), range(-8, 80)
+    window = resized_window(maps, size, grid.padded(*size), rows, columns)
+    around = F.pad(padded, (8, 0, 0, 4), mode="replicate")
+    assert torch.allclose(window, around[:, :, 60:84, :88], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_patch_sees_its_neighbours_up_to_the_overlap(scale):
+    frames, grid = noise(2, 3, 64, 96), Grid(4, 2, (4, 2), overlap=8)
+    margin, around = 8 // scale, F.pad(frames, (8 // scale,) * 4, mode="replicate")
+    patches = grid.cut(frames, scale).unflatten(0, (2, 4, 2))
+    assert torch.equal(patches[1, 2, 1], around[1, :, 32 : 48 + 2 * margin, 48 : 96 + 2 * margin])
+    assert torch.equal(grid.framed(frames, scale), around)
+    assert grid.window((64, 96), (2, 1), margin) == (range(32 - margin, 48 + margin), range(48 - margin, 96 + margin))
+
+
+def test_patches_without_their_overlap_are_joined_to_the_frame_itself():
+    frames, grid = noise(2, 3, 64, 96), Grid(4, 2, (4, 2), overlap=8)
+    assert torch.equal(grid.join(grid.to_regions(grid.inner(grid.cut(frames, 4)))), frames)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (135, 239), (270, 478), (7, 3)])

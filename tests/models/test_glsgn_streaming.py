@@ -16,7 +16,8 @@ FORMS: list[dict[str, Any]] = [
     {"path1_grid": "2x4"}, {"path1_grid": "4x2"}, {"global_path": False}, {"feature_links": False},
     {"attention_links": False}, {"patch_norm": "instance"}, {"patch_norm": "none"}, {"fusion": "finest"},
     {"order": "coarse_first"}, {"f_tap": "middle"}, {"f_tap": "middle", "order": "coarse_first"},
-    {"h3_source": "l"}, {"output": "direct"}, {"gate": "residual"}, {"design": "tiles"},
+    {"h3_source": "l"}, {"output": "direct"}, {"gate": "residual"}, {"design": "tiles"}, {"overlap": 8},
+    {"overlap": 16, "path1_grid": "2x4", "order": "coarse_first"},
 ]  # fmt: skip
 
 

@@ -13,11 +13,16 @@ GRANULE = 4  # pixels: what a patch's sides are multiples of, for the encoder ha
 
 @dataclass(frozen=True)
 class Grid:
-    """`rows` x `columns` patches; blocks of `joined` patches are one region in the decoder."""
+    """`rows` x `columns` patches; blocks of `joined` patches are one region in the decoder.
+
+    `overlap`: pixels of its neighbours that a patch has around it while it is encoded, a multiple of 4; the frame's
+    border is repeated outwards.
+    """
 
     rows: int
     columns: int
     joined: tuple[int, int]
+    overlap: int = 0
 
     @property
     def regions(self) -> tuple[int, int]:
@@ -32,9 +37,29 @@ class Grid:
         """The (height, width) that a frame is padded to before it is cut."""
         return _multiple(height, GRANULE * self.rows), _multiple(width, GRANULE * self.columns)
 
-    def cut(self, frames: Tensor) -> Tensor:
-        """Padded frames (B, C, H, W) to patches (B * rows * columns, C, h, w)."""
-        return cut(frames, self.rows, self.columns)
+    def cut(self, frames: Tensor, scale: int = 1) -> Tensor:
+        """Padded frames (B, C, H, W), at 1 / `scale` of the path's, to patches (B * rows * columns, C, h, w).
+
+        Patches have their overlap around them.
+        """
+        if not self.overlap:
+            return cut(frames, self.rows, self.columns)
+        margin, (height, width) = self.overlap // scale, frames.shape[-2:]
+        high, wide = height // self.rows, width // self.columns
+        framed = self.framed(frames, scale).permute(0, 2, 3, 1)
+        windows = framed.unfold(1, high + 2 * margin, high).unfold(2, wide + 2 * margin, wide)
+        return windows.permute(0, 1, 2, 4, 5, 3).flatten(0, 2).permute(0, 3, 1, 2)
+
+    def framed(self, frames: Tensor, scale: int = 1) -> Tensor:
+        """Padded frames, at 1 / `scale` of the path's, with their border repeated outwards by the overlap."""
+        margin = self.overlap // scale
+        with _own_precision(frames):
+            return F.pad(frames, (margin,) * 4, mode="replicate") if margin else frames
+
+    def inner(self, patches: Tensor) -> Tensor:
+        """Maps of patches at a quarter of the path's scale without their overlap."""
+        margin = self.overlap // GRANULE
+        return patches[..., margin:-margin, margin:-margin] if margin else patches
 
     def to_regions(self, patches: Tensor) -> Tensor:
         """Patches to regions (B * regions, C, h', w'), row by row."""
@@ -45,6 +70,12 @@ class Grid:
     def join(self, regions: Tensor) -> Tensor:
         """Regions to padded frames."""
         return join(regions, *self.regions)
+
+    def window(self, size: tuple[int, int], place: tuple[int, int], overlap: int = 0) -> tuple[range, range]:
+        """Rows and columns of the patch at `place` in a padded frame of `size`, and `overlap` more on each side."""
+        sides = ((place[0], size[0] // self.rows), (place[1], size[1] // self.columns))
+        rows, columns = (range(number * side - overlap, (number + 1) * side + overlap) for number, side in sides)
+        return rows, columns
 
     def patches_of(self, region: int) -> Iterator[list[tuple[int, int]]]:
         """(row, column) of the patches of a region, one list for each row."""
@@ -100,11 +131,14 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(maps, size=list(size), mode="bilinear", align_corners=False)
 
 
-def resized_window(maps: Tensor, size: tuple[int, int], rows: range, columns: range) -> Tensor:
-    """What `pad(resize(maps, size), ...)` has at `rows` and `columns`, for (1, C, h, w), without the rest."""
+def resized_window(maps: Tensor, size: tuple[int, int], padded: tuple[int, int], rows: range, columns: range) -> Tensor:
+    """What `pad(resize(maps, size), padded)` has at `rows` and `columns`, for (1, C, h, w), without the rest.
+
+    Outside of the padded frame its border is repeated.
+    """
     values = maps.permute(0, 2, 3, 1)[0]
-    window = _lerp(values, _reflected(columns, size[1], maps.device), size[1], 1)
-    window = _lerp(window, _reflected(rows, size[0], maps.device), size[0], 0)
+    window = _lerp(values, _source(columns, size[1], padded[1], maps.device), size[1], 1)
+    window = _lerp(window, _source(rows, size[0], padded[0], maps.device), size[0], 0)
     return window.permute(2, 0, 1)[None]
 
 
@@ -119,8 +153,9 @@ def _own_precision(maps: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(maps.device.type, enabled=False)
 
 
-def _reflected(places: range, length: int, device: torch.device) -> Tensor:
-    index = torch.arange(places.start, places.stop, device=device)
+def _source(places: range, length: int, padded: int, device: torch.device) -> Tensor:
+    """Where the values at `places` of an axis come from, which is reflected from `length` to `padded`."""
+    index = torch.arange(places.start, places.stop, device=device).clamp_(0, padded - 1)
     return torch.where(index < length, index, 2 * (length - 1) - index)
 
 

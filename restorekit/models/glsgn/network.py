@@ -5,6 +5,7 @@ Restoration", arXiv 2207.08808, 2022. The paper's figures fix the paths and thei
 design of glsgn.md among the papers, whose section numbers are given.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -27,7 +28,9 @@ class GLSGN(nn.Module):
     `width`: channels at full scale, 32 in the default design. `recompute`: activations are computed again in the
     backward pass. Readings of the figures: `path1_grid` rows x columns of path 1 (3), `f_tap` the decoder stage whose
     features are handed on (5.3), `gate` "residual" for E (1 + A) (5.4), `h3_source` (4), `output` "direct" without the
-    input added (5), `detach` stops the gradients of what is handed on (7). Ablations: `global_path`, `feature_links`
+    input added (5), `detach` stops the gradients of what is handed on (7). `overlap`, which the paper has not: a patch
+    sees as many pixels of its neighbours while it is encoded, and the decoder takes all patches as one region, so that
+    borders between patches leave no seams. Ablations: `global_path`, `feature_links`
     (F_1, F_2), `attention_links` (A_g, A_1, A_2), `patch_norm`, `fusion` "finest" for B_1 alone, `order`
     "coarse_first" for paths g, 3, 2, 1. `init` "he" draws the 3x3 convolutions for ReLU and `zero_last` starts from
     output = input: for short trainings. `design`: "stepwise", or the backbone of one path alone, on the frame
@@ -51,6 +54,7 @@ class GLSGN(nn.Module):
         output: Literal["residual", "direct"] = "residual",
         gate: Literal["plain", "residual"] = "plain",
         detach: bool = False,
+        overlap: int = 0,
         recompute: bool = False,
         init: Literal["framework", "he"] = "framework",
         zero_last: bool = False,
@@ -81,7 +85,9 @@ class GLSGN(nn.Module):
 
     def _build_paths(self, width: int, residual: bool) -> None:
         options = self.options
-        grids = (GRIDS[options["path1_grid"]], Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1)))
+        grids = [GRIDS[options["path1_grid"]], Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1))]
+        if options["overlap"]:
+            grids = [replace(one, joined=(one.rows, one.columns), overlap=options["overlap"]) for one in grids]
         self.coarse = GlobalPath(width, residual) if options["global_path"] else None
         self.local = nn.ModuleList(
             LocalPath(width, grid, options["patch_norm"], residual, options["gate"] == "residual") for grid in grids

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models.descriptor import Descriptor
-from restorekit.models.glsgn.grid import Grid
+from restorekit.models.glsgn.grid import GRANULE, Grid
 from restorekit.models.glsgn.pathway import Norm
 from restorekit.models.glsgn.streaming import STRIP_PIXELS
 
@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _DEFAULTS: dict[str, Any] = {
     "path1_grid": "4x4", "global_path": True, "feature_links": True, "attention_links": True, "patch_norm": "joint",
     "fusion": "pyramid", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain", "detach": False,
+    "overlap": 0,
 }  # fmt: skip
 _IGNORED: dict[str, set[str]] = {"alone": set(_DEFAULTS), "finest": {"h3_source"}, "pyramid": set()}
 MIN_SIZE = 64  # pixels
@@ -80,6 +81,13 @@ def check_options(options: dict[str, Any]) -> None:
         if options[name] != _DEFAULTS[name]:
             where = f"design {options['design']}" if options["design"] != "stepwise" else "fusion finest"
             raise RestorekitError(f"glsgn's {name} changes nothing with {where}: leave it out")
+    overlap = options["overlap"]
+    if isinstance(overlap, bool) or not isinstance(overlap, int) or overlap < 0 or overlap % GRANULE:
+        raise RestorekitError(f"glsgn's overlap is a number of pixels, 0 or a multiple of {GRANULE}, not {overlap!r}")
+    if overlap and options["patch_norm"] == "instance":
+        raise RestorekitError(
+            "glsgn's patch_norm instance needs regions, which an overlap joins: leave one of them out"
+        )
     width = options["width"]
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise RestorekitError(f"glsgn's width is a whole number of channels, 1 or more, not {width!r}")

@@ -171,12 +171,12 @@ class LocalPath(nn.Module):
         added = [resize(link, size) for link in links]
         injected = grid.cut(pad(torch.stack(added).sum(0) if len(added) > 1 else added[0], padded)) if added else None
         encoded = self.encoder(grid.cut(pad(frame, padded)), injected, call)
-        gate = self.attention(encoded, grid.cut(hear(gates, frame, grid)))
-        regions = grid.to_regions(self.gated(encoded, gate))
+        gate = self.attention(encoded, grid.cut(hear(gates, frame, grid), GRANULE))
+        regions = grid.to_regions(grid.inner(self.gated(encoded, gate)))
         middle, features = self.decoder(regions, grid.num_regions, call)
         image = at_least_float32(crop(grid.join(self.last(features)), size))
         tapped = crop(grid.join(features), size) if tap == "last" else crop(grid.join(middle), _half(size))
-        whole_gate = crop(join_gates(grid, gate), quarter(size))
+        whole_gate = crop(join_gates(grid, grid.inner(gate)), quarter(size))
         return Restored(frame + image if self.residual else image, tapped, whole_gate)
 
     def gated(self, encoded: Tensor, gate: Tensor) -> Tensor:

@@ -149,26 +149,30 @@ def _encoded_regions(
 ) -> Iterator[Tensor]:
     """The gated maps of each region, patch by patch; the patches' gates are written into `gate`."""
     size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
-    padded = pad(frame, grid.padded(*size))
-    height, width = padded.shape[-2] // grid.rows, padded.shape[-1] // grid.columns
+    padded = grid.padded(*size)
+    framed, heard = grid.framed(pad(frame, padded)), grid.framed(heard, GRANULE)
+    small, margin = (gate.shape[-2], gate.shape[-1]), grid.overlap // GRANULE
     for region in range(grid.num_regions):
         blocks: list[list[Tensor]] = []
         for patches in grid.patches_of(region):
             blocks.append([])
-            for row, column in patches:
-                rows, columns = (range(n * side, (n + 1) * side) for n, side in ((row, height), (column, width)))
-                top, left = row * height // GRANULE, column * width // GRANULE
-                small = (..., slice(top, top + height // GRANULE), slice(left, left + width // GRANULE))
-                patch = padded[:, :, rows.start : rows.stop, columns.start : columns.stop]
+            for place in patches:
                 injected: Tensor | None = None
                 for link in links:
-                    window = resized_window(link, size, rows, columns)
+                    window = resized_window(link, size, padded, *grid.window(padded, place, grid.overlap))
                     injected = window if injected is None else injected.add_(window)
+                patch = _part(framed, grid.window(padded, place, grid.overlap), grid.overlap)
                 encoded = path.encoder(patch.contiguous(memory_format=torch.channels_last), injected, plainly)
-                own = path.attention(encoded, heard[small])
-                gate[small] = own
-                blocks[-1].append(path.gated(encoded, own))
+                own = path.attention(encoded, _part(heard, grid.window(small, place, margin), margin))
+                _part(gate, grid.window(small, place)).copy_(grid.inner(own))
+                blocks[-1].append(grid.inner(path.gated(encoded, own)))
         yield torch.cat([torch.cat(block, dim=3) for block in blocks], dim=2)
+
+
+def _part(maps: Tensor, window: tuple[range, range], shift: int = 0) -> Tensor:
+    """`maps` at the rows and columns of `window`, `shift` places farther down and right."""
+    rows, columns = (slice(one.start + shift, one.stop + shift) for one in window)
+    return maps[..., rows, columns]
 
 
 def _last_rows(

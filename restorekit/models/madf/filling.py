@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STIFFNESS = 3.0  # squared pixels of the image
+STIFFNESS = 1.0  # squared pixels of the image
 RELAXATIONS = 64  # on each level, a power of two
 CONDITION = 2500.0  # the largest eigenvalue over the least one that the relaxations are made for
 
