@@ -21,6 +21,7 @@ class DakdOptions(Strict):
     fusion: StrictBool = False  # ablation: the teacher's features go into the student's at run time
     init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
     zero_last: StrictBool = False  # start from restored = input; for short trainings
+    leak: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # slope of ReLU below 0; for short trainings, where layers die
     recompute: StrictBool = False  # activations again in the backward pass: less memory, more time
 
 

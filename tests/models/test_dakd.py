@@ -269,6 +269,18 @@ def test_zero_last_starts_from_the_input(options: dict[str, Any]) -> None:
     assert model.student.decoder.last.weight.grad.abs().sum() > 0
 
 
+def test_with_a_leak_a_layer_that_is_never_above_zero_still_learns() -> None:
+    def gradient_below(leak: float) -> float:
+        model = alive(leak=leak)
+        with torch.no_grad():
+            model.student.decoder.conv[2].bias.sub_(100.0)
+        model(torch.rand(1, 3, 16, 16)).restored.square().mean().backward()
+        return float(model.student.decoder.conv[2].weight.grad.abs().sum())
+
+    assert gradient_below(0.0) == 0
+    assert gradient_below(0.2) > 0
+
+
 # ---- 11: batches, seeds, and the forms that must agree
 
 
@@ -367,6 +379,7 @@ def test_4k_at_the_laptops_width_stays_below_6_gib() -> None:
         ({"width": 0}, "whole number"),
         ({"width": 8.0}, "whole number"),
         ({"tau": 0.0}, "between 0 and 1"),
+        ({"leak": 1.0}, "0 or more and below 1"),
     ],
 )
 def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:

@@ -17,13 +17,16 @@ def resized(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution with zero padding and ReLU."""
+    """A 3x3 convolution with zero padding and ReLU, or LeakyReLU where `leak` is above 0."""
+
+    leak = 0.0
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(inputs, outputs, 3, stride, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features).relu_()
+        made = super().forward(features)
+        return F.leaky_relu_(made, self.leak) if self.leak else made.relu_()
 
 
 class Dense(nn.Module):

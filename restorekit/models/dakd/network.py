@@ -42,8 +42,9 @@ class DAKD(nn.Module):
     degraded where a channel differs by more (section 3); it is not used here, but goes with the weights. `gates`,
     `context`, `mask_input` and `fusion`: the ablations of section 7. `init`: "framework" is torch's own; "he" draws
     the 3x3 convolutions for ReLU, which short trainings need. `zero_last`: the student's last convolution starts at
-    zero, so that training starts from restored = input. `recompute`: dense blocks are computed again in the backward
-    pass: less memory, more time.
+    zero, so that training starts from restored = input. `leak`: the slope below 0 of what is ReLU in dakd.md; where
+    little is to be gained at first, as against motion blur, whole layers of ReLU die. `recompute`: dense blocks are
+    computed again in the backward pass: less memory, more time.
     Raises RestorekitError for values that cannot be.
     """
 
@@ -57,21 +58,23 @@ class DAKD(nn.Module):
         fusion: bool = False,
         init: str = "framework",
         zero_last: bool = False,
+        leak: float = 0.0,
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        _check_options(width, tau, gates, init)
+        _check_options(width, tau, gates, init, leak)
         self.options: dict[str, Any] = {
             "width": width, "tau": tau, "gates": gates, "context": context, "mask_input": mask_input,
-            "fusion": fusion, "init": init, "zero_last": zero_last, "recompute": recompute,
+            "fusion": fusion, "init": init, "zero_last": zero_last, "leak": leak, "recompute": recompute,
         }  # fmt: skip
         self.tau = tau
         self.teacher = Localiser(width, recompute)
         self.student = Restorer(width, gates, context, mask_input, fusion, recompute)
-        if init == "he":
-            for module in self.modules():
-                if isinstance(module, Conv):
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        for module in self.modules():
+            if isinstance(module, Conv):
+                module.leak = leak
+                if init == "he":
+                    nn.init.kaiming_normal_(module.weight, a=leak, nonlinearity="leaky_relu")
                     nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if zero_last:
             nn.init.zeros_(self.student.decoder.last.weight)
@@ -134,7 +137,7 @@ def _padded(image: Tensor) -> Tensor:
     return F.pad(image, (0, right, 0, below), mode="reflect") if below or right else image
 
 
-def _check_options(width: int, tau: float, gates: str, init: str) -> None:
+def _check_options(width: int, tau: float, gates: str, init: str, leak: float) -> None:
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise RestorekitError(f"dakd's width is a whole number of channels, 1 or more, not {width!r}")
     if not 0 < tau < 1:
@@ -143,6 +146,8 @@ def _check_options(width: int, tau: float, gates: str, init: str) -> None:
         raise unknown_name("gates of dakd", str(gates), get_args(Gates))
     if init not in ("framework", "he"):
         raise unknown_name("init of dakd", str(init), ("framework", "he"))
+    if not 0 <= leak < 1:
+        raise RestorekitError(f"dakd's leak is a slope, 0 or more and below 1, not {leak!r}")
 
 
 def _bytes_per_pixel(width: int) -> int:
