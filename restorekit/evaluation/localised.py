@@ -1,7 +1,7 @@
 """A network that localises, asked for all that it shows of an image: mask, gates, where context comes from and goes."""
 
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from restorekit.evaluation.masks import Localised, Localiser
 from restorekit.image import to_float, to_uint8
-from restorekit.models.dakd import DakdResult
+from restorekit.models.dakd import DAKD, DakdResult
 
 
 def localiser_of(model: nn.Module, precision: Literal["fp32", "bf16"]) -> Localiser | None:
@@ -24,12 +24,13 @@ class NetworkLocaliser:
 
     def __init__(self, model: nn.Module, precision: Literal["fp32", "bf16"]) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.to(self._device).eval()
+        self._model = cast(DAKD, model).to(self._device).eval()
         self._precision = precision
         self.tau = float(model.tau)  # type: ignore[arg-type]
 
     def locate(self, degraded: np.ndarray) -> Localised:
-        result = self._run(degraded, None)
+        with torch.inference_mode(), self._autocast():
+            result: DakdResult = self._model(self._pixels(degraded))
         size = (degraded.shape[0], degraded.shape[1])
         maps: dict[str, Tensor] = {}
         if result.gates:
@@ -43,15 +44,13 @@ class NetworkLocaliser:
         )
 
     def restore_with(self, degraded: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        result = self._run(degraded, torch.from_numpy(mask)[None, None].to(self._device))
-        assert result.restored is not None
-        return to_uint8(result.restored[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy())
-
-    def _run(self, degraded: np.ndarray, mask: Tensor | None) -> DakdResult:
-        pixels = torch.from_numpy(np.ascontiguousarray(to_float(degraded).transpose(2, 0, 1)))[None].to(self._device)
+        guide = torch.from_numpy(mask)[None, None].to(self._device)
         with torch.inference_mode(), self._autocast():
-            result: DakdResult = self._model(pixels, mask=mask)
-        return result
+            restored = self._model.restore_guided(self._pixels(degraded), guide)
+        return to_uint8(restored[0].float().permute(1, 2, 0).cpu().numpy())
+
+    def _pixels(self, degraded: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(to_float(degraded).transpose(2, 0, 1)))[None].to(self._device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._precision == "bf16")

@@ -134,4 +134,5 @@ class PathStudy:
             apart = f"; seams {seams['apart']:.2g} dB, the input {seams['apart_degraded']:.2g}" if seams else ""
             cost = f"; borders cost {seams['border_cost']:.2g} dB" if "border_cost" in seams else ""
             lines.append(f"{dataset}, PSNR of each path at its scale: {each}{apart}{cost}")
-        return Findings({}, metrics, tuple(lines))
+        patches = [{"dataset": dataset, **found["patches"]} for dataset, found in metrics.items()]
+        return Findings({"patches": patches}, metrics, tuple(lines))

@@ -88,6 +88,7 @@ class RunResult:
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
     maps: tuple[MapStrip, ...] = ()
+    patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths, `path_means` of evaluation/paths.py each
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -128,4 +129,5 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
             MapStrip(**{**strip, "file": folder / strip["file"], "panels": tuple(strip["panels"])})
             for strip in evaluation["maps"]
         ),
+        patches=tuple(evaluation["patches"]),
     )  # fmt: skip

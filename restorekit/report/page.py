@@ -18,6 +18,7 @@ from restorekit.report.figures import Chart, charts_of, interval_mark
 from restorekit.report.inputs import InsidePicture, RunResult, Sample
 from restorekit.report.leaderboard import leaderboard
 from restorekit.report.localised import MaskSection, mask_section
+from restorekit.report.pathways import PathTable, path_tables
 from restorekit.report.rivals import RivalTable, rival_tables
 from restorekit.report.sheets import Sheet, write_sheets
 from restorekit.report.traits import Traits
@@ -74,6 +75,7 @@ class RunSection:
     tests: list[TestSection]
     comparisons: list[Comparison]
     masks: MaskSection | None
+    paths: list[PathTable]
     rivals: list[RivalTable]
     inside: list[tuple[str, str]]  # file and what it shows
     charts: list[Chart]
@@ -136,6 +138,7 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],
         masks=mask_section(folder, number, result),
+        paths=path_tables(result),
         rivals=rival_tables(result.versus, metric),
         inside=[_inside(folder, number, picture) for picture in result.inside],
         charts=charts,

@@ -256,6 +256,14 @@ def test_finite_at_the_ends(image: Tensor, kind: str, gates: Any) -> None:
     assert only.isfinite().all()
 
 
+@pytest.mark.parametrize("options", ABLATIONS)
+def test_guided_by_a_mask_it_restores_as_the_whole_network_does(options: dict[str, Any]) -> None:
+    model, image = alive(**options), torch.rand(2, 3, 19, 18)
+    for mask in (torch.rand(2, 1, 19, 18), torch.zeros(2, 1, 19, 18), torch.ones(2, 1, 19, 18)):
+        wanted = model(image, mask=mask).restored.clamp(0, 1)
+        torch.testing.assert_close(model.restore_guided(image, mask), wanted)
+
+
 # ---- 8: the global residual
 
 

@@ -116,10 +116,20 @@ class DAKD(nn.Module):
 
         DAKD finds its mask itself: one that is given changes nothing. A side below 4 pixels raises RestorekitError.
         """
+        return self._restored(image, None)
+
+    def restore_guided(self, image: Tensor, mask: Tensor) -> Tensor:
+        """What `restore` gives with `mask` (B, 1, H, W), 1 = degraded, in the place of the one that it finds."""
+        return self._restored(image, mask)
+
+    def _restored(self, image: Tensor, mask: Tensor | None) -> Tensor:
         with torch.no_grad():
-            padded, (height, width) = _padded(image), image.shape[-2:]
-            logit, features = self.teacher(padded, keep=self.options["fusion"])
-            made = self.student(padded, logit.to(image.dtype).sigmoid(), features, keep=False)
+            padded, (height, width), fusion = _padded(image), image.shape[-2:], self.options["fusion"]
+            guide, features = None if mask is None else _padded(mask.to(image.dtype)), Features([], [])
+            if guide is None or fusion:
+                logit, features = self.teacher(padded, keep=fusion)
+                guide = logit.to(image.dtype).sigmoid() if guide is None else guide
+            made = self.student(padded, guide, features, keep=False)
             return (padded + made.residual.to(image.dtype))[..., :height, :width].clamp(0, 1)
 
     def locate(self, image: Tensor) -> Tensor:
