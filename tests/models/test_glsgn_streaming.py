@@ -110,11 +110,15 @@ def test_the_input_is_not_changed():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [8, 32])
-@pytest.mark.parametrize("design, hold", [("stepwise", True), ("stepwise", False), ("tiles", True)])
-def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width, design, hold):
+@pytest.mark.parametrize(
+    "options, hold",
+    [({}, True), ({}, False), ({"overlap": 8}, True), ({"overlap": 8}, False), ({"design": "tiles"}, True)],
+    ids=str,
+)
+def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width, options, hold):
     """Tensors alive at once, on shapes alone; the image itself and the process come on top."""
     with torch.device("meta"), torch.inference_mode():
-        model = create_model("glsgn", width=width, design=design)
+        model = create_model("glsgn", width=width, **options)
         for size in ((2160, 3840), (4320, 7680)):
             image = torch.empty(1, 3, *size)
             peak = peak_bytes(lambda image=image: stream(model, image, Plan(hold)), list(model.parameters()))
@@ -124,11 +128,12 @@ def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width,
 
 
 def test_unstreamed_takes_what_the_descriptor_states(peak_bytes):
-    for design in ("stepwise", "whole", "tiles", "reduced", "reduced_detail"):
+    designs = [{"design": name} for name in ("stepwise", "whole", "tiles", "reduced", "reduced_detail")]
+    for options in (*designs, {"overlap": 8}):
         for width in (8, 32):
             with torch.device("meta"), torch.inference_mode():
-                model = create_model("glsgn", width=width, design=design)
+                model = create_model("glsgn", width=width, **options)
                 image = torch.empty(1, 3, 1080, 1920)
                 peak = peak_bytes(lambda model=model, image=image: model(image), list(model.parameters()))
             stated = model.descriptor.bytes_per_pixel * 1080 * 1920
-            assert 0.85 * peak <= stated <= 1.5 * peak, (design, width)
+            assert 0.85 * peak <= stated <= 1.5 * peak, (options, width)

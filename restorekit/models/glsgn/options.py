@@ -99,5 +99,6 @@ def streamed_bytes(options: dict[str, Any], height: int, width: int, hold: bool)
     if options["design"] == "tiles":
         per_pixel = 1.3 * channels + 32
     else:
-        per_pixel = max(100.0, (6.2 if hold else 4.2) * channels + 16)
+        held = 6.7 if options["overlap"] else 6.2  # one region's map is made from another of its size, not a quarter's
+        per_pixel = max(100.0, (held if hold else 4.2) * channels + 16)
     return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS

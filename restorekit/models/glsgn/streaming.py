@@ -8,6 +8,7 @@ computed and dropped.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from restorekit.models.glsgn.network import GLSGN
 
 STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
-MARGIN = 3  # rows below that a strip of a stage needs on each side: for the transposed convolution and four others
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,21 @@ class Strips:
 
     def __init__(self, stage: Stage, below: Gathered, plan: Plan) -> None:
         self._stage, self._below, self._plan = stage, below, plan
+        self._scale = 1 if stage.scale is None else 2
+        # Rows below that a strip needs on each side: for four convolutions, and the transposed one before them.
+        self._margin = 4 if stage.scale is None else 3
 
     def rows(self, region: int, under: Tensor, first: int, last: int) -> Tensor:
         """Rows [first, last) of the stage's output for a region whose map before the last norm is `under`."""
-        top, bottom = max(0, first // 2 - MARGIN), min(under.shape[2], (last + 1) // 2 + MARGIN)
+        scale = self._scale
+        top = max(0, first // scale - self._margin)
+        bottom = min(under.shape[2], -(-last // scale) + self._margin)
         made = self._stage(self._below(region, under[:, :, top:bottom]))
-        return made[:, :, first - 2 * top : last - 2 * top]
+        return made[:, :, first - scale * top : last - scale * top]
 
     def gather(self, region: int, under: Tensor, norm: Gathered, hold: bool) -> Tensor:
         """Adds the stage's output to the statistics of the `norm` after it; returns it, or `under` without `hold`."""
-        height, width = 2 * under.shape[2], 2 * under.shape[3]
+        height, width = self._scale * under.shape[2], self._scale * under.shape[3]
         held: Tensor | None = None
         for first, last in strips(height, width, self._plan):
             made = self.rows(region, under, first, last)
@@ -124,12 +129,12 @@ def stream_path(
     count = grid.num_regions
     norms = [Gathered(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Gathered(None, count)] * 3
     gate = frame.new_zeros((1, 1, *(side // 4 for side in grid.padded(*size))))
+    below = (Gathered(None, count), *norms)
+    first, middle, last = (Strips(cast(Stage, path.decoder.stages[n]), below[n], plan) for n in range(3))
     maps: list[Tensor] = []
     for region, encoded in enumerate(_encoded_regions(path, frame, links, hear(gates, frame, grid), gate)):
-        maps.append(path.decoder.stages[0](encoded))
-        norms[0].add(region, maps[-1])
+        maps.append(first.gather(region, encoded, norms[0], hold=True))
         del encoded
-    middle, last = (Strips(cast(Stage, path.decoder.stages[n]), norms[n - 1], plan) for n in (1, 2))
     for region in range(count):
         maps[region] = middle.gather(region, maps[region], norms[1], hold=True)
     link: Tensor | None = None
@@ -152,21 +157,24 @@ def _encoded_regions(
     padded = grid.padded(*size)
     framed, heard = grid.framed(pad(frame, padded)), grid.framed(heard, GRANULE)
     small, margin = (gate.shape[-2], gate.shape[-1]), grid.overlap // GRANULE
+    high, wide = small[0] // grid.rows, small[1] // grid.columns
     for region in range(grid.num_regions):
-        blocks: list[list[Tensor]] = []
-        for patches in grid.patches_of(region):
-            blocks.append([])
-            for place in patches:
-                injected: Tensor | None = None
-                for link in links:
-                    window = resized_window(link, size, padded, *grid.window(padded, place, grid.overlap))
-                    injected = window if injected is None else injected.add_(window)
-                patch = _part(framed, grid.window(padded, place, grid.overlap), grid.overlap)
-                encoded = path.encoder(patch.contiguous(memory_format=torch.channels_last), injected, plainly)
-                own = path.attention(encoded, _part(heard, grid.window(small, place, margin), margin))
-                _part(gate, grid.window(small, place)).copy_(grid.inner(own))
-                blocks[-1].append(grid.inner(path.gated(encoded, own)))
-        yield torch.cat([torch.cat(block, dim=3) for block in blocks], dim=2)
+        joined: Tensor | None = None
+        for place in chain.from_iterable(grid.patches_of(region)):
+            injected: Tensor | None = None
+            for link in links:
+                window = resized_window(link, size, padded, *grid.window(padded, place, grid.overlap))
+                injected = window if injected is None else injected.add_(window)
+            patch = _part(framed, grid.window(padded, place, grid.overlap), grid.overlap)
+            encoded = path.encoder(patch.contiguous(memory_format=torch.channels_last), injected, plainly)
+            own = path.attention(encoded, _part(heard, grid.window(small, place, margin), margin))
+            _part(gate, grid.window(small, place)).copy_(grid.inner(own))
+            if joined is None:
+                joined = _empty_like(encoded, (high * grid.joined[0], wide * grid.joined[1]))
+            top, left = place[0] % grid.joined[0] * high, place[1] % grid.joined[1] * wide
+            joined[:, :, top : top + high, left : left + wide] = grid.inner(path.gated(encoded, own))
+        assert joined is not None
+        yield joined
 
 
 def _part(maps: Tensor, window: tuple[range, range], shift: int = 0) -> Tensor:
