@@ -28,9 +28,8 @@ class GlsgnOptions(Strict):
     h3_source: Literal["h3", "l"] = "h3"  # what the mask M3 weighs
     output: Literal["residual", "direct"] = "residual"
     gate: Literal["plain", "residual"] = "plain"  # E A, or E (1 + A)
-    overlap: Annotated[StrictInt, Field(ge=0, multiple_of=4)] = (
-        0  # pixels that a patch sees of its neighbours: no seams
-    )
+    # Pixels that a patch sees of its neighbours, so that their border leaves no seam; the paper has none.
+    overlap: Annotated[StrictInt, Field(ge=0, multiple_of=4)] = 0
     detach: StrictBool = False  # no gradients through what a path hands on
     recompute: StrictBool = False  # activations again in the backward pass: a fraction of the memory, a third more time
     init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
@@ -79,6 +78,12 @@ class GlsgnRun(Run):
             f"glsgn takes frames of {MIN_SIZE} pixels or more: raise train.crop": training.crop < MIN_SIZE,
             f"paths has nothing to weigh with design {self.options.design}: take paths: 0": (
                 alone and self.objective.paths > 0
+            ),
+            f"overlap changes nothing with design {self.options.design}: take overlap: 0": (
+                alone and self.options.overlap > 0
+            ),
+            "patch_norm instance needs regions, which an overlap joins: leave one of them out": (
+                self.options.overlap > 0 and self.options.patch_norm == "instance"
             ),
             "global_steps needs the global path: design stepwise with global_path, and paths above 0": (
                 self.objective.global_steps > 0 and (alone or not self.options.global_path or not self.objective.paths)
