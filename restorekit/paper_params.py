@@ -56,7 +56,7 @@ def _dakd(flips: list[str]) -> dict[str, Any]:
 
 # The default design of a document: the paper's own training is not known. The frames are the paper's.
 _GLSGN: dict[str, Any] = {
-    "options": {"width": 32, "zero_last": False, "overlap": 0, "recompute": True},
+    "options": {"width": 32, "zero_last": False, "overlap": 0, "patch_norm": "joint", "recompute": True},
     "objective": {"pixel": "l1", "perceptual": 0.1, "perceptual_trunk": "vgg19", "perceptual_weights": VGG19},
     "train": {"batch_size": 1, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": ["horizontal"]},
 }

@@ -9,6 +9,11 @@ from restorekit.config.strict import Count, Positive, Strict
 
 MIN_SIZE = 64  # pixels: what the network takes
 TASKS = ("reflection", "rain", "haze")
+# Options of the stepwise design alone.
+OF_PATHS = (
+    "global_path", "feature_links", "attention_links", "patch_norm", "fusion", "order", "f_tap", "h3_source", "gate",
+    "detach", "overlap",
+)  # fmt: skip
 
 
 class GlsgnOptions(Strict):
@@ -73,15 +78,18 @@ class GlsgnRun(Run):
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         alone = self.options.design != "stepwise"
+        idle = [
+            name
+            for name in OF_PATHS
+            if alone and getattr(self.options, name) != GlsgnOptions.model_fields[name].default
+        ]
         return {
             f"glsgn is for {', '.join(TASKS)}, and the task of '{self.dataset}' is '{task}'": task not in TASKS,
             f"glsgn takes frames of {MIN_SIZE} pixels or more: raise train.crop": training.crop < MIN_SIZE,
             f"paths has nothing to weigh with design {self.options.design}: take paths: 0": (
                 alone and self.objective.paths > 0
             ),
-            f"overlap changes nothing with design {self.options.design}: take overlap: 0": (
-                alone and self.options.overlap > 0
-            ),
+            f"{', '.join(idle)} changes nothing with design {self.options.design}: take the default": bool(idle),
             "patch_norm instance needs regions, which an overlap joins: leave one of them out": (
                 self.options.overlap > 0 and self.options.patch_norm == "instance"
             ),

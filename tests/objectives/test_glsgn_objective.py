@@ -178,7 +178,8 @@ def test_problems_of_a_run_are_told():
     assert "raise train.crop" in told(spec(), crop=48)[0]
     assert "take paths: 0" in told(spec({"design": "tiles"}))[0]
     assert told(spec({"overlap": 8})) == []
-    assert "overlap changes nothing" in told(spec({"design": "tiles", "overlap": 8}, paths=0.0))[0]
+    idle = spec({"design": "tiles", "overlap": 8, "patch_norm": "none"}, paths=0.0)
+    assert told(idle) == ["patch_norm, overlap changes nothing with design tiles: take the default"]
     assert "needs regions" in told(spec({"patch_norm": "instance", "overlap": 8}))[0]
     assert "global_steps needs" in told(spec({"global_path": False}, global_steps=10))[0]
     assert "leaves none of the 100 steps" in told(spec(global_steps=100))[0]
