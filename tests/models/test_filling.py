@@ -41,9 +41,13 @@ def test_stiffness_goes_on_with_what_bends_at_the_rim(monkeypatch: pytest.Monkey
     bowl = (across[:, None] ** 2 + across**2).expand(1, 3, 64, 64)
     valid = torch.ones(1, 1, 64, 64)
     valid[..., 28:36, 24:40] = 0
-    stiff = (smooth_fill(bowl, valid) - bowl).abs().max()
-    monkeypatch.setattr(filling, "STIFFNESS", 0.0)
-    slack = (smooth_fill(bowl, valid) - bowl).abs().max()
+
+    def error(stiffness: float) -> float:
+        monkeypatch.setattr(filling, "STIFFNESS", stiffness)
+        return float((smooth_fill(bowl, valid) - bowl).abs().max())
+
+    shipped, stiff, slack = error(filling.STIFFNESS), error(3.0), error(0.0)
+    assert stiff < shipped < slack
     assert stiff < slack / 1.5
 
 
