@@ -76,7 +76,8 @@ def border_cost(
 ) -> BorderCost | None:
     """Of uint8 (H, W, 3) images; `rolled` was restored rolled by `roll_by(patch)` and rolled back again.
 
-    Pixels near the frame's own borders, of either frame, are left out. None where no pixel is near a line.
+    Pixels near the frame's own borders, of either frame, are left out. What a network makes of the whole frame counts
+    too: one that takes away haze changes a rolled frame otherwise everywhere. None where no pixel is near a line.
     """
     height, width = clean.shape[:2]
     down, right = roll_by(patch)
