@@ -42,7 +42,8 @@ def path_tables(result: RunResult) -> list[PathTable]:
 
 def _table(means: dict[str, Any]) -> PathTable:
     lines = []
-    for name, one in means["paths"].items():
+    for name in (known for known in SAYS if known in means["paths"]):
+        one = means["paths"][name]
         gain = signed(one["restored"] - one["degraded"], 2)
         lines.append(PathLine(SAYS[name], f"{one['degraded']:.2f}", f"{one['restored']:.2f}", gain))
     cost = means["seams"].get("border_cost")

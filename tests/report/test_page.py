@@ -128,11 +128,12 @@ def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Pa
 
 
 def test_a_network_of_paths_has_each_of_them_and_what_borders_cost(picture: Path, tmp_path: Path) -> None:
-    paths = {name: {"degraded": 20.125, "restored": 23.5} for name in ("path1", "global")}
+    paths = {name: {"degraded": 20.125, "restored": 23.5} for name in ("global", "path1")}
     means = {"dataset": HOSTILE, "frames": 7, "paths": paths, "seams": {"border_cost": 0.25}}
     write_report(tmp_path / "report", [result("plain", picture, patches=(means,))], [])
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.count('<td class="num">20.12</td><td class="num">23.50</td><td class="num">+3.38</td>') == 2
+    assert page.index("path 1, the finest") < page.index("the global path")
     assert "Means over 7 frames" in page
     assert "cost +0.25 dB" in page
     assert HOSTILE not in page
