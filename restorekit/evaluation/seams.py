@@ -26,7 +26,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Gap:
-    """PSNR in dB near the lines and far from them."""
+    """PSNR in dB of pixels near lines and far from them."""
 
     near: float
     far: float
@@ -34,18 +34,6 @@ class Gap:
     @property
     def db(self) -> float:
         return self.far - self.near
-
-
-@dataclass(frozen=True)
-class BorderCost:
-    """PSNR in dB of the same pixels where they are near a border and where it is half a patch away."""
-
-    at_border: float
-    away: float
-
-    @property
-    def db(self) -> float:
-        return self.away - self.at_border
 
 
 def patch_lines(size: tuple[int, int], patch: tuple[int, int], shifted: bool = False) -> Lines:
@@ -71,10 +59,10 @@ def roll_by(patch: tuple[int, int]) -> tuple[int, int]:
     return patch[0] // 8 * 4, patch[1] // 8 * 4
 
 
-def border_cost(
-    restored: np.ndarray, rolled: np.ndarray, clean: np.ndarray, patch: tuple[int, int]
-) -> BorderCost | None:
-    """Of uint8 (H, W, 3) images; `rolled` was restored rolled by `roll_by(patch)` and rolled back again.
+def border_cost(restored: np.ndarray, rolled: np.ndarray, clean: np.ndarray, patch: tuple[int, int]) -> Gap | None:
+    """The gap of the same pixels: near a border, and where it is half a patch away.
+
+    Of uint8 (H, W, 3) images; `rolled` was restored rolled by `roll_by(patch)` and rolled back again.
 
     Pixels near the frame's own borders, of either frame, are left out. What a network makes of the whole frame counts
     too: one that takes away haze changes a rolled frame otherwise everywhere. None where no pixel is near a line.
@@ -89,7 +77,7 @@ def border_cost(
     if not own.any() or not other.any():
         return None
     truth = np.concatenate([clean[own], clean[other]])
-    return BorderCost(
+    return Gap(
         psnr_of(np.concatenate([restored[own], rolled[other]]), truth),
         psnr_of(np.concatenate([rolled[own], restored[other]]), truth),
     )
