@@ -1,7 +1,6 @@
 """How well a soft mask finds what is degraded, and an image's error inside and outside of it."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 from restorekit.metrics.psnr import CAP_DB, PEAK
 
@@ -29,6 +28,8 @@ def auc(found: np.ndarray, wanted: np.ndarray) -> float | None:
 
     None where all pixels are of one colour.
     """
+    from scipy.stats import rankdata  # half a second, which every process of every training would pay
+
     white = int(wanted.sum())
     black = wanted.size - white
     if not white or not black:
