@@ -57,6 +57,17 @@ def test_a_run_overrides_what_all_runs_share() -> None:
     assert params.training("dmgn-rain").steps == values["train"]["steps"]
 
 
+def test_shared_settings_that_every_run_overrides_are_checked_too_and_may_be_left_out() -> None:
+    values = shipped()
+    for run in [*values["runs"].values(), *values["long"]["runs"].values()]:
+        run["train"]["lr"] = 0.001
+    values["train"]["lr"] = "fast"
+    with pytest.raises(RestorekitError, match=r"\n  train\.lr: .*'fast'"):
+        check_params(values)
+    del values["train"]["lr"]
+    assert check_params(values).training("dmgn-rain").lr == 0.001
+
+
 WRONG: list[tuple[Change, str]] = [
     (lambda v: v.update(fotos={}), r"fotos: unknown key 'fotos': did you mean 'photos'"),
     (lambda v: v["train"].update(stepz=3), r"train\.stepz: unknown key 'stepz': did you mean 'steps'"),

@@ -161,7 +161,8 @@ def check_params(values: Any, name: str = "params.yaml") -> Params:
         raise _refused(
             name, [f"{_place(p['loc'])}: {_explain(p, _section(p['loc']))}" for p in error.errors()]
         ) from error
-    problems = [problem for place, run, _ in params.all_runs() for problem in _training_problems(params, place, run)]
+    problems = _shared_problems(params.train)
+    problems += [problem for place, run, _ in params.all_runs() for problem in _training_problems(params, place, run)]
     if problems:
         raise _refused(name, list(dict.fromkeys(problems)))
     return params
@@ -169,6 +170,16 @@ def check_params(values: Any, name: str = "params.yaml") -> Params:
 
 def _refused(name: str, problems: list[str]) -> RestorekitError:
     return RestorekitError(f"{name} is not right:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _shared_problems(train: dict[str, Any]) -> list[str]:
+    """What is wrong with values of `train`, those that every run overrides too; a key may be left to the runs."""
+    try:
+        TrainConfig.model_validate(train)
+    except ValidationError as error:
+        wrong = [p for p in error.errors() if p["loc"] and p["type"] != "missing"]
+        return [f"{_place(('train', *p['loc']))}: {_explain(p, TrainConfig)}" for p in wrong]
+    return []
 
 
 def _training_problems(params: Params, place: str, name: str) -> list[str]:
