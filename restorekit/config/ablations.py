@@ -50,4 +50,7 @@ class Ablations(Strict):
         settings["options"] = {**settings.get("options", {}), **variant.options}
         settings["objective"] = {**settings.get("objective", {}), **self.objective, **variant.objective}
         settings["train"] = {**settings.get("train", {}), **self.train}
-        return type(base).model_validate({**settings, "seed": seed})
+        files = {name.partition(".")[2] for name in base.weight_files}
+        unchanged = base.options.model_dump()
+        starts_as = {name: unchanged[name] for name in variant.options if name in unchanged and name not in files}
+        return type(base).model_validate({**settings, "seed": seed, "starts_as": starts_as})

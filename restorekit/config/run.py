@@ -78,6 +78,14 @@ class Run(Strict):
     objective: Strict
     train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
     seed: Annotated[StrictInt, Field(ge=0)] = 0  # added to the file's seed: the same run, drawn another time
+    # Options of the network whose first weights an ablation takes where both have them; None: those of its own name.
+    starts_as: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _starts_as_it_can(self) -> Self:
+        if self.starts_as:
+            type(self.options).model_validate({**self.options.model_dump(), **self.starts_as})
+        return self
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         """What cannot be together, and whether it is so here, for a data set of `task`."""

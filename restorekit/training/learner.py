@@ -36,9 +36,8 @@ class Learner:
 
     def __init__(self, job: Job, world: World) -> None:
         config = job.config
-        torch.manual_seed(seed_for(job.seed, "init", job.run))
         self.config, self.world = config, world
-        self.model = create_model(job.spec.model, **job.spec.options.model_dump()).to(world.device)
+        self.model = _drawn(job).to(world.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = create_objective(job.spec).to(world.device)
@@ -185,6 +184,24 @@ class NotFiniteError(RestorekitError):
     def __init__(self, losses: dict[str, float]) -> None:
         self.losses = losses  # of this rank
         super().__init__("the gradient is not finite")
+
+
+def _drawn(job: Job) -> nn.Module:
+    """The network with its first weights; an ablation's are those of the run that it changes, wherever both have them.
+
+    Two networks that begin elsewhere can end a decibel apart without differing in anything else.
+    """
+    options, changed = job.spec.options.model_dump(), job.spec.starts_as
+    name = job.run.partition("--")[0] if changed is not None else job.run
+    torch.manual_seed(seed_for(job.seed, "init", name))
+    model = create_model(job.spec.model, **options)
+    if changed:
+        torch.manual_seed(seed_for(job.seed, "init", name))
+        first = create_model(job.spec.model, **{**options, **changed}).state_dict()
+        own = model.state_dict()
+        alike = {key: one for key, one in first.items() if key in own and one.shape == own[key].shape}
+        model.load_state_dict(alike, strict=False)
+    return model
 
 
 def _parts(batch: dict[str, Tensor], config: TrainConfig) -> list[dict[str, Tensor]]:
