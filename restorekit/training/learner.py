@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -187,21 +187,33 @@ class NotFiniteError(RestorekitError):
 
 
 def _drawn(job: Job) -> nn.Module:
-    """The network with its first weights; an ablation's are those of the run that it changes, wherever both have them.
+    """The network with its first weights; an ablation's are those of the run that it changes, wherever both draw them.
 
-    Two networks that begin elsewhere can end a decibel apart without differing in anything else.
+    Two networks that begin elsewhere can end a decibel apart without differing in anything else. What an option sets
+    instead of drawing it, such as a bias of one, stays as the ablation has it.
     """
     options, changed = job.spec.options.model_dump(), job.spec.starts_as
     name = job.run.partition("--")[0] if changed is not None else job.run
-    torch.manual_seed(seed_for(job.seed, "init", name))
-    model = create_model(job.spec.model, **options)
+
+    def draw(options: dict[str, Any], *again: str) -> nn.Module:
+        torch.manual_seed(seed_for(job.seed, "init", name, *again))
+        return create_model(job.spec.model, **options)
+
+    model = draw(options)
     if changed:
-        torch.manual_seed(seed_for(job.seed, "init", name))
-        first = create_model(job.spec.model, **{**options, **changed}).state_dict()
-        own = model.state_dict()
-        alike = {key: one for key, one in first.items() if key in own and one.shape == own[key].shape}
+        start = {**options, **changed}
+        own, first = model.state_dict(), draw(start).state_dict()
+        by_chance = _unequal(own, draw(options, "again").state_dict()) & _unequal(
+            first, draw(start, "again").state_dict()
+        )
+        alike = {key: first[key] for key in by_chance if first[key].shape == own[key].shape}
         model.load_state_dict(alike, strict=False)
     return model
+
+
+def _unequal(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
+    """The names under which two states of one network differ."""
+    return {name for name, values in one.items() if not torch.equal(values, other[name])}
 
 
 def _parts(batch: dict[str, Tensor], config: TrainConfig) -> list[dict[str, Tensor]]:

@@ -65,3 +65,30 @@ def test_seeds_begin_elsewhere(first_weights: dict[str, dict[str, torch.Tensor]]
 def test_a_start_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValidationError, match="gates"):
         read_run({**BASE, "starts_as": {"gates": "ajar"}})
+
+
+@pytest.mark.parametrize("option", [{"pn_plus_one": False}, {"start": "mean"}])
+def test_what_an_option_sets_is_not_taken_from_the_other_network(option: dict[str, object]) -> None:
+    """A scale without its 1 begins at 1; taken from a network with the 1 it would begin at 0, and shut everything."""
+    settings = {
+        "model": "madf",
+        "dataset": "inpainting",
+        "options": {"width": 4, "init": "he", "start": "smooth"},
+        "objective": {"perceptual": 0.0, "style": 0.0},
+    }
+    ablations = Ablations.model_validate(
+        {"datasets": ["inpainting"], "seeds": [0], "variants": {"full": {}, "other": {"options": option}}}
+    )
+    runs = ablations.runs("madf", {"madf-inpainting": read_run(settings)})
+    config = TrainConfig.model_validate({"steps": 4, "batch_size": 1, "crop": 64, "lr": 0.01})
+    begun = {
+        name: Learner(
+            Job(name, "inpainting", 5, run, config, Path(), Path()), World(0, 1, torch.device("cpu"))
+        ).model.state_dict()
+        for name, run in runs.items()
+    }
+    full, other = begun["madf-inpainting--full-0"], begun["madf-inpainting--other-0"]
+    set_alone = "refinement.0.0.norm.modulate.bias" if "pn_plus_one" in option else "last_recovery.mix.weight"
+    assert not torch.equal(full[set_alone], other[set_alone])
+    differ = {name for name in full if not torch.equal(full[name], other[name])}
+    assert len(differ) < len(full) / 5  # the rest begins alike
