@@ -67,7 +67,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     task = params.trained_on(spec.dataset).task
     job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name))
     digest = job_digest(job, [manifest.digest for manifest in manifests])
-    job = replace(job, state=paths.state(f"{name}-{digest[:16]}"))
+    job = replace(job, state=paths.state(f"{name}-{digest[:16]}"), phases=paths.state("phases"))
     return job, {"job_digest": digest, "shards_digest": manifests[0].digest}
 
 

@@ -14,6 +14,12 @@ from restorekit.objectives.objective import Objective, Phase, Terms
 
 LOCALISE, RESTORE = 0, 1
 
+# What the teacher depends on; its first weights, which other options draw, are compared by themselves.
+LOCALISES_BY = (
+    "options.width", "options.tau", "options.leak", "options.recompute",
+    "objective.localise_steps", "objective.patience", "objective.white_weight", "objective.dice",
+)  # fmt: skip
+
 
 class DakdLosses(Objective):
     """Terms "cross_entropy" and "dice" while localising, "pixel" and "distillation" while restoring.
@@ -29,9 +35,12 @@ class DakdLosses(Objective):
         self.critic = None
         self.phase = LOCALISE
         self.phases = (
-            Phase("localise", ("teacher.",), settings.localise_steps, watch="mask_f1", patience=settings.patience),
+            Phase(
+                "localise", ("teacher.",), settings.localise_steps,
+                watch="mask_f1", patience=settings.patience, settings=LOCALISES_BY,
+            ),
             Phase("restore", ("student.",)),
-        )
+        )  # fmt: skip
 
     def enter(self, phase: int) -> None:
         self.phase = phase

@@ -24,6 +24,8 @@ class Phase:
     steps: int | None = None  # at most so many; None: to the end. What a phase leaves goes to the next
     watch: str | None = None  # a figure, higher is better, whose standstill ends the phase early
     patience: int = 1  # validations without a rise that are a standstill
+    # What its result depends on beside the loop's settings, by dotted name: trainings that agree in it share it.
+    settings: tuple[str, ...] = ()
 
 
 class Objective(nn.Module, ABC):

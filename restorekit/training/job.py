@@ -27,6 +27,7 @@ SOURCES = (
     "shards/reader.py",
     "training/data.py",
     "training/ema.py",
+    "training/first_phase.py",
     "training/learner.py",
     "training/loop.py",
     "training/phases.py",
@@ -46,6 +47,7 @@ class Job:
     config: TrainConfig
     shards: Path  # holds train/ and val/
     state: Path
+    phases: Path | None = None  # where first phases are kept for other trainings; None: they are not
 
     def to_json(self) -> dict[str, Any]:
         travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
@@ -54,6 +56,7 @@ class Job:
             "spec": travelling.model_dump(mode="json", exclude_unset=True),
             "config": self.config.model_dump(mode="json"),
             "shards": address_of(self.shards), "state": address_of(self.state),
+            "phases": None if self.phases is None else address_of(self.phases),
         }  # fmt: skip
 
     @classmethod
@@ -62,6 +65,7 @@ class Job:
             value["run"], value["task"], value["seed"],
             _with_files(read_run(value["spec"]), lambda _, file: str(fetch_file(local_path(file)))),
             TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
+            None if value["phases"] is None else local_path(value["phases"]),
         )  # fmt: skip
 
 

@@ -72,6 +72,18 @@ class Learner:
         self.optimizer = _adam(self.model, self.config)
         self.ema = Ema(self.model, self.config.ema_decay)
 
+    def learnt(self) -> dict[str, Tensor]:
+        """The network's weights that learn in this phase, by name; copies."""
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in self.model.state_dict().items()
+            if not self.phase.trains or name.startswith(self.phase.trains)
+        }
+
+    def take(self, learnt: dict[str, Tensor]) -> None:
+        """Puts in the place of this phase's weights those that another training of the same phase has `learnt`."""
+        self.model.load_state_dict({**self.model.state_dict(), **learnt})
+
     def settle(self) -> None:
         """Puts the averages of the phase that ends into the network, so that what follows learns beside those."""
         self.ema.copy_to(self.model)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from restorekit.rng import seed_for
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.shards.reader import ShardReader
 from restorekit.training.data import TrainBatch, images_of, to_tensor, to_unit, train_batches
+from restorekit.training.first_phase import FirstPhase
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError, World
 from restorekit.training.phases import Progress, phase_steps
@@ -43,6 +45,7 @@ class Report:
     saved: bool = False  # a state of this step is on disk
     resumed: bool = False  # the first report of a loop that went on from a state
     batch: TrainBatch | None = None  # what this rank read at this step, with `trace`
+    first_phase: Path | None = None  # where the first phase was kept, or, with `resumed`, where it was taken from
 
 
 def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
@@ -57,9 +60,11 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             held.enter_context(store.locked())
         _wait_for_all(world)
         learner = Learner(job, world)
-        step, cursor, progress = _resume(job, world, learner, store)
+        first = _first_phase(job, learner)
+        step, cursor, progress, taken = _resume(job, world, learner, store, first)
         if step:
-            report(Report(step, {"epoch": cursor.epoch, "step_in_epoch": cursor.step}, resumed=True))
+            place = Report(step, {"epoch": cursor.epoch, "step_in_epoch": cursor.step}, resumed=True, first_phase=taken)
+            report(place)
         if step >= config.steps:
             return
 
@@ -92,6 +97,10 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
                 learner.settle()
                 progress = progress.next(step)
+                if first is not None and progress.phase == 1:
+                    if world.is_first:
+                        first.keep(TrainingState(step, cursor, learner.learnt(), progress))
+                    report(Report(step, {}, first_phase=first.folder))
                 learner.enter(progress.phase)
             if step % config.checkpoint_every == 0 or last:
                 if world.is_first:
@@ -102,16 +111,33 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             clock.restart()
 
 
-def _resume(job: Job, world: World, learner: Learner, store: StateStore) -> tuple[int, Cursor, Progress]:
-    """Restores the newest state, if there is one; its cursor is taken on by whatever world this is."""
+def _first_phase(job: Job, learner: Learner) -> FirstPhase | None:
+    """Where the first phase of a training of several is kept; to be asked for before anything has been learnt."""
+    if job.phases is None or learner.has_one_phase:
+        return None
+    return FirstPhase(job, learner.phase, learner.learnt())
+
+
+def _resume(
+    job: Job, world: World, learner: Learner, store: StateStore, first: FirstPhase | None
+) -> tuple[int, Cursor, Progress, Path | None]:
+    """Restores the newest state, if there is one, or else the first phase where another training has kept it.
+
+    The cursor is taken on by whatever world this is. With a first phase that was taken, the folder it was taken from.
+    """
     config = job.config
     num_samples = ShardReader(job.shards / "train").manifest.num_samples
     shape = (num_samples, world.size, config.loader_workers, config.batch_size)
     state = store.load_latest()
-    if state is None:
-        return 0, begin_epoch(0, *shape), Progress()
-    learner.restore(state.tensors, state.progress.phase)
-    return state.step, continue_with(state.cursor, *shape), state.progress
+    if state is not None:
+        learner.restore(state.tensors, state.progress.phase)
+        return state.step, continue_with(state.cursor, *shape), state.progress, None
+    if first is None or not _agreed(first.is_kept(), world):
+        return 0, begin_epoch(0, *shape), Progress(), None
+    kept = first.load()
+    learner.take(kept.tensors)
+    learner.enter(kept.progress.phase)
+    return kept.step, continue_with(kept.cursor, *shape), kept.progress, first.folder
 
 
 def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
@@ -175,6 +201,14 @@ def _summed(values: Tensor, world: World) -> Tensor:
         torch.distributed.all_reduce(on_device)
         return on_device.cpu()
     return values
+
+
+def _agreed(answer: bool, world: World) -> bool:
+    """The first rank's answer, on every rank: another training may be changing it at this moment."""
+    answers = [answer]
+    if world.size > 1:
+        torch.distributed.broadcast_object_list(answers)
+    return answers[0]
 
 
 def _wait_for_all(world: World) -> None:

@@ -7,8 +7,10 @@ keeps no checkpoints of it. A worker or a node that dies costs the steps since t
 import errno
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,6 +29,7 @@ from restorekit.training.progress import EVENTS, note_event, progress_bar
 from restorekit.training.state import StateStore
 from restorekit.training.trace import TraceWriter
 
+CURVES = "curves.csv"
 REFUSAL = "refused.txt"  # in the state folder: why trying again would not help
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 START_S = 60.0  # that Ray waits for the nodes of a group of workers
@@ -172,9 +175,11 @@ class Teller:
         job = self._job
         if self._curves is None:
             # Only now is the state's folder locked by this process.
-            for name in ("curves.csv", EVENTS):
+            for name in (CURVES, EVENTS):
                 fetch_file(job.state / name)
-            self._curves = CurveWriter(job.state / "curves.csv", told.step if told.resumed else 0)
+            if told.resumed and told.first_phase is not None:
+                _copy(told.first_phase / CURVES, job.state / CURVES)
+            self._curves = CurveWriter(job.state / CURVES, told.step if told.resumed else 0)
             if self._open_logger is not None:
                 self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
             note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}")
@@ -185,6 +190,8 @@ class Teller:
             self._outbox.log_metrics(told.metrics, told.step)
             if told.picture is not None:
                 self._outbox.log_picture("validation", told.picture, told.step)
+        if told.first_phase is not None:
+            _copy(job.state / CURVES, told.first_phase / CURVES)
         if told.saved:
             self._keep(told.step)
 
@@ -198,7 +205,7 @@ class Teller:
     def _keep(self, step: int) -> None:
         if self._outbox is not None:
             self._outbox.save(step)
-        for name in ("curves.csv", EVENTS):
+        for name in (CURVES, EVENTS):
             push_file(self._job.state / name)
 
 
@@ -223,9 +230,19 @@ class Tracer:
             push_file(self._writer.path)
 
 
+def _copy(curves: Path, to: Path) -> None:
+    """Copies the figures of a first phase, where there are any, unless they are there already."""
+    if fetch_file(curves).exists() and not fetch_file(to).exists():
+        with write_beside(to) as beside:
+            shutil.copyfile(curves, beside)
+        push_file(to)
+
+
 def _where(told: Report, job: Job) -> str:
     if not told.resumed:
         return f"with {job.config.steps} steps to go"
+    if told.first_phase is not None:
+        return f"at step {told.step} of {job.config.steps}, with the first phase of {told.first_phase}"
     epoch, into = told.metrics["epoch"], told.metrics["step_in_epoch"]
     return f"at step {told.step} of {job.config.steps}: {into:.0f} steps into epoch {epoch:.0f}"
 
