@@ -13,6 +13,7 @@ from restorekit.cluster import ray_cluster
 from restorekit.config import TrainConfig, read_run
 from restorekit.config.dakd import DakdObjective, DakdOptions
 from restorekit.shards.manifest import ShardManifest
+from restorekit.storage import local_path
 from restorekit.training.curves import read_curves
 from restorekit.training.first_phase import FirstPhase
 from restorekit.training.job import Job
@@ -129,6 +130,20 @@ def test_other_data_seeds_and_rates_have_their_own(dakd_job: Any, tiny_shards: P
     folders = [first_phase(one) for one in [job, *others]]
     assert len(set(folders)) == len(folders)
     assert first_phase(dakd_job("one", steps=9)) == first_phase(job)  # of which the student has more
+
+
+def test_another_machine_takes_it_from_the_storage(
+    dakd_job: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each machine has a cache of its own, and only the bucket in common."""
+    monkeypatch.setenv("RESTOREKIT_CACHE", str(tmp_path / "machine-1"))
+    run(replace(dakd_job("one"), phases=local_path(f"{bucket}/phases")))
+    monkeypatch.setenv("RESTOREKIT_CACHE", str(tmp_path / "machine-2"))
+    other = replace(dakd_job("two", changed={"distillation": 0.0}), phases=local_path(f"{bucket}/phases"))
+    assert other.phases is not None
+    assert not other.phases.exists()
+    told = run(Job.from_json(other.to_json()))
+    assert (told[0].step, told[0].first_phase) == (LOCALISING, first_phase(other))
 
 
 def test_a_training_of_one_phase_keeps_none(make_job: Any, tmp_path: Path) -> None:
