@@ -63,8 +63,8 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
         first = _first_phase(job, learner)
         step, cursor, progress, taken = _resume(job, world, learner, store, first)
         if step:
-            place = Report(step, {"epoch": cursor.epoch, "step_in_epoch": cursor.step}, resumed=True, first_phase=taken)
-            report(place)
+            place = {"epoch": float(cursor.epoch), "step_in_epoch": float(cursor.step)}
+            report(Report(step, place, resumed=True, first_phase=taken))
         if step >= config.steps:
             return
 
