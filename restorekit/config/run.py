@@ -23,7 +23,7 @@ class TrainConfig(Strict):
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    compile: bool = False  # torch.compile; pays for its first minute in trainings of hours
+    compile: bool = False  # torch.compile, which needs a C++ compiler; pays for its first minutes in trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
     checkpoint_every: Count = 100  # steps

@@ -25,6 +25,7 @@ SOURCES = (
     "shards/augmentation.py",
     "shards/plan.py",
     "shards/reader.py",
+    "training/compiled.py",
     "training/data.py",
     "training/ema.py",
     "training/first_phase.py",

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
+from restorekit.training.compiled import compiled
 from restorekit.training.ema import Ema
 from restorekit.training.job import Job
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
@@ -67,7 +68,7 @@ class Learner:
         for name, parameter in self.model.named_parameters():
             learns = not self.phase.trains or name.startswith(self.phase.trains)
             parameter.requires_grad_(learns and parameter in self._learnable)
-        network = cast(nn.Module, torch.compile(self.model)) if self.config.compile else self.model
+        network = compiled(self.model, self.world.device) if self.config.compile else self.model
         self.network = _distributed(network, self.world)
         self.optimizer = _adam(self.model, self.config)
         self.ema = Ema(self.model, self.config.ema_decay)

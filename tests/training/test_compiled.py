@@ -1,0 +1,59 @@
+"""torch.compile changes the time of an update, not what is learnt; without a compiler, not even the time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from restorekit.training.compiled import compiled
+from restorekit.training.job import Job
+from restorekit.training.learner import Learner, World
+from tests.training.conftest import MakeJob
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def learnt(job: Job) -> dict[str, torch.Tensor]:
+    """The weights after two updates on noise."""
+    learner = Learner(job, ALONE)
+    for step in range(2):
+        torch.manual_seed(step)
+        learner.update({name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean", "layer")}, 1.0, 0.01)
+    return learner.learnt()
+
+
+def test_what_is_compiled_learns_the_weights_of_the_network_itself() -> None:
+    torch.manual_seed(0)
+    network, image = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)), torch.rand(1, 3, 8, 8)
+    wanted = torch.autograd.grad(network(image).square().mean(), list(network.parameters()))
+    quick = compiled(network, ALONE.device)
+    assert quick is not network
+    quick(image).square().mean().backward()
+    for parameter, gradient in zip(network.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_the_same(make_job: MakeJob) -> None:
+    plain, quick = learnt(make_job()), learnt(make_job(compile=True))
+    assert plain.keys() == quick.keys()
+    for name, weights in plain.items():
+        torch.testing.assert_close(quick[name], weights, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_without_a_compiler_a_training_says_so_and_goes_on(tmp_path: Path) -> None:
+    code = (
+        "import torch; from restorekit.training.compiled import compiled\n"
+        "network = torch.nn.Linear(2, 2)\n"
+        "print(compiled(network, torch.device('cpu')) is network)"
+    )
+    bare = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", code], env=os.environ | bare, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "True"
+    assert "warning: compile: true has no effect" in ran.stderr
+    assert "apt-get install g++" in ran.stderr
