@@ -14,6 +14,7 @@ class TrainConfig(Strict):
     batch_size: Count  # samples an optimiser step, over all workers
     accumulate: Count = 1  # parts in which a worker takes its share of a batch, one after the other, to save memory
     crop: Annotated[int, Field(ge=17)]  # pixels
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for what has rows and columns, as filters have
     lr: Positive
     schedule: Literal["cosine", "constant", "milestones"] = "cosine"
     milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)

@@ -31,6 +31,7 @@ SOURCES = (
     "training/first_phase.py",
     "training/learner.py",
     "training/loop.py",
+    "training/optimizer.py",
     "training/phases.py",
     "training/schedule.py",
     "training/state.py",

@@ -16,6 +16,7 @@ from restorekit.rng import seed_for
 from restorekit.training.compiled import compiled
 from restorekit.training.ema import Ema
 from restorekit.training.job import Job
+from restorekit.training.optimizer import MuonAdamW
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
 
 
@@ -46,7 +47,7 @@ class Learner:
         self._learnable = frozenset(_trained(self.model))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16")
         self._judged = _distributed(self.critic, world) if self.critic is not None else None
-        self._critic_optimizer = _adam(self.critic, config) if self.critic is not None else None
+        self._critic_optimizer = _optimizer(self.critic, config) if self.critic is not None else None
         self.enter(0)
 
     @property
@@ -70,7 +71,7 @@ class Learner:
             parameter.requires_grad_(learns and parameter in self._learnable)
         network = compiled(self.model, self.world.device) if self.config.compile else self.model
         self.network = _distributed(network, self.world)
-        self.optimizer = _adam(self.model, self.config)
+        self.optimizer = _optimizer(self.model, self.config)
         self.ema = Ema(self.model, self.config.ema_decay)
 
     def learnt(self) -> dict[str, Tensor]:
@@ -237,10 +238,11 @@ def _parts(batch: dict[str, Tensor], config: TrainConfig) -> list[dict[str, Tens
     return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
 
 
-def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        _trained(module), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
-    )
+def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    parameters = _trained(module)
+    if config.optimizer == "muon":
+        return MuonAdamW(parameters, config.lr, config.betas, config.weight_decay)
+    return torch.optim.AdamW(parameters, config.lr, config.betas, weight_decay=config.weight_decay, fused=True)
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:

@@ -42,7 +42,7 @@ def final(job: Job) -> dict[str, Tensor]:
 
 # 22 samples at 4 a step are 6 steps an epoch: 3 lies inside it, 6 at its end.
 @pytest.mark.parametrize("kill_after, resumes_at", [(1, None), (4, 3), (6, 3), (7, 6), (8, 6)])
-@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"optimizer": "muon"}], ids=["fp32", "bf16", "muon"])
 def test_a_killed_training_ends_with_the_same_weights(
     make_job, kill_after: int, resumes_at: int | None, changes
 ) -> None:
