@@ -61,7 +61,7 @@ bench-loader: setup .venv-bench-data/installed ## loaders beside others, seconds
 bench-madf: setup ## MADF's time and memory beside the direct form of its filters, one core
 	$(BIN)/python tests/bench/madf.py data/bench/madf.json
 
-bench-training: setup ## a step of each run with torch.compile, channels_last and other settings
+bench-training: setup ## a step of each run with torch.compile, the other optimiser and other settings
 	$(BIN)/python tests/bench/training.py data/bench/training.json
 
 bench-uhd: setup ## frames of 4K and 8K through GLSGN, streamed, and what it is held against; half an hour

@@ -82,6 +82,7 @@ PAPER: dict[str, Any] = {
         "steps": 400_000,  # 200 epochs of 8,000 pairs
         "batch_size": 4,
         "crop": 256,
+        "optimizer": "adamw",
         "lr": 2e-4,
         "schedule": "milestones",
         "milestones": [[0.35, 0.5], [0.8, 0.25]],  # from epochs 70 and 160 of 200

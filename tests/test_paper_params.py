@@ -24,6 +24,7 @@ def test_the_papers_settings_are_right_and_comments_stay(tmp_path: Path) -> None
             "framework",
             True,
         ), name
+        assert params.training(name).optimizer == "adamw", name
     dmgn = params.run("dmgn-rain")
     assert (dmgn.options.trunk, dmgn.objective.pixel, dmgn.objective.perceptual) == ("vgg19", "l1", 0.2)
     config = params.training("dmgn-rain")

@@ -25,6 +25,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "compile": {"compile": True},
     "fp32": {"precision": "fp32"},
     "accumulate 2": {"accumulate": 2},
+    "muon": {"optimizer": "muon"},
+    "adamw": {"optimizer": "adamw"},
 }
 ALONE = World(0, 1, torch.device("cpu"))
 
