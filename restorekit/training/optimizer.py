@@ -31,8 +31,10 @@ class MuonAdamW(Optimizer):
         self._share_state()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Moves all parameters that have a gradient; `closure` is not for this one."""
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Moves all parameters that have a gradient; returns the loss of `closure`, if it is given, as torch's do."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for parameter, matrix in self._matrices.items():
             matrix.data = _rows(parameter, parameter)
             matrix.grad = None if parameter.grad is None else _rows(parameter.grad, parameter)
@@ -41,6 +43,7 @@ class MuonAdamW(Optimizer):
             part.step()
         for matrix in self._matrices.values():
             matrix.grad = None
+        return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

@@ -20,6 +20,7 @@ from restorekit.cluster import require_resources, watched
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 from restorekit.storage import fetch_file, push_file, remote_of
+from restorekit.training.compiled import compile_warning
 from restorekit.training.curves import CurveWriter
 from restorekit.training.job import Job
 from restorekit.training.learner import World
@@ -183,6 +184,8 @@ class Teller:
             if self._open_logger is not None:
                 self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
             note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}")
+            if job.config.compile and (warning := compile_warning("cuda" if job.config.use_gpu else "cpu")):
+                note_event(job, warning)
         if told.resumed:
             return
         self._curves.append(told.step, told.metrics)

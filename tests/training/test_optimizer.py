@@ -14,8 +14,8 @@ def network(**layout: torch.memory_format) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 1, 1)).to(**layout)  # type: ignore[call-overload]
 
 
-def learn(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, first: int = 0) -> None:
-    for step in range(first, first + steps):
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for step in range(steps):
         torch.manual_seed(step)
         optimizer.zero_grad()
         (model(torch.rand(2, 3, 8, 8)) - 0.5).square().mean().backward()
@@ -67,6 +67,22 @@ def test_the_rate_of_each_step_is_the_one_that_is_set() -> None:
         group["lr"] = 0.0
     learn(model, optimizer, 1)
     assert all(torch.equal(values, before[name]) for name, values in model.named_parameters())
+
+
+def test_a_closure_gives_the_gradients_and_its_loss() -> None:
+    model, other = network(), network()
+    optimizer = muon(model)
+
+    def closure() -> torch.Tensor:
+        torch.manual_seed(0)
+        optimizer.zero_grad()
+        loss = (model(torch.rand(2, 3, 8, 8)) - 0.5).square().mean()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) > 0
+    learn(other, muon(other), 1)
+    assert all(torch.equal(one, wanted) for one, wanted in zip(model.parameters(), other.parameters(), strict=True))
 
 
 def test_what_has_no_gradient_stays() -> None:
