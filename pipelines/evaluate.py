@@ -64,7 +64,7 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
     with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
         scored = scoring(model, params.evaluate.precision, spread)
         (folder / "samples").mkdir(parents=True)
-        studies = studies_of(model, params.evaluate.precision, folder)
+        studies = studies_of(model, params.evaluate.precision, folder, params.evaluate.self_ensemble)
         rows: list[ImageScore] = []
         samples: list[dict[str, Any]] = []
         for pairs in tests:

@@ -51,6 +51,10 @@ def restore(
     device: Annotated[
         Literal["cpu", "cuda"] | None, typer.Option(help="Default: cuda if there is a GPU, else cpu.")
     ] = None,
+    self_ensemble: Annotated[
+        bool,
+        typer.Option("--self-ensemble", help="The mean over eight mirrored and turned views, in eight times the time."),
+    ] = False,
 ) -> None:
     """Restores photos of any size; metadata, depth and transparency are kept, and with --mask every pixel outside."""
     if mask is not None and len(photos) > 1:
@@ -58,7 +62,7 @@ def restore(
     failures: list[str] = []
     targets = _targets(photos, output, failures, mask)
     if targets:
-        restorer = _restorer(_load_model(model, alias), device, memory, tile)
+        restorer = _restorer(_load_model(model, alias), device, memory, tile, self_ensemble)
         _check_mask(restorer, model, mask)
         for photo, target in targets.items():
             try:
@@ -202,7 +206,9 @@ def _load_model(model: str, alias: str) -> "nn.Module":
     return load_registered(model, alias)[0]
 
 
-def _restorer(model: "nn.Module", device: str | None, memory: float | None, tile: int | None) -> "Restorer":
+def _restorer(
+    model: "nn.Module", device: str | None, memory: float | None, tile: int | None, self_ensemble: bool
+) -> "Restorer":
     import torch
 
     from restorekit.inference import Restorer
@@ -210,7 +216,7 @@ def _restorer(model: "nn.Module", device: str | None, memory: float | None, tile
     if memory is not None and not 0 < memory < math.inf:
         raise RestorekitError(f"--memory {memory:g} is no number of GiB above 0")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile)
+    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, self_ensemble)
 
 
 def _read(path: Path) -> "Photo":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, StrictBool, TypeAdapter
 
 from restorekit.config.dakd import DakdRun
 from restorekit.config.data import AnyDataset, MaskData
@@ -33,6 +33,7 @@ class EvaluateConfig(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     samples: Annotated[int, Field(ge=0)] = 6  # triptychs kept for the report
     resamples: Annotated[int, Field(ge=100)] = 2000  # of the bootstrap behind ci95
+    self_ensemble: StrictBool = False  # scores what `restore --self-ensemble` gives beside what one pass does
 
 
 class PromoteConfig(Strict):

@@ -46,14 +46,14 @@ def _each_once(scored: Iterator[Restored], name: str) -> Iterator[Restored]:
         yield restored
 
 
-def restoring(model: nn.Module, precision: Precision) -> Restore:
+def restoring(model: nn.Module, precision: Precision, self_ensemble: bool = False) -> Restore:
     """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one.
 
     An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; of
     other networks it is refused.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    restorer = Restorer(model, device=device)
+    restorer = Restorer(model, device=device, self_ensemble=self_ensemble)
     takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
 
     def restore(pair: Pair) -> np.ndarray:

@@ -2,25 +2,27 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
 from restorekit.evaluation.inside import inside_pictures
+from restorekit.evaluation.judge import Precision, restoring
 from restorekit.evaluation.localised import localiser_of
 from restorekit.evaluation.masks import MaskScore, mask_figures, score_mask, write_mask_table
 from restorekit.evaluation.opponents import by_opponent, opponents_rows
 from restorekit.evaluation.overlays import overlays
 from restorekit.evaluation.paths import FrameScore, path_means, score_frame
-from restorekit.evaluation.score import ImageScore, Restored
+from restorekit.evaluation.score import ImageScore, Restored, paired_gains
+from restorekit.evaluation.slices import ALL, gain_interval, slice_scores
 from restorekit.evaluation.versus import versus
-from restorekit.image import encode_rgb
+from restorekit.image import encode_rgb, to_uint8
+from restorekit.metrics import score
 from restorekit.metrics.masks import changed
 from restorekit.models.glsgn import GLSGN
 
 MAPS = 3  # images of a set whose masks, gates and context are drawn
-
-Precision = Literal["fp32", "bf16"]
+ENSEMBLE_PROTOCOLS = ("psnr_rgb", "ssim_rgb")
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ class Study(Protocol):
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings: ...
 
 
-def studies_of(model: nn.Module, precision: Precision, folder: Path) -> list[Study]:
-    """All studies; one that has nothing to do with the network or its task finds nothing."""
-    return [HoleStudy(model, folder), MaskStudy(model, precision, folder), PathStudy(model, precision)]
+def studies_of(model: nn.Module, precision: Precision, folder: Path, self_ensemble: bool = False) -> list[Study]:
+    """All studies; one that has nothing to do with the network or its task, or is not asked for, finds nothing."""
+    ensemble: list[Study] = [EnsembleStudy(model, precision)] if self_ensemble else []
+    return [HoleStudy(model, folder), MaskStudy(model, precision, folder), PathStudy(model, precision), *ensemble]
 
 
 class HoleStudy:
@@ -136,3 +139,38 @@ class PathStudy:
             lines.append(f"{dataset}, PSNR of each path at its scale: {each}{apart}{cost}")
         patches = [{"dataset": dataset, **found["patches"]} for dataset, found in metrics.items()]
         return Findings({"patches": patches}, metrics, tuple(lines))
+
+
+class EnsembleStudy:
+    """What the mean of eight views gives, beside what one pass does."""
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        self._restore = restoring(model, precision, self_ensemble=True)
+        self._rows: list[ImageScore] = []
+
+    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
+        row, pair = restored.score, restored.pair
+        values = score(to_uint8(self._restore(pair)), pair.clean, ENSEMBLE_PROTOCOLS)
+        before = {protocol: row.degraded[protocol] for protocol in ENSEMBLE_PROTOCOLS}
+        self._rows.append(ImageScore(row.dataset, row.facts, row.width, row.height, before, values))
+
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
+        scores = [one for one in slice_scores(self._rows, seed, resamples) if one.slice == ALL]
+        metrics: dict[str, dict[str, Any]] = {}
+        lines = []
+        for one in scores:
+            views, once = ([row for row in found if row.dataset == one.dataset] for found in (self._rows, rows))
+            leads = paired_gains(views, one.protocol, once)
+            low, high = gain_interval(leads, views, seed, resamples)
+            over = {"mean": float(leads.mean()), "ci95_low": low, "ci95_high": high}
+            of_set = metrics.setdefault(one.dataset, {}).setdefault("self_ensemble", {})
+            of_set[one.protocol] = {
+                "restored": one.restored, "gain": one.gain, "ci95_low": one.ci95[0], "ci95_high": one.ci95[1],
+                "over_one_pass": over,
+            }  # fmt: skip
+            lines.append(
+                f"{one.dataset}, mean of eight views: {one.protocol} {one.restored:.4g}, gain {one.gain:+.4g} (95% "
+                f"{one.ci95[0]:+.4g} to {one.ci95[1]:+.4g}); over one pass {over['mean']:+.3g} ({low:+.3g} to "
+                f"{high:+.3g})"
+            )
+        return Findings({"self_ensemble": [one.to_json() for one in scores]}, metrics, tuple(lines))

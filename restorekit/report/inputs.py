@@ -89,6 +89,7 @@ class RunResult:
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
     maps: tuple[MapStrip, ...] = ()
     patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths, `path_means` of evaluation/paths.py each
+    ensemble: tuple[SliceScore, ...] = ()  # of the mean of eight views, where it was asked for
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -130,4 +131,5 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
             for strip in evaluation["maps"]
         ),
         patches=tuple(evaluation["patches"]),
+        ensemble=tuple(SliceScore.from_json(score) for score in evaluation.get("self_ensemble", ())),
     )  # fmt: skip

@@ -73,6 +73,7 @@ class TestSection:
 class RunSection:
     result: RunResult
     tests: list[TestSection]
+    ensemble: list[tuple[str, list[Line]]]  # test set and scores of the mean of eight views
     comparisons: list[Comparison]
     masks: MaskSection | None
     paths: list[PathTable]
@@ -134,6 +135,10 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
     return RunSection(
         result=result,
         tests=[_test(result, dataset, metric) for dataset in dict.fromkeys(score.dataset for score in result.scores)],
+        ensemble=[
+            (dataset, _lines([score for score in result.ensemble if score.dataset == dataset]))
+            for dataset in dict.fromkeys(score.dataset for score in result.ensemble)
+        ],
         comparisons=[
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],

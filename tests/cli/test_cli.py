@@ -96,6 +96,25 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_a_self_ensemble_restores_a_mirrored_photo_as_the_mirrored_photo(tmp_path, type_in):
+    torch.manual_seed(0)
+    network = create_model("dakd", width=4, init="he")  # whose last layer is not zero
+    record = {"run": "made", "task": "rain", "dataset": "rain", "seed": 0, "steps": 0}
+    save_model(tmp_path / "dakd", network, record)
+    plain = photo(tmp_path / "plain.png", 64, 80)
+    Image.open(plain).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
+    apart = []
+    for options in ([], ["--self-ensemble"]):
+        done = type_in("restore", "plain.png", "mirrored.png", "--model", tmp_path / "dakd", *options)
+        assert done.returncode == 0, done.stderr
+        restored, mirrored = (
+            read_image(tmp_path / f"{name}.restored.png").pixels.astype(int) for name in ("plain", "mirrored")
+        )
+        apart.append(np.abs(restored - mirrored[:, ::-1]).max())
+    assert apart[0] > 1
+    assert apart[1] <= 1  # of rounding
+
+
 def test_good_photos_are_restored_and_bad_ones_reported_at_the_end(tmp_path, model, type_in):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"

@@ -85,6 +85,27 @@ def test_bf16_scores_nearly_the_same(params: Params, paths: Paths, write_model: 
     assert half == pytest.approx(gain, rel=0.2)
 
 
+def test_the_mean_of_eight_views_is_scored_beside_one_pass(
+    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    once = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
+    assert "self_ensemble" not in once
+    values = params.model_dump(mode="json")
+    values["evaluate"]["self_ensemble"] = True
+    evaluate(RUN, check_params(values), paths)
+    found = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
+    views = found.pop("self_ensemble")
+    assert found == once
+    # This network adds the same to every pixel, however the image is turned.
+    assert views["psnr_rgb"]["gain"] == pytest.approx(once["psnr_rgb"]["gain"], abs=0.2)
+    over = views["psnr_rgb"]["over_one_pass"]
+    assert views["psnr_rgb"]["gain"] - once["psnr_rgb"]["gain"] == pytest.approx(over["mean"])
+    assert over["ci95_low"] <= over["mean"] <= over["ci95_high"]
+    assert "mean of eight views: ssim_rgb" in capsys.readouterr().out
+
+
 def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_model: WriteModel) -> None:
     with pytest.raises(RestorekitError, match="no model at"):
         evaluate(RUN, params, paths)

@@ -11,7 +11,7 @@ import pytest
 from pipelines.evaluate import evaluate
 from pipelines.promote import promote
 from pipelines.report import report
-from restorekit.config import Params
+from restorekit.config import Params, check_params
 from restorekit.errors import RestorekitError
 from restorekit.metrics import METRICS
 from restorekit.paths import Paths
@@ -82,6 +82,16 @@ def test_the_page_says_what_was_found(reported: Path) -> None:
         "loss/background", "val/psnr_rgb", "<svg", "astronaut", "CC0", "leaderboard.json",
     ):  # fmt: skip
         assert text in page, text
+
+
+def test_the_mean_of_eight_views_has_a_table_where_it_was_scored(reported: Path, params: Params, paths: Paths) -> None:
+    assert "Mean of eight views" not in (reported / "index.html").read_text()
+    values = params.model_dump(mode="json")
+    values["evaluate"]["self_ensemble"] = True
+    evaluate(RUN, check_params(values), paths)
+    report(params, paths)
+    page = (reported / "index.html").read_text()
+    assert page.count("Mean of eight views on synthetic-test") == 1
 
 
 def test_the_same_inputs_give_the_same_bytes(reported: Path, params: Params, paths: Paths) -> None:
