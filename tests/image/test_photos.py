@@ -1,6 +1,5 @@
 """People's own photos: what is read, what is written back, and what is refused."""
 
-import io
 import resource
 import struct
 import zlib
@@ -10,52 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
-from skimage.data import astronaut
+from PIL import Image, ImageOps
 
 from restorekit.errors import RestorekitError
 from restorekit.image import Photo, read_image, to_float, to_uint8, write_image
-from restorekit.image.colour import pixels_to_srgb, srgb_profile
 from restorekit.rng import rng_for
-
-SUFFIXES = [".jpg", ".png", ".webp", ".tiff"]
-LOSSLESS = [".png", ".tiff"]
-
-
-def pixels(height: int = 37, width: int = 31, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return rng_for(0, "photos").integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
-
-
-def photograph(size: int = 64) -> np.ndarray:
-    return cv2.resize(astronaut(), (size, size), interpolation=cv2.INTER_AREA)
-
-
-def adobe_rgb(gamma: float = 563 / 256) -> bytes:
-    """An ICC profile with Adobe RGB's primaries: header, tag table, three columns and one curve."""
-    columns = [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
-    blocks = [(n, b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in column)))
-              for n, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]  # fmt: skip
-    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
-    blocks += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    blocks.append((b"wtpt", b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)))
-    text = b"wide test profile\x00"
-    blocks.append((b"desc", (b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(78)).ljust(112, b"\x00")))
-    return icc(b"mntr", b"RGB ", blocks)
-
-
-def icc(kind: bytes, space: bytes, blocks: list[tuple[bytes, bytes]]) -> bytes:
-    start = 132 + 12 * len(blocks)
-    table, body = struct.pack(">I", len(blocks)), b""
-    for name, block in blocks:
-        table += name + struct.pack(">II", start + len(body), len(block))
-        body += block
-    header = bytearray(128)
-    header[0:4] = struct.pack(">I", start + len(body))
-    header[8:12], header[12:16], header[16:20] = b"\x02\x10\x00\x00", kind, space
-    header[20:24], header[36:40] = b"XYZ ", b"acsp"
-    header[68:80] = struct.pack(">3i", 63190, 65536, 54061)
-    return bytes(header) + table + body
+from tests.image.conftest import LOSSLESS, SUFFIXES, adobe_rgb, photograph, pixels, save
 
 
 def exif_block(orientation: int = 1, order: str = "<") -> bytes:
@@ -69,11 +28,6 @@ def exif_block(orientation: int = 1, order: str = "<") -> bytes:
     exif[0x8769] = exif.get_ifd(0x8769)
     exif[0x8825] = exif.get_ifd(0x8825)
     return exif.tobytes()
-
-
-def save(path: Path, array: np.ndarray, **options: object) -> Path:
-    Image.fromarray(array).save(path, **options)
-    return path
 
 
 def same_photo(one: Photo, other: Photo) -> bool:
@@ -270,91 +224,6 @@ def test_damaged_exif_does_not_cost_the_photo(tmp_path, block):
     photo = read_image(save(tmp_path / "a.jpg", photograph(), exif=block))
     assert photo.exif is None
     write_image(tmp_path / "b.jpg", photo)
-
-
-# Colour
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_srgb_photos_are_not_changed_by_a_bit(tmp_path, suffix):
-    plain = read_image(save(tmp_path / f"plain{suffix}", photograph(), quality=95))
-    tagged = read_image(save(tmp_path / f"tagged{suffix}", photograph(), quality=95, icc_profile=srgb_profile()))
-    assert np.array_equal(plain.pixels, tagged.pixels)
-    write_image(tmp_path / f"out{suffix}", tagged)
-    with Image.open(tmp_path / f"out{suffix}") as picture:
-        assert picture.info["icc_profile"] == srgb_profile()
-    write_image(tmp_path / f"out2{suffix}", plain)
-    with Image.open(tmp_path / f"out2{suffix}") as picture:
-        assert "icc_profile" not in picture.info
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_another_profile_is_converted_and_recorded(tmp_path, suffix):
-    path = save(tmp_path / f"wide{suffix}", photograph(), icc_profile=adobe_rgb(), quality=95, lossless=True)
-    photo = read_image(path)
-    assert photo.icc == adobe_rgb()
-    with Image.open(path) as picture:
-        converted = ImageCms.profileToProfile(
-            picture, ImageCms.ImageCmsProfile(io.BytesIO(adobe_rgb())), ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        )  # fmt: skip
-    assert np.abs(photo.pixels.astype(int) - np.asarray(converted)).max() <= 1
-    assert np.abs(photo.pixels.astype(int) - photograph()).max() > 5
-    write_image(tmp_path / f"out{suffix}", photo)
-    with Image.open(tmp_path / f"out{suffix}") as picture:
-        assert picture.info["icc_profile"] == srgb_profile()
-    assert np.abs(read_image(tmp_path / f"out{suffix}").pixels.astype(int) - photo.pixels).mean() < 5
-
-
-def test_sixteen_bit_colour_agrees_with_littlecms(tmp_path):
-    array = photograph()
-    save(tmp_path / "wide.png", array, icc_profile=adobe_rgb())
-    eight = read_image(tmp_path / "wide.png").pixels.astype(int)
-    sixteen = pixels_to_srgb(to_float(array), adobe_rgb())
-    assert np.abs(to_uint8(sixteen).astype(int) - eight).max() <= 1
-
-
-def test_sixteen_bit_photos_with_a_profile_are_converted_and_written_as_srgb(tmp_path):
-    source = Photo(to_float(photograph()), None, False, 16, "png", True, None, srgb_profile())
-    for suffix in LOSSLESS:
-        write_image(tmp_path / f"a{suffix}", source)
-        data = (tmp_path / f"a{suffix}").read_bytes()
-        if suffix == ".png":
-            old = data[33 : 33 + 12 + struct.unpack_from(">I", data, 33)[0]]
-            content = b"wide\x00\x00" + zlib.compress(adobe_rgb())
-            new = struct.pack(">I", len(content)) + b"iCCP" + content
-            data = data.replace(old, new + struct.pack(">I", zlib.crc32(b"iCCP" + content)))
-            (tmp_path / "wide.png").write_bytes(data)
-            photo = read_image(tmp_path / "wide.png")
-            assert np.abs(to_uint8(photo.pixels).astype(int) - photograph()).max() > 5
-        write_image(tmp_path / f"b{suffix}", read_image(tmp_path / f"a{suffix}"))
-        with Image.open(tmp_path / f"b{suffix}") as picture:
-            assert picture.info["icc_profile"] == srgb_profile()
-
-
-@pytest.mark.parametrize("profile", [b"garbage", adobe_rgb()[:200], icc(b"mntr", b"CMYK", [])])
-@pytest.mark.parametrize("bits", [8, 16])
-def test_an_unusable_profile_is_noted_and_taken_as_srgb(tmp_path, profile, bits):
-    if bits == 8:
-        save(tmp_path / "a.png", photograph(), icc_profile=profile)
-        photo = read_image(tmp_path / "a.png")
-        assert np.array_equal(photo.pixels, photograph())
-        assert any("profile" in note for note in photo.notes)
-    else:
-        with pytest.raises(RestorekitError, match="profile"):
-            pixels_to_srgb(to_float(photograph()), profile)
-
-
-def test_a_grey_profile_is_converted(tmp_path):
-    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, 461, 0)  # gamma 1.8
-    white = (b"wtpt", b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061))
-    profile = icc(b"mntr", b"GRAY", [(b"kTRC", curve), white])
-    save(tmp_path / "grey.png", photograph()[..., 0], icc_profile=profile)
-    eight = read_image(tmp_path / "grey.png")
-    assert eight.grey
-    assert eight.pixels.mean() > photograph()[..., 0].mean() + 2
-    sixteen = pixels_to_srgb(to_float(np.repeat(photograph()[..., :1], 3, 2)), profile)
-    assert np.abs(to_uint8(sixteen).astype(int) - eight.pixels).max() <= 1
 
 
 # Files that are refused
