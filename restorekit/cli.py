@@ -53,7 +53,9 @@ def restore(
     ] = None,
     self_ensemble: Annotated[
         bool,
-        typer.Option("--self-ensemble", help="The mean over eight mirrored and turned views, eight times as slow; not for rain."),
+        typer.Option(
+            "--self-ensemble", help="The mean over eight mirrored and turned views, in 8 times the time; not for rain."
+        ),
     ] = False,
 ) -> None:
     """Restores photos of any size; metadata, depth and transparency are kept, and with --mask every pixel outside."""
