@@ -4,6 +4,7 @@ The only place that knows albumentations (2.0.8, the last version under a permis
 """
 
 import os
+import random
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,7 +34,10 @@ class PairAugmentation:
 
     def __call__(self, images: Mapping[str, np.ndarray], seed: int, epoch: int, key: str) -> dict[str, np.ndarray]:
         """Crops and flips `images` (uint8, H x W x 3 or H x W), which are named as at construction."""
-        self._compose.set_random_seed(seed_for(seed, "augmentation", epoch, key) % 2**32)
+        own = seed_for(seed, "augmentation", epoch, key)
+        # One generator for all steps: with `set_random_seed` each gets one of its own with the same seed, and so either
+        # all flips were made or none, as the crop lay low or high.
+        self._compose.set_random_state(np.random.default_rng(own), random.Random(own))
         first, *rest = self._names
         result = self._compose(image=images[first], **{name: images[name] for name in rest})
         made = {first: result["image"], **{name: result[name] for name in rest}}

@@ -1,5 +1,7 @@
 """What is drawn for a sample is done to all its images alike."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,18 @@ def test_every_flip_keeps_the_images_of_a_sample_together(flip: str) -> None:
             assert any((found["clean"][..., channel] == found["mask"]).all() for channel in range(3))
         changed += not np.array_equal(found["clean"], cut["clean"])
     assert 2 <= changed <= 15
+
+
+def test_flips_are_drawn_one_by_one_and_not_with_the_crop() -> None:
+    rows, columns = np.mgrid[:20, :20].astype(np.uint8)
+    image = np.stack([rows, columns, np.zeros_like(rows)], axis=2)
+    augment = PairAugmentation(9, tuple(FLIPS), ("clean",))  # in twelve places each way
+    counts: Counter[tuple[bool, ...]] = Counter()
+    for number in range(3200):
+        cut = augment({"clean": image}, 1, 0, f"key {number}")["clean"].astype(int)
+        transposed = cut[0, 0, 0] == cut[0, -1, 0]
+        top, left = cut[..., 0].min(), cut[..., 1].min()
+        upright = bool(cut[0, 0, 0] == top), bool(cut[0, 0, 1] == left)
+        counts[(bool(transposed), *upright, bool(top < 6), bool(left < 6))] += 1
+    assert len(counts) == 32
+    assert 65 <= min(counts.values()) <= max(counts.values()) <= 140  # of 100 on average, with a spread of 10
