@@ -3,8 +3,9 @@
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,7 +55,8 @@ def restore(
     self_ensemble: Annotated[
         bool,
         typer.Option(
-            "--self-ensemble", help="The mean over eight mirrored and turned views, in 8 times the time; not for rain."
+            "--self-ensemble",
+            help="The mean over the photo mirrored and turned as in the model's training: 2 to 8 times the time.",
         ),
     ] = False,
 ) -> None:
@@ -64,7 +66,7 @@ def restore(
     failures: list[str] = []
     targets = _targets(photos, output, failures, mask)
     if targets:
-        restorer = _restorer(_load_model(model, alias), device, memory, tile, self_ensemble)
+        restorer = _restorer(*_load_model(model, alias), device, memory, tile, self_ensemble)
         _check_mask(restorer, model, mask)
         for photo, target in targets.items():
             try:
@@ -194,31 +196,40 @@ def _refuse_inputs(target: Path, inputs: list[Path]) -> None:
             raise RestorekitError(f"{target} is the photo itself and will not be overwritten: name another --output")
 
 
-def _load_model(model: str, alias: str) -> "nn.Module":
-    """A model's folder where `model` is one, else the registered model of that name."""
+def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
+    """A model's folder where `model` is one, else the registered model of that name; and its record."""
     folder = Path(model)
     if (folder / "model.json").is_file() or "/" in model:
         from restorekit.models.checkpoint import load_model
 
         if not folder.is_dir():
             raise RestorekitError(f"no model's folder at {folder}")
-        return load_model(folder)[0]
+        return load_model(folder)
     from restorekit.tracking.registry import load_registered
 
-    return load_registered(model, alias)[0]
+    return load_registered(model, alias)
 
 
 def _restorer(
-    model: "nn.Module", device: str | None, memory: float | None, tile: int | None, self_ensemble: bool
+    model: "nn.Module",
+    record: Mapping[str, Any],
+    device: str | None,
+    memory: float | None,
+    tile: int | None,
+    self_ensemble: bool,
 ) -> "Restorer":
     import torch
 
     from restorekit.inference import Restorer
+    from restorekit.inference.self_ensemble import trained_views
 
     if memory is not None and not 0 < memory < math.inf:
         raise RestorekitError(f"--memory {memory:g} is no number of GiB above 0")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, self_ensemble)
+    views = trained_views(record) if self_ensemble else ((),)
+    if self_ensemble and len(views) == 1:
+        raise RestorekitError("--self-ensemble: this model was trained without flips, so there is one view of a photo")
+    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views)
 
 
 def _read(path: Path) -> "Photo":

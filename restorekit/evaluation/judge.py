@@ -1,6 +1,6 @@
 """A network as the judge sees it: whole images in, restored and scored ones out, here or on all nodes of a cluster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from restorekit.evaluation.score import Restore, Restored, score_pairs, twice
 from restorekit.image import to_float
 from restorekit.inference import Restorer
 from restorekit.inference.batch import on_every_node
+from restorekit.inference.self_ensemble import View
 
 Precision = Literal["fp32", "bf16"]
 
@@ -46,14 +47,14 @@ def _each_once(scored: Iterator[Restored], name: str) -> Iterator[Restored]:
         yield restored
 
 
-def restoring(model: nn.Module, precision: Precision, self_ensemble: bool = False) -> Restore:
+def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = ((),)) -> Restore:
     """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one.
 
     An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; of
     other networks it is refused.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    restorer = Restorer(model, device=device, self_ensemble=self_ensemble)
+    restorer = Restorer(model, device=device, views=views)
     takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
 
     def restore(pair: Pair) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What is looked at beside the scores: each study sees every restored pair once and adds its part to an evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from restorekit.evaluation.score import ImageScore, Restored, paired_gains
 from restorekit.evaluation.slices import ALL, gain_interval, slice_scores
 from restorekit.evaluation.versus import versus
 from restorekit.image import encode_rgb, to_uint8
+from restorekit.inference.self_ensemble import View
 from restorekit.metrics import score
 from restorekit.metrics.masks import changed
 from restorekit.models.glsgn import GLSGN
@@ -44,9 +46,12 @@ class Study(Protocol):
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings: ...
 
 
-def studies_of(model: nn.Module, precision: Precision, folder: Path, self_ensemble: bool = False) -> list[Study]:
-    """All studies; one that has nothing to do with the network or its task, or is not asked for, finds nothing."""
-    ensemble: list[Study] = [EnsembleStudy(model, precision)] if self_ensemble else []
+def studies_of(model: nn.Module, precision: Precision, folder: Path, views: Sequence[View] = ((),)) -> list[Study]:
+    """All studies; one that has nothing to do with the network or its task finds nothing.
+
+    `views` are those whose mean is scored beside one pass, where there is more than one.
+    """
+    ensemble: list[Study] = [EnsembleStudy(model, precision, views)] if len(views) > 1 else []
     return [HoleStudy(model, folder), MaskStudy(model, precision, folder), PathStudy(model, precision), *ensemble]
 
 
@@ -142,10 +147,10 @@ class PathStudy:
 
 
 class EnsembleStudy:
-    """What the mean of eight views gives, beside what one pass does."""
+    """What the mean of several views gives, beside what one pass does."""
 
-    def __init__(self, model: nn.Module, precision: Precision) -> None:
-        self._restore = restoring(model, precision, self_ensemble=True)
+    def __init__(self, model: nn.Module, precision: Precision, views: Sequence[View]) -> None:
+        self._restore, self._count = restoring(model, precision, views), len(views)
         self._rows: list[ImageScore] = []
 
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
@@ -169,8 +174,9 @@ class EnsembleStudy:
                 "over_one_pass": over,
             }  # fmt: skip
             lines.append(
-                f"{one.dataset}, mean of eight views: {one.protocol} {one.restored:.4g}, gain {one.gain:+.4g} (95% "
-                f"{one.ci95[0]:+.4g} to {one.ci95[1]:+.4g}); over one pass {over['mean']:+.3g} ({low:+.3g} to "
+                f"{one.dataset}, mean of {self._count} views: {one.protocol} {one.restored:.4g}, gain {one.gain:+.4g} "
+                f"(95% {one.ci95[0]:+.4g} to {one.ci95[1]:+.4g}); over one pass {over['mean']:+.3g} ({low:+.3g} to "
                 f"{high:+.3g})"
             )
-        return Findings({"self_ensemble": [one.to_json() for one in scores]}, metrics, tuple(lines))
+        found = {"views": self._count, "scores": [one.to_json() for one in scores]}
+        return Findings({"self_ensemble": found}, metrics, tuple(lines))

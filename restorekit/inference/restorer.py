@@ -1,6 +1,6 @@
 """A network restores photographs of any size: whole where memory allows, else streamed or in seamless tiles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import nn
 
 from restorekit.errors import RestorekitError
 from restorekit.inference.memory import default_budget
-from restorekit.inference.self_ensemble import NUM_VIEWS, mean_of_views
+from restorekit.inference.self_ensemble import View, mean_of_views
 from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile, whole
 from restorekit.models.descriptor import Descriptor, StreamingModel
 
@@ -23,9 +23,9 @@ class Restorer:
 
     `memory_bytes`: what restoring may take on the device, over what is loaded; without it half of what is free in
     main memory, or 0.8 of what is free on a GPU. On the CPU the restored image is counted in. `tile`: the side of
-    every tile in pixels, which is then never changed; without it the budget decides. `self_ensemble`: the mean of
-    what eight views of an image give, in eight times the time. The model is moved to the device and left in eval mode.
-    A RestorekitError where the device is not there.
+    every tile in pixels, which is then never changed; without it the budget decides. `views`: the mean of what these
+    views of an image give is taken, in as many times the time (see `trained_views`). The model is moved to the device
+    and left in eval mode. A RestorekitError where the device is not there.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Restorer:
         device: str = "cpu",
         memory_bytes: int | None = None,
         tile: int | None = None,
-        self_ensemble: bool = False,
+        views: Sequence[View] = ((),),
     ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise RestorekitError(f"no GPU is to be seen here for device '{device}': take cpu")
@@ -45,7 +45,7 @@ class Restorer:
         self.descriptor: Descriptor = model.descriptor  # type: ignore[assignment]
         self.memory_bytes = memory_bytes
         self.tile = tile
-        self.self_ensemble = self_ensemble
+        self.views = tuple(views)
 
     def restore(
         self, image: np.ndarray, mask: np.ndarray | None = None, progress: Progress | None = None
@@ -58,10 +58,12 @@ class Restorer:
         does not fit, or where the model gives values that are no numbers.
         """
         self._check(image, mask)
-        if self.self_ensemble:
+        if len(self.views) > 1:
+            count = len(self.views)
             restored = mean_of_views(
-                lambda seen, mask, view: self._restore(seen, mask, progress and _of_view(progress, view)), image, mask
-            )
+                lambda seen, mask, view: self._restore(seen, mask, progress and _of_view(progress, view, count)),
+                image, mask, self.views,
+            )  # fmt: skip
         else:
             restored = self._restore(image, mask, progress)
         if mask is not None:
@@ -107,7 +109,7 @@ class Restorer:
             return budget
         padded_height, padded_width = self._padded_length(height), self._padded_length(width)
         copies = 1 if (padded_height, padded_width) == (height, width) else 3  # the result; padding and cropping
-        copies += 1 if self.self_ensemble else 0  # the sum over the views
+        copies += 1 if len(self.views) > 1 else 0  # the sum over the views
         return budget - copies * _HOST_BYTES * padded_height * padded_width
 
     def _can_stream(self, height: int, width: int, budget: int) -> bool:
@@ -192,6 +194,6 @@ class Restorer:
         return self._padded_length(height) - height, self._padded_length(width) - width
 
 
-def _of_view(progress: Progress, view: int) -> Progress:
+def _of_view(progress: Progress, view: int, views: int) -> Progress:
     """Tells `progress` of the tiles of all views while those of one are restored."""
-    return lambda done, total: progress(view * total + done, NUM_VIEWS * total)
+    return lambda done, total: progress(view * total + done, views * total)

@@ -89,7 +89,8 @@ class RunResult:
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
     maps: tuple[MapStrip, ...] = ()
     patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths, `path_means` of evaluation/paths.py each
-    ensemble: tuple[SliceScore, ...] = ()  # of the mean of eight views, where it was asked for
+    ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, where it was asked for
+    views: int = 1
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
         """The scores of one slice by protocol."""
@@ -115,6 +116,7 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
     if decision["digest"] != evaluation["digest"]:
         raise RestorekitError(f"the decision about '{run}' is of another model than its evaluation: {PROMOTE}")
     curves = paths.model(run) / "curves.csv"
+    ensemble = evaluation.get("self_ensemble", {"views": 1, "scores": []})
     return RunResult(
         run=run, model=evaluation["model"], task=evaluation["task"], trained_on=evaluation["trained_on"],
         digest=evaluation["digest"], steps=evaluation["steps"], version=decision["version"], alias=decision["alias"],
@@ -131,5 +133,6 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
             for strip in evaluation["maps"]
         ),
         patches=tuple(evaluation["patches"]),
-        ensemble=tuple(SliceScore.from_json(score) for score in evaluation.get("self_ensemble", ())),
+        ensemble=tuple(SliceScore.from_json(score) for score in ensemble["scores"]),
+        views=ensemble["views"],
     )  # fmt: skip

@@ -73,7 +73,7 @@ class TestSection:
 class RunSection:
     result: RunResult
     tests: list[TestSection]
-    ensemble: list[tuple[str, list[Line]]]  # test set and scores of the mean of eight views
+    ensemble: list[tuple[str, list[Line]]]  # test set and scores of the mean of views
     comparisons: list[Comparison]
     masks: MaskSection | None
     paths: list[PathTable]

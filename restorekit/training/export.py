@@ -30,6 +30,7 @@ def export_model(job: Job, folder: Path, record: dict[str, Any]) -> dict[str, An
         "options": job.spec.options.model_dump(mode="json"),
         "seed": job.seed,
         "steps": state.step,
+        "flips": list(job.config.flips),
     }
     written = save_model(folder, model, described | record)
     curves = job.state / "curves.csv"

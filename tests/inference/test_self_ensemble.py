@@ -1,14 +1,18 @@
-"""The mean of eight views: of any size, with any tiles, and turned as the image is turned."""
+"""The mean of views: of any size, with any tiles, and turned as the image is turned."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.errors import RestorekitError
 from restorekit.inference import Restorer
-from restorekit.inference.self_ensemble import NUM_VIEWS, mean_of_views, seen, seen_back
+from restorekit.inference.self_ensemble import mean_of_views, seen, seen_back, trained_views, views_of
 from restorekit.models.descriptor import Descriptor
 from restorekit.rng import rng_for
+from restorekit.shards.augmentation import PairAugmentation
+
+EIGHT = views_of(("horizontal", "vertical", "transpose"))
 
 
 class Smears(nn.Module):
@@ -35,25 +39,48 @@ def image(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(3, 5, 3), (4, 2), (1, 1, 3)])
 def test_every_view_is_turned_back_to_the_bit(shape):
     array = rng_for(1, "array").random(shape)
-    for view in range(NUM_VIEWS):
+    for view in EIGHT:
         assert np.array_equal(seen_back(seen(array, view), view), array)
 
 
 def test_the_views_are_all_symmetries_of_a_square():
     square = np.arange(9).reshape(3, 3)
-    assert len({seen(square, view).tobytes() for view in range(NUM_VIEWS)}) == 8
+    assert len({seen(square, view).tobytes() for view in EIGHT}) == 8
+
+
+@pytest.mark.parametrize(
+    "flips",
+    [(), ("channels",), ("horizontal",), ("horizontal", "channels"), ("transpose", "horizontal"),
+     ("vertical", "horizontal"), ("horizontal", "vertical", "transpose"), ("horizontal", "horizontal")],
+)  # fmt: skip
+def test_the_views_are_those_that_the_training_made_and_no_others(flips):
+    square = np.arange(17 * 17, dtype=np.uint8).reshape(17, 17, 1).repeat(3, axis=2)
+    augment = PairAugmentation(17, flips, ("degraded",))
+    trained = {augment({"degraded": square}, 0, epoch, "key")["degraded"].tobytes() for epoch in range(200)}
+    assert {np.ascontiguousarray(seen(square, view)).tobytes() for view in views_of(flips)} == trained
+    assert views_of(flips)[0] == ()
+    assert len(views_of(flips)) == len(trained)
+
+
+def test_a_record_tells_its_views_and_one_without_is_taken_to_have_mirrored():
+    assert trained_views({"flips": ["vertical", "channels"]}) == ((), ("vertical",))
+    assert trained_views({"flips": []}) == ((),)
+    assert trained_views({"run": "imported"}) == ((), ("horizontal",))
+    for flips in ("horizontal", ["sideways"], [1], None, [["horizontal"]]):
+        with pytest.raises(RestorekitError, match="flips"):
+            trained_views({"flips": flips})
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (40, 56), (33, 70)])
 def test_a_turned_image_gives_the_turned_result_which_one_pass_does_not(size):
     given = image(*size)
-    once, views = Restorer(Smears()), Restorer(Smears(), self_ensemble=True)
+    once, views = Restorer(Smears()), Restorer(Smears(), views=EIGHT)
     restored = views.restore(given)
     assert restored.shape == given.shape
     assert restored.dtype == np.float32
     assert restored.flags.c_contiguous
     if size[0] % 4 == size[1] % 4 == 0:  # else what is added at the bottom and the right is another border
-        for view in range(1, NUM_VIEWS):
+        for view in EIGHT[1:]:
             turned = np.ascontiguousarray(seen(given, view))
             assert np.abs(views.restore(turned) - seen(restored, view)).max() < 1e-5
             assert np.abs(once.restore(turned) - seen(once.restore(given), view)).max() > 1e-2
@@ -65,18 +92,18 @@ def test_the_mean_is_nearer_to_the_truth_than_the_views_are_on_average():
 
     def restore(pixels: np.ndarray, mask: np.ndarray | None, view: int) -> np.ndarray:
         restored = Restorer(Smears()).restore(np.ascontiguousarray(pixels), mask)
-        errors.append(np.square(seen_back(restored, view) - truth).mean())
+        errors.append(np.square(seen_back(restored, EIGHT[view]) - truth).mean())
         return restored
 
-    error = np.square(mean_of_views(restore, given, None) - truth).mean()
+    error = np.square(mean_of_views(restore, given, None, EIGHT) - truth).mean()
     assert len(errors) == 8
     assert error < np.mean(errors)
 
 
 def test_tiles_give_what_the_whole_gives_and_progress_counts_those_of_all_views():
     given, told = image(160, 204), []
-    whole = Restorer(Smears(), self_ensemble=True).restore(given)
-    restorer = Restorer(Smears(), tile=64, self_ensemble=True)
+    whole = Restorer(Smears(), views=EIGHT).restore(given)
+    restorer = Restorer(Smears(), tile=64, views=EIGHT)
     tiled = restorer.restore(given, progress=lambda *step: told.append(step))
     assert np.abs(tiled - whole).max() < 1e-5
     tiles = restorer.layout(160, 204).num_tiles
@@ -88,9 +115,9 @@ def test_a_mask_is_turned_with_its_image_and_what_it_leaves_alone_stays_to_the_b
     given = image(40, 56)
     mask = np.zeros((40, 56), np.float32)
     mask[3:20, 30:50] = 1.0
-    restored = Restorer(Smears(takes_mask=True), self_ensemble=True).restore(given, mask)
+    restored = Restorer(Smears(takes_mask=True), views=EIGHT).restore(given, mask)
     assert np.array_equal(restored[mask == 0], given[mask == 0])
-    everything = Restorer(Smears(takes_mask=True), self_ensemble=True).restore(given, np.ones_like(mask))
+    everything = Restorer(Smears(takes_mask=True), views=EIGHT).restore(given, np.ones_like(mask))
     assert np.abs(restored - everything)[mask == 1].max() < 1e-6
 
 
@@ -98,4 +125,4 @@ def test_the_sum_over_the_views_is_counted_in_the_memory():
     size = 160 * 204
     budget = size * (1000 + 24) + 12 * size
     assert Restorer(Smears(), memory_bytes=budget).layout(160, 204).num_tiles == 1
-    assert Restorer(Smears(), memory_bytes=budget, self_ensemble=True).layout(160, 204).num_tiles > 1
+    assert Restorer(Smears(), memory_bytes=budget, views=EIGHT).layout(160, 204).num_tiles > 1
