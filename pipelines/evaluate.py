@@ -26,7 +26,7 @@ from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
 from restorekit.evaluation.studies import Findings, Study, studies_of
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
-from restorekit.inference.self_ensemble import trained_views
+from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
@@ -61,7 +61,7 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         run = record["run"]
         paths = paths.with_areas({**paths.areas, run: "imported"})
     restore = restoring(model, params.evaluate.precision)
-    views = trained_views(record) if params.evaluate.self_ensemble else ((),)
+    views = trained_views(record) if params.evaluate.self_ensemble else AS_IT_IS
 
     with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
         scored = scoring(model, params.evaluate.precision, spread)

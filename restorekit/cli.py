@@ -221,12 +221,12 @@ def _restorer(
     import torch
 
     from restorekit.inference import Restorer
-    from restorekit.inference.self_ensemble import trained_views
+    from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
 
     if memory is not None and not 0 < memory < math.inf:
         raise RestorekitError(f"--memory {memory:g} is no number of GiB above 0")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    views = trained_views(record) if self_ensemble else ((),)
+    views = trained_views(record) if self_ensemble else AS_IT_IS
     if self_ensemble and len(views) == 1:
         raise RestorekitError("--self-ensemble: this model was trained without flips, so there is one view of a photo")
     return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views)

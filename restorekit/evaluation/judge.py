@@ -13,7 +13,7 @@ from restorekit.evaluation.score import Restore, Restored, score_pairs, twice
 from restorekit.image import to_float
 from restorekit.inference import Restorer
 from restorekit.inference.batch import on_every_node
-from restorekit.inference.self_ensemble import View
+from restorekit.inference.self_ensemble import AS_IT_IS, View
 
 Precision = Literal["fp32", "bf16"]
 
@@ -47,7 +47,7 @@ def _each_once(scored: Iterator[Restored], name: str) -> Iterator[Restored]:
         yield restored
 
 
-def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = ((),)) -> Restore:
+def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS_IT_IS) -> Restore:
     """Restores pairs with `model`, on a GPU if there is one; a mask is passed on only to a network that takes one.
 
     An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; of

@@ -18,7 +18,7 @@ from restorekit.evaluation.score import ImageScore, Restored, paired_gains
 from restorekit.evaluation.slices import ALL, gain_interval, slice_scores
 from restorekit.evaluation.versus import versus
 from restorekit.image import encode_rgb, to_uint8
-from restorekit.inference.self_ensemble import View
+from restorekit.inference.self_ensemble import AS_IT_IS, View
 from restorekit.metrics import score
 from restorekit.metrics.masks import changed
 from restorekit.models.glsgn import GLSGN
@@ -46,7 +46,7 @@ class Study(Protocol):
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings: ...
 
 
-def studies_of(model: nn.Module, precision: Precision, folder: Path, views: Sequence[View] = ((),)) -> list[Study]:
+def studies_of(model: nn.Module, precision: Precision, folder: Path, views: Sequence[View] = AS_IT_IS) -> list[Study]:
     """All studies; one that has nothing to do with the network or its task finds nothing.
 
     `views` are those whose mean is scored beside one pass, where there is more than one.

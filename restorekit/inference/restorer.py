@@ -9,7 +9,7 @@ from torch import nn
 
 from restorekit.errors import RestorekitError
 from restorekit.inference.memory import default_budget
-from restorekit.inference.self_ensemble import View, mean_of_views
+from restorekit.inference.self_ensemble import AS_IT_IS, View, mean_of_views
 from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile, whole
 from restorekit.models.descriptor import Descriptor, StreamingModel
 
@@ -34,7 +34,7 @@ class Restorer:
         device: str = "cpu",
         memory_bytes: int | None = None,
         tile: int | None = None,
-        views: Sequence[View] = ((),),
+        views: Sequence[View] = AS_IT_IS,
     ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise RestorekitError(f"no GPU is to be seen here for device '{device}': take cpu")

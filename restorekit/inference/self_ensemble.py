@@ -10,6 +10,7 @@ import numpy as np
 from restorekit.errors import RestorekitError
 
 View = tuple[str, ...]  # the flips that make it, one after the other; none: the image as it is
+AS_IT_IS: tuple[View, ...] = ((),)
 
 # Restores float32 (H, W, 3) with a mask (H, W) or None; the third is the number of the view, from 0.
 RestoreView = Callable[[np.ndarray, np.ndarray | None, int], np.ndarray]
@@ -37,7 +38,7 @@ def trained_views(record: Mapping[str, Any]) -> tuple[View, ...]:
 
 def views_of(flips: Sequence[str]) -> tuple[View, ...]:
     """All 2^n views that some of n `flips`, in their order, make of an image; the first is the image as it is."""
-    views: tuple[View, ...] = ((),)
+    views = AS_IT_IS
     for flip in dict.fromkeys(flips):
         if flip in _FLIPS:
             views += tuple((*view, flip) for view in views)

@@ -113,6 +113,10 @@ def test_a_self_ensemble_restores_a_mirrored_photo_as_the_mirrored_photo(tmp_pat
         apart.append(np.abs(restored - mirrored[:, ::-1]).max())
     assert apart[0] > 1
     assert apart[1] <= 1  # of rounding
+    save_model(tmp_path / "unflipped", network, {**record, "flips": ["channels"]})
+    done = type_in("restore", "plain.png", "--model", tmp_path / "unflipped", "--self-ensemble")
+    assert done.returncode == 1
+    assert "trained without flips" in done.stderr
 
 
 def test_good_photos_are_restored_and_bad_ones_reported_at_the_end(tmp_path, model, type_in):

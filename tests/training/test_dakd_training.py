@@ -78,7 +78,7 @@ def test_a_killed_training_ends_with_the_same_weights(dakd_job: Any, kill_after:
 
 
 def test_both_phases_are_in_the_curves_and_in_the_model(dakd_job: Any, tmp_path: Path) -> None:
-    job = dakd_job("both")
+    job = dakd_job("both", flips=["horizontal", "transpose"])
     reports = run(job)
     losses = {told.step: set(told.metrics) for told in reports if "loss" in told.metrics}
     for step, names in losses.items():
@@ -88,6 +88,7 @@ def test_both_phases_are_in_the_curves_and_in_the_model(dakd_job: Any, tmp_path:
     export_model(job, tmp_path / "model", {})
     model, record = load_model(tmp_path / "model")
     assert record["options"]["tau"] == 0.1
+    assert record["flips"] == ["horizontal", "transpose"]
     assert any(name.startswith("teacher.") for name in model.state_dict())
     image = torch.rand(1, 3, 21, 18)
     assert model.restore(image).shape == image.shape  # type: ignore[operator]
