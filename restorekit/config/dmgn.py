@@ -90,5 +90,5 @@ class DmgnRun(Run):
             f"adversarial needs crops of {CRITIC_MIN_SIZE} pixels or more": (
                 adversarial and training.crop < CRITIC_MIN_SIZE
             ),
-            "adversarial cannot be trained in fp16: take bf16": adversarial and training.precision == "fp16",
+            "adversarial cannot be trained in fp16: take auto or bf16": adversarial and training.precision == "fp16",
         }

@@ -23,7 +23,7 @@ class TrainConfig(Strict):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where GPU or CPU has it, else fp32
     compile: bool = False  # torch.compile, which needs a C++ compiler; pays for its first minutes in trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
@@ -56,7 +56,7 @@ class TrainConfig(Strict):
         if (self.schedule == "milestones") != bool(self.milestones):
             raise ValueError("milestones are given with schedule: milestones, and only with it")
         if self.precision == "fp16" and not self.use_gpu:
-            raise ValueError("precision fp16 needs use_gpu: true; on a CPU take bf16 or fp32")
+            raise ValueError("precision fp16 needs use_gpu: true; on a CPU take auto, bf16 or fp32")
         return self
 
     @property

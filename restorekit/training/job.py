@@ -33,6 +33,7 @@ SOURCES = (
     "training/loop.py",
     "training/optimizer.py",
     "training/phases.py",
+    "training/precision.py",
     "training/schedule.py",
     "training/state.py",
 )

@@ -17,6 +17,7 @@ from restorekit.training.compiled import compiled
 from restorekit.training.ema import Ema
 from restorekit.training.job import Job
 from restorekit.training.optimizer import MuonAdamW
+from restorekit.training.precision import mixed
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
 
 
@@ -160,8 +161,7 @@ class Learner:
             raise NotFiniteError({name: value.item() for name, value in losses.items()})
 
     def _precision(self) -> AbstractContextManager[object]:
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.config.precision]
-        return torch.autocast(self.world.device.type, dtype=dtype, enabled=dtype is not torch.float32)
+        return mixed(self.config.precision, self.world.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything learnt so far, by dotted name."""

@@ -29,6 +29,7 @@ from restorekit.training.first_phase import FirstPhase
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError, World
 from restorekit.training.phases import Progress, phase_steps
+from restorekit.training.precision import computed_in
 from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState
 
@@ -166,7 +167,8 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
     totals = torch.zeros(3 + len(names), dtype=torch.float64)
     picture = None
     learner.model.eval()
-    autocast = torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=job.config.precision != "fp32")
+    is_mixed = computed_in(job.config.precision, world.device) is not torch.float32
+    autocast = torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=is_mixed)
     restore = cast(RestorationModel, learner.model).restore
     with learner.ema.swapped_in(learner.model), torch.inference_mode(), autocast:
         for index, sample in enumerate(ShardReader(job.shards / "val")):

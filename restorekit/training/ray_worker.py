@@ -17,6 +17,7 @@ import cv2
 import torch
 
 from restorekit.cluster import require_resources, watched
+from restorekit.config import TrainConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 from restorekit.storage import fetch_file, push_file, remote_of
@@ -26,6 +27,7 @@ from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
 from restorekit.training.outbox import Logger, Outbox
+from restorekit.training.precision import computed_in, precision_warning
 from restorekit.training.progress import EVENTS, note_event, progress_bar
 from restorekit.training.state import StateStore
 from restorekit.training.trace import TraceWriter
@@ -183,8 +185,10 @@ class Teller:
             self._curves = CurveWriter(job.state / CURVES, told.step if told.resumed else 0)
             if self._open_logger is not None:
                 self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
-            note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}")
-            if job.config.compile and (warning := compile_warning("cuda" if job.config.use_gpu else "cpu")):
+            device = torch.device("cuda" if job.config.use_gpu else "cpu")
+            numbers = str(computed_in(job.config.precision, device)).removeprefix("torch.")
+            note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}, in {numbers}")
+            for warning in _warnings(job.config, device):
                 note_event(job, warning)
         if told.resumed:
             return
@@ -231,6 +235,12 @@ class Tracer:
             self._writer.note(told.step, told.batch.cursor.epoch, read)
         if told.saved:
             push_file(self._writer.path)
+
+
+def _warnings(config: TrainConfig, device: torch.device) -> list[str]:
+    """What the settings ask for and this machine has not."""
+    compiling = compile_warning(device.type) if config.compile else None
+    return [warning for warning in (compiling, precision_warning(config.precision, device)) if warning]
 
 
 def _copy(curves: Path, to: Path) -> None:
