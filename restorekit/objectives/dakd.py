@@ -9,7 +9,7 @@ from restorekit.losses.distillation import distillation
 from restorekit.losses.pixel import huber, l1
 from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
 from restorekit.metrics.masks import iou_f1
-from restorekit.models.dakd import DakdResult
+from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
 
 LOCALISE, RESTORE = 0, 1
@@ -42,8 +42,11 @@ class DakdLosses(Objective):
             Phase("restore", ("student.",)),
         )  # fmt: skip
 
-    def enter(self, phase: int) -> None:
+    def enter(self, phase: int, model: nn.Module) -> None:
         self.phase = phase
+        if phase == RESTORE and self.settings.warm_start:
+            assert isinstance(model, DAKD)
+            model.start_from_teacher()
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
         localising = self.phase == LOCALISE

@@ -35,8 +35,11 @@ class Objective(nn.Module, ABC):
     phases: tuple[Phase, ...] = (Phase("all"),)
     figure_names: tuple[str, ...] = ()  # what `figures` returns
 
-    def enter(self, phase: int) -> None:
-        """Called where a phase begins, with its index, and again where a training is resumed in it."""
+    def enter(self, phase: int, model: nn.Module) -> None:
+        """Called where a phase begins, with its index and the network as it is then.
+
+        It is called again where a training is resumed in the phase, before the network's weights are put back.
+        """
 
     def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
         """Validation figures of one whole image beside its PSNR; `batch` is a batch of one, `model` in eval mode."""

@@ -66,7 +66,7 @@ class Learner:
     def enter(self, phase: int) -> None:
         """Begins a phase: what does not learn in it is frozen; optimiser and averages are new."""
         self._phase = phase
-        self.objective.enter(phase)
+        self.objective.enter(phase, self.model)
         for name, parameter in self.model.named_parameters():
             learns = not self.phase.trains or name.startswith(self.phase.trains)
             parameter.requires_grad_(learns and parameter in self._learnable)

@@ -24,7 +24,7 @@ def batch(size: int = 24) -> dict[str, Tensor]:
 
 
 def in_phase(made: DakdLosses, phase: int) -> DakdLosses:
-    made.enter(phase)
+    made.enter(phase, DAKD(1))
     return made
 
 
@@ -67,6 +67,14 @@ def test_the_phases_learn_what_they_name() -> None:
         torch.stack(list(in_phase(made, index)(model, batch()).losses.values())).sum().backward()
         assert all(parameter.grad is not None for parameter in learns.parameters())
         assert all(parameter.grad is None for parameter in stands.parameters())
+
+
+@pytest.mark.parametrize("phase, warm", [(LOCALISE, True), (RESTORE, False), (RESTORE, True)])
+def test_a_warm_start_is_made_where_restoring_begins(phase: int, warm: bool) -> None:
+    model = DAKD(4)
+    objective(warm_start=warm).enter(phase, model)
+    pairs = zip(model.student.encoder.parameters(), model.teacher.encoder.parameters(), strict=True)
+    assert all(torch.equal(own, taught) for own, taught in pairs) is (phase == RESTORE and warm)
 
 
 def test_distillation_teaches_the_encoder_alone() -> None:
@@ -127,7 +135,7 @@ def test_both_phases_learn_one_pair_by_heart() -> None:
     torch.manual_seed(0)
     model = DAKD(6, init="he", zero_last=True)
     for index, part in enumerate((model.teacher, model.student)):
-        made.enter(index)
+        made.enter(index, model)
         optimizer = torch.optim.Adam(part.parameters(), lr=5e-3)
         for _ in range(60):
             optimizer.zero_grad()

@@ -27,7 +27,7 @@ class KilledError(Exception):
 
 @pytest.fixture
 def dakd_job(tiny_shards: Path, tmp_path: Path) -> Any:
-    def make(state: str, localise_steps: int = 4, patience: int = 9, **changes: Any) -> Job:
+    def make(state: str, localise_steps: int = 4, patience: int = 9, warm_start: bool = False, **changes: Any) -> Job:
         settings = {
             "steps": 9, "batch_size": 4, "crop": 24, "lr": 0.01, "precision": "fp32", "threads_per_worker": 1,
             "checkpoint_every": 3, "log_every": 1, "validate_every": 2, "grad_clip": 1.0,
@@ -37,7 +37,7 @@ def dakd_job(tiny_shards: Path, tmp_path: Path) -> Any:
                 "model": "dakd",
                 "dataset": "rain",
                 "options": {"width": 2, "init": "he", "zero_last": True},
-                "objective": {"localise_steps": localise_steps, "patience": patience},
+                "objective": {"localise_steps": localise_steps, "patience": patience, "warm_start": warm_start},
             }
         )
         config = TrainConfig.model_validate(settings | changes)
@@ -65,9 +65,10 @@ def tensors(job: Job) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("kill_after", [2, 4, 7])
-def test_a_killed_training_ends_with_the_same_weights(dakd_job: Any, kill_after: int) -> None:
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_killed_training_ends_with_the_same_weights(dakd_job: Any, kill_after: int, warm: bool) -> None:
     """Steps 1 to 4 localise; states are of steps 3, 6 and 9."""
-    whole, killed = dakd_job("whole"), dakd_job("killed")
+    whole, killed = dakd_job("whole", warm_start=warm), dakd_job("killed", warm_start=warm)
     run(whole)
     with pytest.raises(KilledError):
         run(killed, kill_after)

@@ -122,6 +122,16 @@ class DAKD(nn.Module):
         """What `restore` gives with `mask` (B, 1, H, W), 1 = degraded, in the place of the one that it finds."""
         return self._restored(image, mask)
 
+    @torch.no_grad()
+    def start_from_teacher(self) -> None:
+        """Gives the student's encoder the weights of the teacher's, which has the same channels at the same scales.
+
+        What the student sees besides, such as the mask with `mask_input`, keeps the weights it has.
+        """
+        own = dict(self.student.encoder.named_parameters())
+        for name, learnt in self.teacher.encoder.named_parameters():
+            (own[name][:, : learnt.shape[1]] if learnt.ndim > 1 else own[name]).copy_(learnt)
+
     def _restored(self, image: Tensor, mask: Tensor | None) -> Tensor:
         with torch.no_grad():
             padded, (height, width), fusion = _padded(image), image.shape[-2:], self.options["fusion"]
