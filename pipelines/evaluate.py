@@ -23,7 +23,7 @@ from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.real import PictureSet, picture_sets, scored_sets
 from restorekit.evaluation.score import ImageScore, Restore, Restored, write_table
 from restorekit.evaluation.slices import ALL, SliceScore, slice_scores
-from restorekit.evaluation.studies import Findings, Study, studies_of
+from restorekit.evaluation.studies import EVALUATION_FORMAT, Findings, Study, studies_of
 from restorekit.files import write_beside, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
@@ -62,6 +62,8 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         paths = paths.with_areas({**paths.areas, run: "imported"})
     restore = restoring(model, params.evaluate.precision)
     views = trained_views(record) if params.evaluate.self_ensemble else AS_IT_IS
+    if params.evaluate.self_ensemble and len(views) == 1:
+        print(f"{run} was trained without flips: there is no mean of views to score")
 
     with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
         scored = scoring(model, params.evaluate.precision, spread)
@@ -82,7 +84,7 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         write_json(
             folder / "evaluation.json",
             {
-                "format": 1, "run": run, "model": record["model"], "task": record["task"],
+                "format": EVALUATION_FORMAT, "run": run, "model": record["model"], "task": record["task"],
                 "trained_on": record["dataset"], "digest": record["digest"], "steps": record["steps"],
                 "name": version.name, "version": version.version, "precision": params.evaluate.precision,
                 "tests": [{"dataset": pairs.name, "digest": pairs.digest} for pairs in tests],

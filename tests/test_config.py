@@ -75,6 +75,7 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["train"].update(lr=float("nan")), r"train\.lr"),
     (lambda v: v["train"].update(precision="fp16"), r"fp16 needs use_gpu"),
     (lambda v: v["train"].update(schedule="milestones"), r"milestones"),
+    (lambda v: v["train"].update(flips=["transpose", "transpose"]), r"flips .* name one twice"),
     (lambda v: v["train"].pop("lr"), r"train\.lr: Field required"),
     (lambda v: v["runs"]["dmgn-rain"]["train"].update(lr=-1), r"runs\.dmgn-rain\.train\.lr: .*found -1"),
     (lambda v: v["runs"]["dmgn-rain"]["train"].update(crop=999), r"runs\.dmgn-rain: crop 999 is larger than the tiles"),

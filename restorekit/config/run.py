@@ -55,6 +55,8 @@ class TrainConfig(Strict):
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
         if (self.schedule == "milestones") != bool(self.milestones):
             raise ValueError("milestones are given with schedule: milestones, and only with it")
+        if len(set(self.flips)) < len(self.flips):
+            raise ValueError(f"flips {list(self.flips)} name one twice")
         if self.precision == "fp16" and not self.use_gpu:
             raise ValueError("precision fp16 needs use_gpu: true; on a CPU take auto, bf16 or fp32")
         return self

@@ -23,6 +23,7 @@ from restorekit.metrics import score
 from restorekit.metrics.masks import changed
 from restorekit.models.glsgn import GLSGN
 
+EVALUATION_FORMAT = 2  # of evaluation.json, of which a study writes its part
 MAPS = 3  # images of a set whose masks, gates and context are drawn
 ENSEMBLE_PROTOCOLS = ("psnr_rgb", "ssim_rgb")
 

@@ -45,6 +45,8 @@ class Restorer:
         self.descriptor: Descriptor = model.descriptor  # type: ignore[assignment]
         self.memory_bytes = memory_bytes
         self.tile = tile
+        if not views:
+            raise RestorekitError("a Restorer needs a view of the image at least: AS_IT_IS")
         self.views = tuple(views)
 
     def restore(
@@ -58,7 +60,7 @@ class Restorer:
         does not fit, or where the model gives values that are no numbers.
         """
         self._check(image, mask)
-        if len(self.views) > 1:
+        if self.views != AS_IT_IS:
             count = len(self.views)
             restored = mean_of_views(
                 lambda seen, mask, view: self._restore(seen, mask, progress and _of_view(progress, view, count)),
@@ -109,7 +111,7 @@ class Restorer:
             return budget
         padded_height, padded_width = self._padded_length(height), self._padded_length(width)
         copies = 1 if (padded_height, padded_width) == (height, width) else 3  # the result; padding and cropping
-        copies += 1 if len(self.views) > 1 else 0  # the sum over the views
+        copies += self.views != AS_IT_IS  # the sum over the views
         return budget - copies * _HOST_BYTES * padded_height * padded_width
 
     def _can_stream(self, height: int, width: int, budget: int) -> bool:

@@ -22,7 +22,7 @@ _FLIPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transpose": lambda array: array.swapaxes(0, 1),
 }
 
-_UNKNOWN = ("horizontal",)  # taken for what does not say how it was trained: every paper's training mirrors
+_UNKNOWN = ("horizontal",)  # taken for what does not say how it was trained: a mirrored scene is as likely as the scene
 
 
 def trained_views(record: Mapping[str, Any]) -> tuple[View, ...]:

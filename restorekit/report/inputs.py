@@ -8,6 +8,7 @@ from typing import Any
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
+from restorekit.evaluation.studies import EVALUATION_FORMAT
 from restorekit.evaluation.versus import Versus
 from restorekit.files import read_json
 from restorekit.paths import Paths
@@ -110,6 +111,8 @@ def read_results(paths: Paths, runs: Iterable[str]) -> list[RunResult]:
 def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str, list[Past]]) -> RunResult:
     folder = paths.evaluation(run)
     evaluation = read_json(folder / "evaluation.json", f"evaluation of '{run}'", EVALUATE)
+    if evaluation["format"] != EVALUATION_FORMAT:
+        raise RestorekitError(f"the evaluation of '{run}' is of another version of restorekit: {EVALUATE}")
     if run not in decisions:
         raise RestorekitError(f"there is no decision about '{run}' yet: {PROMOTE}")
     decision = decisions[run]

@@ -31,6 +31,7 @@ def export_model(job: Job, folder: Path, record: dict[str, Any]) -> dict[str, An
         "seed": job.seed,
         "steps": state.step,
         "flips": list(job.config.flips),
+        "precision": state.precision,
     }
     written = save_model(folder, model, described | record)
     curves = job.state / "curves.csv"

@@ -1,7 +1,8 @@
 """Trains one job from its last state to its last step; knows neither Ray nor MLflow, but a `report` to call.
 
 A killed loop that is run again ends with the weights of one that was never killed: what a step does depends on the
-state before it, the step's number and the plan, and on no clock and no generator that lives across steps.
+state before it, the step's number and the plan, and on no clock and no generator that lives across steps. (On another
+kind of machine it goes on in that machine's arithmetic.)
 """
 
 import math
@@ -29,7 +30,7 @@ from restorekit.training.first_phase import FirstPhase
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError, World
 from restorekit.training.phases import Progress, phase_steps
-from restorekit.training.precision import computed_in
+from restorekit.training.precision import resolved
 from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState
 
@@ -63,6 +64,7 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
         learner = Learner(job, world)
         first = _first_phase(job, learner)
         step, cursor, progress, taken = _resume(job, world, learner, store, first)
+        precision = resolved(config.precision, world.device)
         if step:
             place = {"epoch": float(cursor.epoch), "step_in_epoch": float(cursor.step)}
             report(Report(step, place, resumed=True, first_phase=taken))
@@ -93,19 +95,19 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
                 if progress.best is None or told.metrics[BEST_BY] > progress.best:
                     progress = replace(progress, best=told.metrics[BEST_BY])
                     if world.is_first and learner.in_last_phase:
-                        store.save_best(TrainingState(step, cursor, learner.tensors(), progress))
+                        store.save_best(TrainingState(step, cursor, learner.tensors(), progress, precision))
                 report(told)
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
                 learner.settle()
                 progress = progress.next(step)
                 if first is not None and progress.phase == 1:
                     if world.is_first:
-                        first.keep(TrainingState(step, cursor, learner.learnt(), progress))
+                        first.keep(TrainingState(step, cursor, learner.learnt(), progress, precision))
                     report(Report(step, {}, first_phase=first.folder))
                 learner.enter(progress.phase)
             if step % config.checkpoint_every == 0 or last:
                 if world.is_first:
-                    store.save(TrainingState(step, cursor, learner.tensors(), progress))
+                    store.save(TrainingState(step, cursor, learner.tensors(), progress, precision))
                 report(Report(step, {}, saved=True))
             if last:
                 return
@@ -167,7 +169,7 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
     totals = torch.zeros(3 + len(names), dtype=torch.float64)
     picture = None
     learner.model.eval()
-    is_mixed = computed_in(job.config.precision, world.device) is not torch.float32
+    is_mixed = resolved(job.config.precision, world.device) != "fp32"
     autocast = torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=is_mixed)
     restore = cast(RestorationModel, learner.model).restore
     with learner.ema.swapped_in(learner.model), torch.inference_mode(), autocast:

@@ -10,6 +10,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
 from restorekit.training.outbox import Logger, Outbox
-from restorekit.training.precision import computed_in, precision_warning
+from restorekit.training.precision import precision_warning, resolved
 from restorekit.training.progress import EVENTS, note_event, progress_bar
 from restorekit.training.state import StateStore
 from restorekit.training.trace import TraceWriter
@@ -142,6 +143,7 @@ def _work(config: dict[str, Any]) -> None:
     cv2.setNumThreads(0)
     context = ray_train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
+    job = _settled(job, world)
     tell = Teller(job, config["open_logger"]) if world.is_first else None
     trace = Tracer(job, world) if job.config.trace else None
 
@@ -166,6 +168,16 @@ def _work(config: dict[str, Any]) -> None:
             raise RestorekitError(told) from error  # the other workers wait for this one; they end with it
 
 
+def _settled(job: Job, world: World) -> Job:
+    """The job in the precision that every worker's device is fast with, where it is "auto"."""
+    precision = resolved(job.config.precision, world.device)
+    if world.size > 1:
+        mixed = torch.tensor(float(precision != "fp32"), device=world.device)
+        torch.distributed.all_reduce(mixed, torch.distributed.ReduceOp.MIN)
+        precision = precision if mixed else "fp32"
+    return replace(job, config=job.config.model_copy(update={"precision": precision}))
+
+
 class Teller:
     """The first rank's reports, to the curves file and to the logger."""
 
@@ -186,8 +198,7 @@ class Teller:
             if self._open_logger is not None:
                 self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
             device = torch.device("cuda" if job.config.use_gpu else "cpu")
-            numbers = str(computed_in(job.config.precision, device)).removeprefix("torch.")
-            note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}, in {numbers}")
+            note_event(job, f"{'resumed' if told.resumed else 'began'} {_where(told, job)}, in {job.config.precision}")
             for warning in _warnings(job.config, device):
                 note_event(job, warning)
         if told.resumed:

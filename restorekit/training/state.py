@@ -27,7 +27,7 @@ from restorekit.shards.plan import Cursor
 from restorekit.training.lease import remote_states
 from restorekit.training.phases import Progress
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 LAST, BEST = "step", "best"  # the kinds of state, and how their folders begin
 LOCK_WAIT_S = 60.0  # an orphan of a killed run ends within seconds of its Ray
@@ -41,6 +41,7 @@ class TrainingState:
     cursor: Cursor
     tensors: dict[str, Tensor]
     progress: Progress
+    precision: str  # what it was computed in when it was saved: "fp32", "bf16" or "fp16"
 
 
 class StateStore:
@@ -90,7 +91,8 @@ class StateStore:
             save_file(tensors, beside / "tensors.safetensors")
             record = {
                 "format": FORMAT, "step": state.step, "cursor": asdict(state.cursor),
-                "progress": asdict(state.progress), "sha256": sha256_file(beside / "tensors.safetensors"),
+                "progress": asdict(state.progress), "precision": state.precision,
+                "sha256": sha256_file(beside / "tensors.safetensors"),
             }  # fmt: skip
             (beside / "state.json").write_text(json.dumps(record, indent=1))
             for file in beside.iterdir():
@@ -166,7 +168,9 @@ def _load(folder: Path) -> TrainingState:
         raise ValueError("its tensors are not those that were written")
     cursor = record["cursor"]
     cursor["ranges"] = tuple((int(start), int(stop)) for start, stop in cursor["ranges"])
-    return TrainingState(int(record["step"]), Cursor(**cursor), load_file(tensors), Progress(**record["progress"]))
+    return TrainingState(
+        int(record["step"]), Cursor(**cursor), load_file(tensors), Progress(**record["progress"]), record["precision"]
+    )
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 All settings of a run take turns in one process, so that they meet the same machine; the ratio (theirs / ours) is above
 1 where the setting in params.yaml is the faster one. The first step with torch.compile, which compiles, is told apart.
+Without named runs Muon's part of a step is held against torch's own.
 
 python tests/bench/training.py data/bench/training.json [run ...]
 """
@@ -13,17 +14,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from restorekit.config import Params, load_params
 from restorekit.files import write_json
+from restorekit.models import create_model
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, World
+from restorekit.training.optimizer import MuonAdamW
+from restorekit.training.precision import resolved
 
 REPEATS = 8
 CHANGES: dict[str, dict[str, Any]] = {
     "channels_last": {"channels_last": True},
     "compile": {"compile": True},
     "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
     "accumulate 2": {"accumulate": 2},
     "muon": {"optimizer": "muon"},
     "adamw": {"optimizer": "adamw"},
@@ -34,6 +40,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 def main() -> None:
     target, params = Path(sys.argv[1]), load_params(Path("params.yaml"))
     rows = [row for run in sys.argv[2:] or params.runs for row in _rows(run, params)]
+    rows += [] if sys.argv[2:] else [_muon_row()]
     threads = params.train.get("threads_per_worker", 2)
     write_json(target, {"machine": {"torch": torch.__version__, "threads": threads}, "rows": rows})
     for row in rows:
@@ -45,6 +52,7 @@ def main() -> None:
 def _rows(run: str, params: Params) -> list[dict[str, Any]]:
     config, spec = params.training(run), params.run(run)
     torch.set_num_threads(config.threads_per_worker)
+    config = config.model_copy(update={"precision": resolved(config.precision, ALONE.device)})
     learners, firsts = {}, {}
     for name, change in {"as it is": {}, **CHANGES}.items():
         if any(getattr(config, setting) == value for setting, value in change.items()):
@@ -66,6 +74,29 @@ def _rows(run: str, params: Params) -> list[dict[str, Any]]:
         for name, value in values.items()
         if name != "as it is" and (unit == "ms a step" or name == "compile")
     ]  # fmt: skip
+
+
+def _muon_row() -> dict[str, Any]:
+    """An optimiser step of DAKD's student at the paper's width, with gradients of noise: ours, and torch's Muon."""
+    weights = [weight for weight in create_model("dakd").student.parameters() if 1 < len(weight) < weight.numel()]
+    matrices = [nn.Parameter(weight.detach().clone().flatten(1)) for weight in weights]
+    sides = {
+        "ours": (weights, MuonAdamW(weights, 1e-3, (0.9, 0.999), 0.0)),
+        "torch.optim.Muon": (matrices, torch.optim.Muon(matrices, 1e-3, 0.0, adjust_lr_fn="match_rms_adamw")),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(REPEATS + 1):  # the first one makes the momenta
+        for name, (parameters, optimizer) in sides.items():
+            for parameter in parameters:
+                parameter.grad = torch.randn_like(parameter)
+            began = time.perf_counter()
+            optimizer.step()
+            spent[name].append(1e3 * (time.perf_counter() - began))
+    ours, theirs = (float(np.median(times[1:])) for times in spent.values())
+    return {
+        "case": "Muon, dakd", "unit": "ms a step", "better": "lower", "ours": round(ours, 1),
+        "opponent": "torch.optim.Muon", "theirs": round(theirs, 1), "ratio": round(theirs / ours, 2), "n": REPEATS,
+    }  # fmt: skip
 
 
 def _step(learner: Learner, number: int) -> float:

@@ -86,6 +86,16 @@ def test_a_turned_image_gives_the_turned_result_which_one_pass_does_not(size):
             assert np.abs(once.restore(turned) - seen(once.restore(given), view)).max() > 1e-2
 
 
+def test_one_view_that_is_not_the_image_itself_is_taken_too_and_none_is_refused():
+    given = image(20, 24)
+    mirrored = Restorer(Smears(), views=(("horizontal",),)).restore(given)
+    wanted = Restorer(Smears()).restore(given[:, ::-1])[:, ::-1]
+    np.testing.assert_array_equal(mirrored, wanted)
+    assert not np.array_equal(mirrored, Restorer(Smears()).restore(given))
+    with pytest.raises(RestorekitError, match="a view of the image at least"):
+        Restorer(Smears(), views=())
+
+
 def test_the_mean_is_nearer_to_the_truth_than_the_views_are_on_average():
     given, truth = image(40, 56), image(56, 40).swapaxes(0, 1)
     errors = []

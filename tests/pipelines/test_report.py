@@ -108,7 +108,11 @@ def test_what_is_missing_is_named_and_the_old_report_stays(
     evaluate(RUN, params, paths)
     with pytest.raises(RestorekitError, match="of another model than its evaluation: run `dvc repro promote`"):
         report(params, paths)
-    (paths.evaluation(RUN) / "evaluation.json").unlink()
+    evaluation = paths.evaluation(RUN) / "evaluation.json"
+    evaluation.write_text(json.dumps(json.loads(evaluation.read_text()) | {"format": 1}))
+    with pytest.raises(RestorekitError, match="another version of restorekit: run `dvc repro evaluate`"):
+        report(params, paths)
+    evaluation.unlink()
     with pytest.raises(RestorekitError, match="dvc repro evaluate"):
         report(params, paths)
     (paths.promotions / "decisions.json").unlink()

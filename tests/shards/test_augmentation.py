@@ -37,7 +37,7 @@ def test_flips_are_drawn_one_by_one_and_not_with_the_crop() -> None:
     counts: Counter[tuple[bool, ...]] = Counter()
     for number in range(3200):
         cut = augment({"clean": image}, 1, 0, f"key {number}")["clean"].astype(int)
-        transposed = cut[0, 0, 0] == cut[0, -1, 0]
+        transposed = cut[0, 0, 0] != cut[0, -1, 0]
         top, left = cut[..., 0].min(), cut[..., 1].min()
         upright = bool(cut[0, 0, 0] == top), bool(cut[0, 0, 1] == left)
         counts[(bool(transposed), *upright, bool(top < 6), bool(left < 6))] += 1

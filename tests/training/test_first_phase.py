@@ -32,7 +32,7 @@ OTHER_OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 OTHER_OBJECTIVES: dict[str, Any] = {
     "localise_steps": 2, "patience": 5, "white_weight": 2.0, "dice": 0.0, "pixel": "huber", "huber_delta": 0.2,
-    "distillation": 0.0, "attentive": False,
+    "distillation": 0.0, "attentive": False, "warm_start": True,
 }  # fmt: skip
 OF_THE_TEACHER = {
     "width", "tau", "init", "leak", "recompute", "localise_steps", "patience", "white_weight", "dice",
@@ -96,7 +96,7 @@ def test_all_that_can_be_set_is_tried() -> None:
 
 def test_whoever_takes_it_ends_as_if_it_had_learnt_it(dakd_job: Any) -> None:
     run(dakd_job("one"))
-    changed = {"distillation": 0.0, "gates": "none"}
+    changed = {"distillation": 0.0, "gates": "none", "warm_start": True}
     taking, learning = dakd_job("two", changed=changed), dakd_job("three", shared=False, changed=changed)
     told, whole = run(taking), run(learning)
     assert (told[0].step, told[0].resumed) == (LOCALISING, True)

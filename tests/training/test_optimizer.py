@@ -41,6 +41,23 @@ def test_a_filter_moves_as_far_in_every_direction() -> None:
     assert moved.square().mean().sqrt() == pytest.approx(0.2 * RATE, rel=0.3)
 
 
+@pytest.mark.parametrize("shape", [(8, 3, 3, 3), (24, 2, 3, 3), (12, 6, 1, 1)], ids=["wide", "tall", "1x1"])
+def test_it_is_torchs_but_for_bfloat16(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(shape))
+    matrix = nn.Parameter(weight.detach().clone().flatten(1))
+    first = matrix.detach().clone()
+    ours = MuonAdamW([weight], RATE, BETAS, weight_decay=0.3)
+    theirs = torch.optim.Muon([matrix], RATE, 0.3, adjust_lr_fn="match_rms_adamw")
+    for _ in range(6):
+        weight.grad = torch.randn(shape)
+        matrix.grad = weight.grad.flatten(1).clone()
+        ours.step()
+        theirs.step()
+    moved = matrix.detach() - first
+    assert (weight.detach().flatten(1) - matrix.detach()).norm() < 0.05 * moved.norm()
+
+
 def test_vectors_and_single_rows_move_as_with_adamw() -> None:
     model, other = network(), network()
     rest = [other[0].bias, other[2].weight, other[2].bias]

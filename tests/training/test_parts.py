@@ -88,7 +88,7 @@ def test_a_state_comes_back_to_the_bit_and_two_are_kept(tmp_path: Path) -> None:
     cursor = begin_epoch(2, 50, 2, 1, 8)
     tensors = {"model.w": torch.randn(3, 4), "optimizer.0.step": torch.tensor(7.0), "n": torch.arange(3)}
     for step in (10, 20, 30):
-        store.save(TrainingState(step, cursor, tensors, Progress()))
+        store.save(TrainingState(step, cursor, tensors, Progress(), "fp32"))
     state = store.load_latest()
     assert state is not None
     assert (state.step, state.cursor) == (30, cursor)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.training.export import export_model
 from restorekit.training.learner import Learner, World
-from restorekit.training.precision import computed_in, precision_warning
+from restorekit.training.precision import Precision, precision_warning, resolved
 from restorekit.training.progress import EVENTS
 from restorekit.training.ray_worker import fit
 from tests.training.conftest import MakeJob
@@ -18,27 +19,26 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("processor", "wanted"),
     [
-        ({"avx2": True, "avx512_f": False, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
-        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
-        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
-        ({"neon": True}, torch.float32),
-        ({"neon": True, "bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_f": False, "avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"neon": True}, "fp32"),
+        ({"neon": True, "bf16": True}, "bf16"),
     ],
     ids=["avx2", "avx512", "avx512_bf16", "neon", "neon bf16"],
 )
 def test_auto_is_bfloat16_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, processor: dict[str, bool], wanted: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, processor: dict[str, bool], wanted: Precision
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
-    assert computed_in("auto", CPU) is wanted
-    assert (precision_warning("bf16", CPU) is None) is (wanted is torch.bfloat16)
-    assert precision_warning("auto", CPU) is None
+    assert resolved("auto", CPU) == wanted
+    assert (precision_warning("bf16", CPU) is None) is (wanted == "bf16")
     assert precision_warning("fp32", CPU) is None
 
 
-def test_what_is_named_is_taken() -> None:
-    assert computed_in("fp32", CPU) is torch.float32
-    assert computed_in("bf16", CPU) is torch.bfloat16
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_what_is_named_is_taken(precision: Precision) -> None:
+    assert resolved(precision, CPU) == precision
 
 
 def test_auto_learns_what_the_type_it_came_to_learns(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,10 +55,23 @@ def test_auto_learns_what_the_type_it_came_to_learns(make_job: MakeJob, monkeypa
         assert torch.equal(learnt("auto"), wanted)
 
 
-def test_a_training_says_what_auto_came_to(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_training_says_and_keeps_what_auto_came_to(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
+) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    job = make_job(precision="auto", steps=2)
+    job = make_job(precision="auto", steps=2, num_workers=num_workers)
+    with ray_cluster(2):
+        fit(job)
+    wanted = resolved("auto", CPU)
+    assert f"with 2 steps to go, in {wanted}" in (job.state / EVENTS).read_text()
+    assert export_model(job, tmp_path / "model", {})["precision"] == wanted
+
+
+def test_what_a_processor_only_imitates_is_warned_of(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    job = make_job(precision="bf16", steps=1)
     with ray_cluster(1):
         fit(job)
-    wanted = str(computed_in("auto", CPU)).removeprefix("torch.")
-    assert f"with 2 steps to go, in {wanted}" in (job.state / EVENTS).read_text()
+    warned = "has no bfloat16 and takes several times as long" in (job.state / EVENTS).read_text()
+    assert warned is (resolved("auto", CPU) == "fp32")

@@ -28,7 +28,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 def state_of(step: int, value: float = 0.0) -> TrainingState:
     cursor = begin_epoch(0, 22, 1, 1, 4)
-    return TrainingState(step, replace(cursor, step=step), {"w": torch.full((3,), value)}, Progress())
+    return TrainingState(step, replace(cursor, step=step), {"w": torch.full((3,), value)}, Progress(), "fp32")
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ class DAKD(nn.Module):
     def start_from_teacher(self) -> None:
         """Gives the student's encoder the weights of the teacher's, which has the same channels at the same scales.
 
-        What the student sees besides, such as the mask with `mask_input`, keeps the weights it has.
+        With `mask_input` the filters' fourth channel, the mask's, stays as it was drawn.
         """
         own = dict(self.student.encoder.named_parameters())
         for name, learnt in self.teacher.encoder.named_parameters():
