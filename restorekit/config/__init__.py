@@ -18,7 +18,7 @@ from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
 from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
-from restorekit.config.run import Run, TrainConfig
+from restorekit.config.run import Precision, Run, TrainConfig
 from restorekit.config.runs import read_run
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Params",
     "PhotoFolder",
     "PhotosConfig",
+    "Precision",
     "RealSet",
     "RealTraining",
     "Run",

@@ -36,7 +36,9 @@ class DakdObjective(Strict):
     huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
     distillation: Annotated[float, Field(ge=0.0)] = 0.1
     attentive: StrictBool = True  # distillation weighted by the teacher's attention
-    warm_start: StrictBool = False  # the student begins with the weights of the teacher's encoder; for short trainings
+    # The student begins with the weights of the teacher's encoder: against motion blur +0.54 dB where it had +0.49 (one
+    # training of 500 steps each, 80 validation images).
+    warm_start: StrictBool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -6,6 +6,8 @@ from pydantic import Field, StrictInt, model_validator
 
 from restorekit.config.strict import Count, Positive, Share, Strict
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
 
 class TrainConfig(Strict):
     """One training: the loop's settings. Every run takes `train` of params.yaml and overrides what it names."""
@@ -23,7 +25,7 @@ class TrainConfig(Strict):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where GPU or CPU has it, else fp32
+    precision: Precision = "auto"  # auto: bf16 where GPU or CPU has it, else fp32
     compile: bool = False  # torch.compile, which needs a C++ compiler; pays for its first minutes in trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)

@@ -28,7 +28,7 @@ from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
 from restorekit.training.outbox import Logger, Outbox
-from restorekit.training.precision import precision_warning, resolved
+from restorekit.training.precision import agreed, precision_warning
 from restorekit.training.progress import EVENTS, note_event, progress_bar
 from restorekit.training.state import StateStore
 from restorekit.training.trace import TraceWriter
@@ -143,7 +143,8 @@ def _work(config: dict[str, Any]) -> None:
     cv2.setNumThreads(0)
     context = ray_train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
-    job = _settled(job, world)
+    precision = agreed(job.config.precision, world.device, world.size)
+    job = replace(job, config=job.config.model_copy(update={"precision": precision}))
     tell = Teller(job, config["open_logger"]) if world.is_first else None
     trace = Tracer(job, world) if job.config.trace else None
 
@@ -166,16 +167,6 @@ def _work(config: dict[str, Any]) -> None:
         _refuse(job, told)
         if world.size > 1:
             raise RestorekitError(told) from error  # the other workers wait for this one; they end with it
-
-
-def _settled(job: Job, world: World) -> Job:
-    """The job in the precision that every worker's device is fast with, where it is "auto"."""
-    precision = resolved(job.config.precision, world.device)
-    if world.size > 1:
-        mixed = torch.tensor(float(precision != "fp32"), device=world.device)
-        torch.distributed.all_reduce(mixed, torch.distributed.ReduceOp.MIN)
-        precision = precision if mixed else "fp32"
-    return replace(job, config=job.config.model_copy(update={"precision": precision}))
 
 
 class Teller:

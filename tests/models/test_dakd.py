@@ -289,20 +289,6 @@ def test_with_a_leak_a_layer_that_is_never_above_zero_still_learns() -> None:
     assert gradient_below(0.2) > 0
 
 
-@pytest.mark.parametrize("mask_input", [False, True])
-def test_a_student_that_starts_from_its_teacher_sees_as_it_does(mask_input: bool) -> None:
-    model, image = alive(mask_input=mask_input), torch.rand(1, 3, 16, 16)
-    rest = {name: values.clone() for name, values in model.student.state_dict().items() if "encoder" not in name}
-    assert not torch.equal(model(image).student[0], model(image).teacher.encoder[0])
-    model.start_from_teacher()
-    seen = model(image, mask=torch.zeros(1, 1, 16, 16))
-    for own, taught in zip(seen.student, seen.teacher.encoder, strict=True):
-        torch.testing.assert_close(own, taught)
-    assert all(torch.equal(values, model.student.state_dict()[name]) for name, values in rest.items())
-    if mask_input:
-        assert not torch.equal(model(image, mask=torch.ones(1, 1, 16, 16)).student[0], seen.student[0])
-
-
 # ---- 11: batches, seeds, and the forms that must agree
 
 

@@ -77,6 +77,21 @@ def test_a_warm_start_is_made_where_restoring_begins(phase: int, warm: bool) -> 
     assert all(torch.equal(own, taught) for own, taught in pairs) is (phase == RESTORE and warm)
 
 
+@pytest.mark.parametrize("mask_input", [False, True])
+def test_a_student_that_starts_warm_sees_as_its_teacher_does(mask_input: bool) -> None:
+    torch.manual_seed(1)
+    model, image = DAKD(8, init="he", mask_input=mask_input), torch.rand(1, 3, 16, 16)
+    rest = {name: values.clone() for name, values in model.student.state_dict().items() if "encoder" not in name}
+    assert not torch.equal(model(image).student[0], model(image).teacher.encoder[0])
+    objective(warm_start=True).enter(RESTORE, model)
+    seen = model(image, mask=torch.zeros(1, 1, 16, 16))
+    for own, taught in zip(seen.student, seen.teacher.encoder, strict=True):
+        torch.testing.assert_close(own, taught)
+    assert all(torch.equal(values, model.student.state_dict()[name]) for name, values in rest.items())
+    if mask_input:
+        assert not torch.equal(model(image, mask=torch.ones(1, 1, 16, 16)).student[0], seen.student[0])
+
+
 def test_distillation_teaches_the_encoder_alone() -> None:
     model = DAKD(4, init="he")
     in_phase(objective(), RESTORE)(model, batch()).losses["distillation"].backward()

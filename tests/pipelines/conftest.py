@@ -57,14 +57,14 @@ def params() -> Params:
 def write_model(paths: Paths) -> Callable[..., None]:
     """Writes data/models/<run>/ of a network that adds `levels` to every value."""
 
-    def write(levels: float, run: str = RUN) -> None:
+    def write(levels: float, run: str = RUN, **more: Any) -> None:
         torch.manual_seed(0)  # equal levels give equal weights, and so one digest
         model = create_model("dmgn", variant="rain", width=4, trunk="none", zero_last=True)
         with torch.no_grad():
             model.refiner.last.bias.fill_(2.0 * levels / 255.0)  # type: ignore[union-attr, operator]
         record = {
             "run": run, "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",
-            "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None,
+            "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None, **more,
         }  # fmt: skip
         save_model(paths.model(run), model, record)
         with (paths.model(run) / "curves.csv").open("w", newline="") as file:

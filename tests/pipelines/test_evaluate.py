@@ -106,6 +106,17 @@ def test_the_mean_of_views_is_scored_beside_one_pass(
     assert "mean of 2 views: ssim_rgb" in capsys.readouterr().out
 
 
+def test_where_the_training_made_no_flips_there_is_no_mean_of_views(
+    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(24.0, flips=["channels"])
+    values = params.model_dump(mode="json")
+    values["evaluate"]["self_ensemble"] = True
+    evaluate(RUN, check_params(values), paths)
+    assert "self_ensemble" not in json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
+    assert "was trained without flips: there is no mean of views" in capsys.readouterr().out
+
+
 def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_model: WriteModel) -> None:
     with pytest.raises(RestorekitError, match="no model at"):
         evaluate(RUN, params, paths)

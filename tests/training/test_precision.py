@@ -1,14 +1,16 @@
 """Mixed precision only where the device has it in hardware; what `auto` came to is told, and is what is learnt with."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.config import Precision
 from restorekit.training.export import export_model
 from restorekit.training.learner import Learner, World
-from restorekit.training.precision import Precision, precision_warning, resolved
+from restorekit.training.precision import agreed, precision_warning, resolved
 from restorekit.training.progress import EVENTS
 from restorekit.training.ray_worker import fit
 from tests.training.conftest import MakeJob
@@ -53,6 +55,21 @@ def test_auto_learns_what_the_type_it_came_to_learns(make_job: MakeJob, monkeypa
     for has_it, wanted in ((False, plain), (True, mixed)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has_it=has_it: {"avx512_bf16": has_it})
         assert torch.equal(learnt("auto"), wanted)
+
+
+def agree(rank: int, folder: Path) -> None:
+    """One of two ranks, of which only the first has a processor with bfloat16."""
+    torch.cpu.get_capabilities = lambda: {"avx512_bf16": rank == 0}
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    found = {precision: agreed(precision, CPU, 2) for precision in ("auto", "bf16", "fp32")}
+    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_with_unlike_processors_agree(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(agree, (tmp_path,), nprocs=2)
+    found = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert found == [{"auto": "fp32", "bf16": "bf16", "fp32": "fp32"}] * 2
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
