@@ -24,6 +24,7 @@ from restorekit.files import write_beside
 from restorekit.storage import fetch_file, push_file, remote_of
 from restorekit.training.compiled import compile_warning
 from restorekit.training.curves import CurveWriter
+from restorekit.training.heap import keep_freed_memory
 from restorekit.training.job import Job
 from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
@@ -141,6 +142,7 @@ def _work(config: dict[str, Any]) -> None:
         return  # what an earlier attempt of this fit found wrong is wrong still; the driver tells it
     torch.set_num_threads(job.config.threads_per_worker)
     cv2.setNumThreads(0)
+    keep_freed_memory()
     context = ray_train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
     precision = agreed(job.config.precision, world.device, world.size)
