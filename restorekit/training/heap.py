@@ -1,4 +1,4 @@
-"""What a step frees stays with the process: glibc gives large blocks back, and each comes again as pages to be zeroed."""
+"""What a step frees stays with the process: glibc gives large blocks back, and each comes again as pages to zero."""
 
 import ctypes
 
