@@ -9,7 +9,8 @@ KEPT = 2**30  # bytes; larger blocks are still given back
 def keep_freed_memory() -> None:
     """Makes glibc's malloc keep what is freed, in this process and until it ends; elsewhere it changes nothing.
 
-    The process then stays as large as it once was. A step of DAKD asked for 32000 pages less, a tenth of its time.
+    The process then stays as large as it once was. A step of DAKD asked for 31000 to 38000 pages less,
+    6 to 9 % of its processor time.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
