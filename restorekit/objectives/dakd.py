@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from restorekit.config import DakdObjective
@@ -33,6 +34,7 @@ class DakdLosses(Objective):
         super().__init__()
         self.settings, self.tau = settings, tau
         self.critic = None
+        self.distillation = distillation
         self.phase = LOCALISE
         self.phases = (
             Phase(
@@ -41,6 +43,9 @@ class DakdLosses(Objective):
             ),
             Phase("restore", ("student.",)),
         )  # fmt: skip
+
+    def compile_losses(self) -> None:
+        self.distillation = torch.compile(distillation)
 
     def enter(self, phase: int, model: nn.Module) -> None:
         self.phase = phase
@@ -56,7 +61,7 @@ class DakdLosses(Objective):
         assert result.restored is not None
         losses = {"pixel": self.distance(result.restored, batch["clean"])}
         if self.settings.distillation:
-            distance = distillation(result.student, result.teacher.encoder, self.settings.attentive)
+            distance = self.distillation(result.student, result.teacher.encoder, self.settings.attentive)
             losses["distillation"] = self.settings.distillation * distance
         return Terms(losses, result.restored.detach().float().clamp(0, 1), result)
 

@@ -35,6 +35,9 @@ class Objective(nn.Module, ABC):
     phases: tuple[Phase, ...] = (Phase("all"),)
     figure_names: tuple[str, ...] = ()  # what `figures` returns
 
+    def compile_losses(self) -> None:
+        """Compiles what gains by it among the losses, which give the same values: for a training with `compile`."""
+
     def enter(self, phase: int, model: nn.Module) -> None:
         """Called where a phase begins, with its index and the network as it is then.
 

@@ -13,7 +13,7 @@ from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
-from restorekit.training.compiled import compiled
+from restorekit.training.compiled import compile_warning, compiled
 from restorekit.training.ema import Ema
 from restorekit.training.job import Job
 from restorekit.training.optimizer import MuonAdamW
@@ -44,6 +44,8 @@ class Learner:
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = create_objective(job.spec).to(world.device)
+        if config.compile and not compile_warning(world.device.type):
+            self.objective.compile_losses()
         self.critic = self.objective.critic
         self._learnable = frozenset(_trained(self.model))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16")

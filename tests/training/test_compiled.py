@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from restorekit.cluster import ray_cluster
+from restorekit.config import DakdObjective
 from restorekit.models.dakd.blocks import resized
+from restorekit.objectives.dakd import DakdLosses
 from restorekit.training.compiled import compiled
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, World
@@ -72,3 +74,18 @@ def test_without_a_compiler_a_training_says_so_and_goes_on(
     events = (job.state / EVENTS).read_text()
     assert "warning: compile: true has no effect" in events
     assert "apt-get install g++" in events
+
+
+def test_compiled_losses_have_the_values_and_gradients_of_plain_ones() -> None:
+    torch.manual_seed(0)
+    maps = [torch.rand(2, channels, side, side, requires_grad=True) for channels, side in ((4, 16), (8, 8))]
+    given = [torch.rand_like(features) for features in maps]
+    losses = DakdLosses(DakdObjective(localise_steps=1), tau=0.1)
+    wanted = losses.distillation(maps, given)
+    plain = losses.distillation
+    losses.compile_losses()
+    assert losses.distillation is not plain
+    found = losses.distillation(maps, given)
+    torch.testing.assert_close(found, wanted)
+    for one, other in zip(torch.autograd.grad(found, maps), torch.autograd.grad(wanted, maps), strict=True):
+        torch.testing.assert_close(one, other)
