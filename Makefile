@@ -30,7 +30,7 @@ setup: .venv/installed ## .venv with the pinned dependencies
 repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
 	$(BIN)/dvc repro
 
-long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to two hours; goes on where it was
+long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to four hours; goes on where it was
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
