@@ -11,9 +11,9 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.errors import unknown_name
 from restorekit.paths import Paths, working_root
-from restorekit.shards.pairs import pair_recipes
+from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import write_dataset
-from restorekit.sources.pairs import find_pairs, pairs_digest
+from restorekit.sources.real_pairs import find_pairs, pairs_digest
 
 
 def main() -> None:

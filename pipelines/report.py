@@ -16,7 +16,7 @@ from restorekit.report.inputs import read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
 from restorekit.report.traits import Traits, traits_of
-from restorekit.sources.manifest import SPLITS, PhotoIndex
+from restorekit.sources.photo_index import SPLITS, PhotoIndex
 from restorekit.storage import fetch, push
 
 PAIRS = 24  # of a real set, whose traits are told

@@ -11,7 +11,7 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.paths import Paths, working_root
 from restorekit.shards.staging import synthesize_dataset
-from restorekit.sources.manifest import PhotoIndex
+from restorekit.sources.photo_index import PhotoIndex
 
 
 def main() -> None:

@@ -15,8 +15,7 @@ import pytest
 
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for, seed_for
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
+from restorekit.shards.manifest import ShardManifest, write_shard
 
 
 @pytest.fixture(autouse=True)

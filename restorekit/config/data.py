@@ -173,7 +173,7 @@ class MaskShards(Strict):
 
 
 class MaskData(Strict):
-    """Masks of holes in shards of their own, without photographs: see shards/masks.py."""
+    """Masks of holes in shards of their own, without photographs: see shards/mask_shards.py."""
 
     task: Literal["masks"]
     kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"

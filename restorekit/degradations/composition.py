@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.degradations.record import new_record, uniform
-from restorekit.degradations.scene import Degradation, Degraded, Scene, check_scene
+from restorekit.degradations.scene import Degradation, Degraded, Scene, check_scene, new_record, uniform
 
 # Kind: the parts in order, (task, its kind).
 MIXTURES: dict[str, tuple[tuple[str, str], ...]] = {

@@ -9,10 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from restorekit.degradations.depth import draw_depth, scene_depth
-from restorekit.degradations.record import between, new_record, uniform
-from restorekit.degradations.relief import smooth_field
-from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
+from restorekit.degradations.fields import fit_to_edges, smooth_field
+from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
 
 KINDS = ("uniform", "varying")
@@ -57,3 +55,75 @@ def scattered(image: np.ndarray, airlight: Sequence[float], transmission: np.nda
     hazy = cv2.subtract(image, light)
     cv2.multiply(hazy, cv2.cvtColor(transmission, cv2.COLOR_GRAY2RGB), hazy)
     return cv2.add(hazy, light, hazy)
+
+
+FAR = 0.7  # what "far away" is: with RESIDE's betas it gives the input PSNR of RESIDE's outdoor pairs, 10 to 18 dB
+_SMALL = 96  # pixels of the short side at which the sky is looked for and depth is fitted to the photograph
+
+
+def draw_depth(rng: np.random.Generator) -> dict[str, Any]:
+    """Parameters of the prior; a scene with disparity ignores them."""
+    return {
+        "horizon": uniform(rng, (0.25, 0.55)),  # of the height, from the top
+        "tilt": uniform(rng, (-0.08, 0.08)),  # change of the horizon over the width, of the height
+        "near": uniform(rng, (0.06, 0.15)),  # depth scale of the ground plane
+        "relief": uniform(rng, (0.1, 0.25)),  # standard deviation of the logarithm of depth
+        "sky": uniform(rng, (1.2, 1.7)),  # depth of the sky
+        "seed": int(rng.integers(2**32)),
+    }
+
+
+def scene_depth(scene: Scene, params: dict[str, Any]) -> np.ndarray:
+    """Depth, float32 (H, W), positive, about `FAR` for what is far away, more only for the sky.
+
+    Measured: 1 / disparity, where the 2nd percentile of the disparity is at `FAR` (limited to 1.5 FAR). Prior: a
+    ground plane below a horizon, depth FAR above it, smooth relief on both, and the sky: what is bright, even and
+    joined to the upper border. A guided filter (He et al., TPAMI 2013) fits the prior to the photograph's edges.
+    """
+    if scene.disparity is not None and (known := np.isfinite(scene.disparity) & (scene.disparity > 0)).any():
+        disparity = _filled(scene.disparity, known)
+        return np.minimum(np.float32(FAR * np.percentile(disparity[known], 2)) / disparity, np.float32(1.5 * FAR))
+    return _prior(scene.image, params)
+
+
+def _filled(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Holes take the smaller (farther) of the two neighbours in their row: what is hidden in stereo lies behind."""
+    values = np.where(known, disparity, np.float32(np.median(disparity[known]))).astype(np.float32)
+    column = np.arange(values.shape[1])[None]
+    left = np.maximum.accumulate(np.where(known, column, -1), axis=1)
+    right = np.minimum.accumulate(np.where(known, column, column.size)[:, ::-1], axis=1)[:, ::-1]
+    from_left = np.take_along_axis(values, np.maximum(left, 0), 1)
+    from_right = np.take_along_axis(values, np.minimum(right, column.size - 1), 1)
+    from_left = np.where(left >= 0, from_left, from_right)
+    from_right = np.where(right < column.size, from_right, from_left)
+    filled = np.minimum(from_left, from_right)  # a row without any known value keeps the median
+    side = 2 * max(1, min(values.shape) // 150) + 1
+    smooth = cv2.blur(filled, (side, side))
+    return np.where(known, values, smooth)
+
+
+def _prior(image: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = min(1.0, _SMALL / min(height, width))
+    small_size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    small = cv2.resize(image, small_size[::-1], interpolation=cv2.INTER_AREA) if scale < 1 else image
+    # Height above the horizon in fractions of the frame's height, positive on the ground.
+    below = (np.arange(small_size[0], dtype=np.float32) + 0.5)[:, None] / small_size[0] - params["horizon"]
+    across = (np.arange(small_size[1], dtype=np.float32) + 0.5)[None] / small_size[1] - 0.5
+    ground = FAR * params["near"] / (np.maximum(below - params["tilt"] * across, 0.0) + params["near"])
+    relief = smooth_field(rng_for(params["seed"], "relief"), small_size, (0.35, 0.5), 2)
+    depth = ground.astype(np.float32) * np.exp(np.float32(params["relief"]) * relief)
+    sky = _sky(small)
+    depth += sky * (np.float32(params["sky"]) - depth)
+    return np.maximum(fit_to_edges(image, small, depth), np.float32(0.05))
+
+
+def _sky(small: np.ndarray) -> np.ndarray:
+    """How much each pixel looks like sky, float32 in [0, 1]: bright, even, and so all the way to the upper border."""
+    brightness = small.max(axis=2)
+    mean = cv2.blur(brightness, (5, 5))
+    spread = np.sqrt(np.maximum(cv2.blur(brightness * brightness, (5, 5)) - mean * mean, 0.0))
+    # Bright beside the rest: at dusk a sky is darker than many a wall at noon.
+    dark = np.float32(min(0.25, 0.4 * float(brightness.mean(dtype=np.float64))))
+    likeness = np.clip((mean - dark) / (0.8 * dark + 1e-6), 0.0, 1.0) * np.clip(1.5 - spread / 0.06, 0.0, 1.0)
+    return np.minimum.accumulate(cv2.blur(likeness, (3, 3)), axis=0)

@@ -10,9 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from restorekit.degradations.record import between, new_record, uniform
-from restorekit.degradations.relief import smooth_field
-from restorekit.degradations.scene import Degraded, Scene, check_scene
+from restorekit.degradations.fields import smooth_field
+from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from restorekit.degradations.record import between, new_record, uniform
-from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
+from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
 
 KINDS = ("soft", "crisp")

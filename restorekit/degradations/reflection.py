@@ -11,10 +11,8 @@ import cv2
 import numpy as np
 from scipy.special import ndtr
 
-from restorekit.degradations.glass import draw_glass, glass_light
-from restorekit.degradations.light import to_light, to_srgb
-from restorekit.degradations.record import new_record, uniform
-from restorekit.degradations.scene import Degraded, Scene, check_scene, visible_mask
+from restorekit.degradations.optics import draw_glass, glass_light, to_light, to_srgb
+from restorekit.degradations.scene import Degraded, Scene, check_scene, new_record, uniform, visible_mask
 from restorekit.errors import RestorekitError
 
 KINDS = ("s1", "s2", "glass")

@@ -10,7 +10,7 @@ from restorekit.config import Params, RealSet
 from restorekit.evaluation.pairs import Facts, Pair, PairPart, PairSet, synthetic_test
 from restorekit.image import to_float
 from restorekit.paths import Paths
-from restorekit.sources.pairs import RealPair, find_pairs, load_pair, pairs_digest
+from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair, pairs_digest
 
 
 @dataclass(frozen=True)

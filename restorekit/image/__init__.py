@@ -1,10 +1,16 @@
 """Photographs in and out of files: decoding, encoding, colour, EXIF; an image is H x W x 3 sRGB throughout."""
 
-from restorekit.image.arrays import resize_short_side, to_float, to_uint8
-from restorekit.image.encoding import decode_grey, decode_rgb, encode_grey, encode_rgb
-from restorekit.image.masks import read_mask
+from restorekit.image.arrays import (
+    decode_grey,
+    decode_rgb,
+    encode_grey,
+    encode_rgb,
+    resize_short_side,
+    to_float,
+    to_uint8,
+)
 from restorekit.image.photo import FORMATS, Photo, format_of
-from restorekit.image.reading import read_image
+from restorekit.image.reading import read_image, read_mask
 from restorekit.image.writing import check_format, write_image
 
 __all__ = [

@@ -1,7 +1,11 @@
-"""Conversions between 8-bit and float images, and resizing, that say how they round."""
+"""Images as arrays and as bytes for shards: conversions say how they round, equal arrays give equal bytes."""
+
+from typing import Literal
 
 import cv2
 import numpy as np
+
+from restorekit.errors import RestorekitError
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -47,3 +51,66 @@ def resize_short_side(image: np.ndarray, short_side: int) -> np.ndarray:
     grown = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     # fmin and fmax pass over NaN, which a disparity has where it is unknown.
     return np.clip(grown, np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None))
+
+
+Encoding = Literal["png", "webp", "bmp", "jpeg"]
+
+# Run-length PNG with the "sub" filter encodes a 512 x 1024 photograph in 14 ms against 24 ms with the default
+# strategy at level 1, for 10 % more bytes. A WebP quality above 100 is lossless in OpenCV.
+_OPTIONS: dict[Encoding, list[int]] = {
+    "png": [
+        *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+        *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+        *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+    ],
+    "webp": [cv2.IMWRITE_WEBP_QUALITY, 101],
+    "bmp": [],
+    "jpeg": [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+}
+_QUALITY = 95  # of jpeg, where none is given
+_SUFFIXES: dict[Encoding, str] = {"png": ".png", "webp": ".webp", "bmp": ".bmp", "jpeg": ".jpg"}
+
+
+def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
+    """Encodes uint8 (H, W, 3): lossless "png", "webp" or "bmp" (not compressed: decoded fifty times as fast as
+    png), or "jpeg" at a quality (1 to 100) without chroma subsampling.
+
+    Without a quality jpeg has 95; the others take none.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise TypeError(f"uint8 (H, W, 3) is expected, not {image.dtype} {image.shape}")
+    if quality is not None and encoding != "jpeg":
+        raise ValueError(f"{encoding} has no quality: it loses nothing")
+    return _encode(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), encoding, quality)
+
+
+def decode_rgb(data: bytes | memoryview) -> np.ndarray:
+    """uint8 (H, W, 3) of an encoded image; a RestorekitError where the bytes are no whole image."""
+    return _decode(data, cv2.IMREAD_COLOR_RGB)
+
+
+def encode_grey(image: np.ndarray, encoding: Encoding = "png") -> bytes:
+    """Encodes uint8 (H, W), a mask or a transmission; "webp" stores three equal channels."""
+    if image.dtype != np.uint8 or image.ndim != 2:
+        raise TypeError(f"uint8 (H, W) is expected, not {image.dtype} {image.shape}")
+    return _encode(image, encoding)
+
+
+def decode_grey(data: bytes | memoryview) -> np.ndarray:
+    """uint8 (H, W) of an encoded grey image; a RestorekitError where the bytes are no whole image."""
+    return _decode(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _encode(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY if quality is None else quality] if encoding == "jpeg" else []
+    done, buffer = cv2.imencode(_SUFFIXES[encoding], image, _OPTIONS[encoding] + options)
+    if not done:
+        raise RestorekitError(f"an image of {image.shape[1]} x {image.shape[0]} pixels cannot be encoded as {encoding}")
+    return buffer.tobytes()
+
+
+def _decode(data: bytes | memoryview, flags: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+    if image is None:
+        raise RestorekitError(f"{len(data)} bytes that should be an image cannot be decoded: damaged or cut short")
+    return image

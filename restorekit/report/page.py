@@ -23,7 +23,7 @@ from restorekit.report.rivals import RivalTable, rival_tables
 from restorekit.report.sheets import Sheet, write_sheets
 from restorekit.report.traits import Traits
 from restorekit.report.wording import signed, slug
-from restorekit.sources.manifest import Photograph
+from restorekit.sources.photo_index import Photograph
 
 HEADLINE = ("psnr_rgb", "ssim_rgb")
 

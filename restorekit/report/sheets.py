@@ -11,7 +11,7 @@ from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, 
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.report.traits import Traits, reference_traits, traits_of
 from restorekit.rng import rng_for
-from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
+from restorekit.sources.photo_index import Photograph, PhotoIndex, load_photograph
 
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from restorekit.degradations.scene import Scene
-from restorekit.image import to_float
-from restorekit.sources.manifest import LoadedPhotograph, Photograph, load_photograph
+from restorekit.image import resize_short_side, to_float
+from restorekit.sources.photo_index import LoadedPhotograph, Photograph, load_photograph
 
 CLOSER = 1.5  # times the least scale that covers a frame: how far a photograph is gone into
 
@@ -24,6 +24,12 @@ def is_large_enough(photograph: Photograph, short_side: int, long_side: int) -> 
 def frame_shape(photograph: Photograph, short_side: int, long_side: int) -> tuple[int, int]:
     """(height, width) of a frame: upright where the photograph is."""
     return (short_side, long_side) if photograph.width >= photograph.height else (long_side, short_side)
+
+
+def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
+    """(height, width) of a photograph resized to `short_side` pixels on its shorter side."""
+    scale = short_side / min(photograph.height, photograph.width)
+    return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
 
 
 def draw_frame(
@@ -53,6 +59,18 @@ def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) ->
     # Nearest, for NaN stands where disparity is unknown and would spread.
     disparity = cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST)
     return Scene(image, np.ascontiguousarray(disparity[window]))
+
+
+@lru_cache(maxsize=16)
+def whole_frame(photos: Path, photograph: Photograph, short_side: int) -> Scene:
+    """The whole photograph, resized to `short_side`, with its disparity where it has one."""
+    loaded = load_photograph(photos, photograph)
+    image = to_float(resize_short_side(loaded.pixels, short_side))
+    if loaded.disparity is None:
+        return Scene(image)
+    # Nearest, for NaN stands where disparity is unknown and would spread.
+    height, width = image.shape[:2]
+    return Scene(image, cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 @lru_cache(maxsize=2)  # one photograph of 100 megapixels is 300 MB

@@ -1,13 +1,16 @@
 """A folder of shards is what its manifest says: name, samples, bytes and SHA-256 of each, and one digest of it all."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import webdataset as wds
+
 from restorekit.errors import RestorekitError
-from restorekit.files import digest_of, read_json, sha256_file, write_json
+from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
 from restorekit.storage import fetch_file
 
 FORMAT = 1
@@ -99,3 +102,19 @@ def _digest_in(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> Shard:
+    """Writes (key, members) pairs as one WebDataset tar, beside its place and renamed.
+
+    Members are named by what follows the key's dot, such as ``degraded.png``; keys hold no dot.
+    """
+    num_samples = 0
+    with write_beside(path) as beside:
+        with wds.TarWriter(str(beside), mtime=0, encoder=False, user="restorekit", group="restorekit") as writer:
+            for key, members in samples:
+                if "." in key:
+                    raise ValueError(f"key '{key}' holds a dot, at which WebDataset would split it")
+                writer.write({"__key__": key, **{name: members[name] for name in sorted(members)}})
+                num_samples += 1
+        return Shard(path.name, num_samples, beside.stat().st_size, sha256_file(beside))

@@ -17,37 +17,34 @@ from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
 from restorekit.provenance import sources_digest
-from restorekit.shards.beside import with_pairs
-from restorekit.shards.manifest import REMEDY, Shard, ShardManifest
-from restorekit.shards.masks import MaskRecipe
+from restorekit.shards.manifest import REMEDY, Shard, ShardManifest, write_shard
+from restorekit.shards.mask_shards import MaskRecipe
+from restorekit.shards.real_shards import with_pairs
 from restorekit.shards.synthesis import recipe_for
-from restorekit.shards.writer import write_shard
-from restorekit.sources.manifest import SPLITS, PhotoIndex, SplitName
+from restorekit.sources.photo_index import SPLITS, PhotoIndex, SplitName
 from restorekit.storage import address_of, fetch_file, local_path, push_file, remote_of
 
 # What a shard's bytes depend on beside its recipe and its photographs; all are deps of the synthesize stage in dvc.yaml
 # (a test compares them).
 SOURCES = (
     "degradations",
-    "image/arrays.py",
-    "image/encoding.py",
-    "image/reading.py",
+    "image",
+    "layouts.py",
     "rng.py",
-    "shards/beside.py",
     "shards/frames.py",
     "shards/manifest.py",
-    "shards/masks.py",
-    "shards/pairs.py",
+    "shards/mask_shards.py",
+    "shards/real_shards.py",
     "shards/staging.py",
     "shards/synthesis.py",
-    "shards/writer.py",
-    "sources/manifest.py",
-    "sources/masks.py",
-    "sources/pairs.py",
+    "sources/folders.py",
+    "sources/matching.py",
+    "sources/photo_index.py",
+    "sources/real_pairs.py",
 )
 
 
-class Plan(Protocol):
+class Recipe(Protocol):
     """One split of a data set: which samples lie in which of its shards."""
 
     @property
@@ -66,7 +63,7 @@ def synthesize_dataset(
     name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoIndex, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
-    recipes: Sequence[Plan]
+    recipes: Sequence[Recipe]
     if isinstance(dataset, MaskData):
         recipes = [MaskRecipe(name, dataset, split, seed) for split in SPLITS]
     else:
@@ -77,7 +74,7 @@ def synthesize_dataset(
 
 
 def write_dataset(
-    name: str, recipes: Sequence[Plan], source: Path, source_digest: str, num_workers: int, paths: Paths
+    name: str, recipes: Sequence[Recipe], source: Path, source_digest: str, num_workers: int, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; needs an initialised Ray."""
     digest = digest_of([sources_digest(SOURCES), *(recipe.digest_values() for recipe in recipes)])
@@ -109,7 +106,7 @@ def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, Sha
         staged.remove()
 
 
-def _write_all(tasks: list[tuple[Plan, int]], staging: Path, source: Path, num_workers: int) -> None:
+def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
     """One Ray Data row for each shard to make; rows are numbers, so that the driver holds no samples."""
     import ray.data
 
@@ -145,7 +142,7 @@ def keep_freed_memory() -> None:
         libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, its largest value
 
 
-def stage_shard(recipe: Plan, number: int, staging: Path, source: Path) -> Shard:
+def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Shard:
     """Makes one shard and, once it is whole, the note beside it that says so."""
     path = _shard_path(staging, recipe, number)
     shard = write_shard(path, recipe.samples(number, source))
@@ -155,7 +152,7 @@ def stage_shard(recipe: Plan, number: int, staging: Path, source: Path) -> Shard
     return shard
 
 
-def _finished(staging: Path, recipe: Plan, number: int) -> Shard | None:
+def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
     """The shard, if an earlier run finished it and its bytes are still those."""
     path = _shard_path(staging, recipe, number)
     note = fetch_file(path.with_suffix(".json"))
@@ -168,7 +165,7 @@ def _finished(staging: Path, recipe: Plan, number: int) -> Shard | None:
     return shard if path.stat().st_size == shard.bytes and sha256_file(path) == shard.sha256 else None
 
 
-def finish(recipe: Plan, staging: Path, source_digest: str) -> ShardManifest:
+def finish(recipe: Recipe, staging: Path, source_digest: str) -> ShardManifest:
     """Writes the manifest of a split whose shards are all staged, and drops their notes."""
     shards = []
     for number in range(recipe.num_shards):
@@ -183,5 +180,5 @@ def finish(recipe: Plan, staging: Path, source_digest: str) -> ShardManifest:
     return manifest
 
 
-def _shard_path(staging: Path, recipe: Plan, number: int) -> Path:
+def _shard_path(staging: Path, recipe: Recipe, number: int) -> Path:
     return staging / recipe.split / f"{recipe.name}-{recipe.split}-{number:05d}.tar"

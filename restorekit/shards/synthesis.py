@@ -7,29 +7,27 @@ into tiles, validation and test frames are kept whole.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from restorekit.config import AnyDataset, FrameConfig, InpaintingData, TrainShards
 from restorekit.degradations import get_degradation
 from restorekit.degradations.holes import Holes
+from restorekit.degradations.optics import draw_focus, out_of_focus
 from restorekit.degradations.scene import Degraded, Scene
 from restorekit.errors import RestorekitError
-from restorekit.image import encode_grey, encode_rgb, resize_short_side, to_float, to_uint8
-from restorekit.image.encoding import Encoding
+from restorekit.image import encode_grey, encode_rgb, to_uint8
+from restorekit.image.arrays import Encoding
 from restorekit.rng import rng_for
-from restorekit.shards.focus import draw_focus, out_of_focus
-from restorekit.shards.frames import cut_frame, draw_frame, is_large_enough
-from restorekit.sources.manifest import Photograph, PhotoIndex, SplitName, load_photograph
-from restorekit.sources.masks import MaskFile, find_masks, load_mask
+from restorekit.shards.frames import cut_frame, draw_frame, frame_size, is_large_enough, whole_frame
+from restorekit.sources.folders import MaskFile, find_masks, load_mask
+from restorekit.sources.photo_index import Photograph, PhotoIndex, SplitName
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FrameRecipe:
     """Everything that the samples of one split of a data set depend on."""
 
     name: str
@@ -83,7 +81,7 @@ def recipe_for(
     encoding: Encoding,
     photos: PhotoIndex,
     quality: int | None = None,
-) -> Recipe:
+) -> FrameRecipe:
     """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
     num_photographs = photos.count(split)
     if not num_photographs:
@@ -93,7 +91,7 @@ def recipe_for(
     large_enough = _large_enough(name, dataset, split, photos)
     num_photographs = num_photographs if large_enough is None else len(large_enough)
     masks, folder = _masks_of(name, dataset)
-    recipe = Recipe(
+    recipe = FrameRecipe(
         name, dataset, split, seed, encoding, num_photographs, photos.digest, quality, masks, folder, large_enough
     )
     if recipe.num_frames < recipe.num_shards:
@@ -104,7 +102,7 @@ def recipe_for(
     return recipe
 
 
-def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+def shard_samples(recipe: FrameRecipe, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """The (key, members) pairs of one shard, ready to be written; only its own photographs' entries are read."""
     index = PhotoIndex.open(photos)
     if index.digest != recipe.photos_digest:
@@ -121,7 +119,7 @@ def shard_samples(recipe: Recipe, shard: int, photos: Path) -> Iterator[tuple[st
             yield key, _members(degraded, {**record, "tile": list(window)}, recipe)
 
 
-def frame_record(recipe: Recipe, index: PhotoIndex, photograph: Photograph, variant: int) -> dict[str, Any]:
+def frame_record(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, variant: int) -> dict[str, Any]:
     """All that was drawn for a frame, as JSON values; `rebuild` makes the frame from it."""
     dataset = recipe.dataset
     rng = rng_for(recipe.seed, recipe.name, recipe.split, photograph.name, variant)
@@ -153,7 +151,7 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
     """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
     photograph = photos.find(record["split"], record["scene"], record["photograph"])
     if record["frame"] is None:
-        scene = _frame(photos.folder, photograph, record["short_side"])
+        scene = whole_frame(photos.folder, photograph, record["short_side"])
     else:
         scene = cut_frame(photos.folder, photograph, record["frame"])
     if record.get("focus") is not None:  # older records have none
@@ -161,7 +159,7 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
     other = record["other"]
     if other is not None:
         reflected = photos.find(record["split"], other["scene"], other["photograph"])
-        pixels = _frame(photos.folder, reflected, record["short_side"]).image
+        pixels = whole_frame(photos.folder, reflected, record["short_side"]).image
         scene = Scene(
             scene.image, scene.disparity, np.ascontiguousarray(pixels[:, ::-1]) if other["flipped"] else pixels
         )
@@ -175,13 +173,7 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
     return get_degradation(record["task"]).apply(scene, record["params"])
 
 
-def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
-    """(height, width) of a photograph resized to `short_side` pixels on its shorter side."""
-    scale = short_side / min(photograph.height, photograph.width)
-    return max(short_side, round(photograph.height * scale)), max(short_side, round(photograph.width * scale))
-
-
-def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
+def _draw_frame(recipe: FrameRecipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
     dataset = recipe.dataset
     if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
         return None
@@ -189,7 +181,7 @@ def _draw_frame(recipe: Recipe, photograph: Photograph, variant: int) -> dict[st
     return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
 
 
-def _draw_focus(recipe: Recipe, photograph: Photograph, variant: int) -> dict[str, Any] | None:
+def _draw_focus(recipe: FrameRecipe, photograph: Photograph, variant: int) -> dict[str, Any] | None:
     share = recipe.dataset.train.out_of_focus if recipe.split == "train" else 0.0
     rng = rng_for(recipe.seed, recipe.name, recipe.split, "focus", photograph.name, variant)
     return draw_focus(rng) if rng.random() < share else None
@@ -215,7 +207,7 @@ def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str
     return find_masks(f"datasets.{name}.masks", folder), str(folder)
 
 
-def _other(recipe: Recipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
+def _other(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
     """The photograph that is reflected: another scene of the same split, or the same one mirrored if there is none."""
     own = index.of_scene(recipe.split, photograph.scene)
     num_others = index.count(recipe.split) - len(own)
@@ -226,19 +218,8 @@ def _other(recipe: Recipe, index: PhotoIndex, photograph: Photograph, rng: np.ra
     return {"photograph": other.name, "scene": other.scene, "flipped": bool(rng.random() < 0.5)}
 
 
-@lru_cache(maxsize=16)
-def _frame(photos: Path, photograph: Photograph, short_side: int) -> Scene:
-    loaded = load_photograph(photos, photograph)
-    image = to_float(resize_short_side(loaded.pixels, short_side))
-    if loaded.disparity is None:
-        return Scene(image)
-    # Nearest, for NaN stands where disparity is unknown and would spread.
-    height, width = image.shape[:2]
-    return Scene(image, cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST))
-
-
 def _windows(
-    recipe: Recipe, photograph: Photograph, variant: int, shape: tuple[int, ...]
+    recipe: FrameRecipe, photograph: Photograph, variant: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Keys and (top, left, height, width) of what is cut from a frame."""
     height, width = shape[:2]
@@ -264,7 +245,7 @@ _MEMBERS = {
 }
 
 
-def _members(degraded: Degraded, record: Mapping[str, Any], recipe: Recipe) -> dict[str, bytes]:
+def _members(degraded: Degraded, record: Mapping[str, Any], recipe: FrameRecipe) -> dict[str, bytes]:
     encoding, quality = recipe.encoding, recipe.quality
     top, left, height, width = record["tile"]
     window = np.s_[top : top + height, left : left + width]

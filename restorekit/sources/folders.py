@@ -1,79 +1,72 @@
-"""The user's own photographs: every readable one once, under the name of its content, always in the same split."""
+"""The pictures in a folder of the user's and below it, by name, in an order that does not depend on the machine."""
 
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from restorekit.config import PhotoFolder, Split
+import cv2
+import numpy as np
+
 from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
-from restorekit.image import read_image
-from restorekit.layouts import get_photo_layout
-from restorekit.rng import seed_for
-from restorekit.sources.listing import list_pictures
-from restorekit.sources.manifest import Photograph, SplitName
-from restorekit.sources.matching import match_photographs
+from restorekit.image import FORMATS, decode_grey
+
+
+def list_pictures(where: str, root: Path, exclude: Path | None = None) -> list[str]:
+    """Files with a picture's suffix below `root`, as POSIX paths; none that is hidden or in the folder `exclude`.
+
+    `where` names the parameters that name `root`; a RestorekitError says so where it is no folder, or a folder below it
+    cannot be read.
+    """
+    if not root.is_dir():
+        raise RestorekitError(f"{where}: no folder at {root}")
+
+    def unreadable(error: OSError) -> None:
+        raise RestorekitError(f"{where}: {error.filename} cannot be read: {error.strerror}") from error
+
+    names: list[str] = []
+    for place, folders, files in os.walk(root, onerror=unreadable):
+        here = Path(place)
+        folders[:] = sorted(
+            n for n in folders if not n.startswith((".", "__MACOSX")) and (here / n).resolve() != exclude
+        )
+        below = here.relative_to(root)
+        names += [
+            (below / name).as_posix()
+            for name in sorted(files)
+            if Path(name).suffix.lower() in FORMATS and not name.startswith(".")
+        ]
+    return names
+
+
+HOLE = 128  # 8-bit value from which on a pixel is a hole
+FILL = 128  # 8-bit value that a hole is shown with, that of degradations/holes.py
 
 
 @dataclass(frozen=True)
-class FoundFile:
-    """A file with a photograph's suffix, in one of the user's folders."""
+class MaskFile:
+    """A picture in the folder of masks."""
 
-    path: Path
-    source: str  # relative to the folder it was found in
-
-
-def find_files(folder: PhotoFolder, root: Path, exclude: Path) -> Iterator[FoundFile]:
-    """The files with a known suffix in a folder and below, in a fixed order; none that is hidden or in `exclude`.
-
-    The folder lies relative to `root`. With a layout its photographs are those of the public set, and all of them must
-    be there.
-    """
-    place = root / Path(folder.root).expanduser()
-    names = list_pictures("photos.folders", place, exclude)
-    if folder.layout is not None:
-        names = _of_layout(folder, place, names)
-    for name in names:
-        yield FoundFile(place / name, name)
+    file: str  # relative to the folder
+    sha256: str
 
 
-def _of_layout(folder: PhotoFolder, place: Path, names: list[str]) -> list[str]:
-    layout = get_photo_layout(folder.layout or "")
-    matched = match_photographs(layout, names)
-    wanted = folder.photographs if folder.photographs is not None else layout.photographs
-    if not matched or (wanted is not None and len(matched) != wanted):
-        stated = "any" if wanted is None else str(wanted)
-        raise RestorekitError(
-            f"photos.folders: photographs of layout '{folder.layout}' in {place}: {len(matched)}, expected are "
-            f"{stated}: complete the folder, or say so with photographs: {len(matched)}\n    {layout.says}"
-        )
-    return list(matched)
+def find_masks(where: str, folder: Path) -> tuple[MaskFile, ...]:
+    """The pictures in `folder` and below; a RestorekitError, which names `where` in params.yaml, if there is none."""
+    names = list_pictures(where, folder)
+    if not names:
+        raise RestorekitError(f"{where}: no picture in {folder}; masks are pictures that are white where the hole is")
+    return tuple(MaskFile(name, sha256_file(folder / name)) for name in names)
 
 
-def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:
-    """What the manifest says of a file; a RestorekitError with its path where it is no readable photo.
-
-    The whole photo is decoded, to know now that it can be, and let go of.
-    """
-    photo = read_image(found.path)
-    digest = sha256_file(found.path)
-    return Photograph(
-        name=digest[:16],
-        file=f"{digest[:16]}{found.path.suffix.lower()}",
-        width=photo.width,
-        height=photo.height,
-        sha256=digest,
-        bytes=found.path.stat().st_size,
-        license=license_text,
-        source=found.source,
-        split=split_of(digest, split),
-        scene=digest[:16],
-    )
-
-
-def split_of(digest: str, split: Split) -> SplitName:
-    """The split of a photograph, from its content alone: other photographs, names and folders change nothing."""
-    place = seed_for(0, "split", digest) / 2**64
-    if place < split.train:
-        return "train"
-    return "val" if place < split.train + split.val else "test"
+@lru_cache(maxsize=64)
+def load_mask(folder: Path, mask: MaskFile, size: tuple[int, int]) -> np.ndarray:
+    """The mask as bool (H, W), read-only, resized to `size` without new values; it is verified by its digest."""
+    path = folder / mask.file
+    if not path.is_file() or sha256_file(path) != mask.sha256:
+        raise RestorekitError(f"mask {path} is missing or not the one it was: run `dvc repro synthesize` again")
+    grey = decode_grey(path.read_bytes())
+    holes = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_NEAREST) >= HOLE
+    holes.setflags(write=False)
+    return holes

@@ -14,7 +14,7 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
 from restorekit.image import read_image
-from restorekit.sources.manifest import Photograph, SplitName
+from restorekit.sources.photo_index import Photograph, SplitName
 
 
 @dataclass(frozen=True)

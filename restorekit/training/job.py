@@ -15,7 +15,6 @@ from restorekit.storage import address_of, fetch_file, local_path
 # them). `{model}` keeps one model's sources from retraining another's runs.
 SOURCES = (
     "image/arrays.py",
-    "image/encoding.py",
     "losses",
     "models/trunks.py",
     "models/{model}",

@@ -28,10 +28,9 @@ from skimage import data
 from restorekit.degradations import Scene, get_degradation
 from restorekit.files import write_json
 from restorekit.image import encode_rgb, to_float, to_uint8
-from restorekit.image.encoding import Encoding
+from restorekit.image.arrays import Encoding
 from restorekit.rng import rng_for
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
+from restorekit.shards.manifest import ShardManifest, write_shard
 
 SCRIPT = Path(__file__).with_name("loader_opponents.py")
 OURS, BESIDE = "ours", ("litdata", "mosaicml-streaming")  # the latter want pins of their own

@@ -13,9 +13,9 @@ from typing import Any
 from restorekit.files import write_json
 from restorekit.layouts import get_layout
 from restorekit.report.traits import Traits, traits_of
-from restorekit.sources.listing import list_pictures
+from restorekit.sources.folders import list_pictures
 from restorekit.sources.matching import match_names
-from restorekit.sources.pairs import find_pairs, load_pair
+from restorekit.sources.real_pairs import find_pairs, load_pair
 
 DIGITS = {"psnr": 2, "share": 3, "direction": 1}
 

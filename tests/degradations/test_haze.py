@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from restorekit.degradations import Scene
-from restorekit.degradations.depth import FAR, scene_depth
-from restorekit.degradations.haze import KINDS, Haze
+from restorekit.degradations.haze import FAR, KINDS, Haze, scene_depth
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from restorekit.degradations import Scene
-from restorekit.degradations.light import GAMMA
 from restorekit.degradations.motion_blur import MotionBlur
+from restorekit.degradations.optics import GAMMA
 from restorekit.rng import rng_for
 
 MakeScene = Callable[..., Scene]

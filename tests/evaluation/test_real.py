@@ -15,8 +15,7 @@ from restorekit.evaluation.slices import slice_scores
 from restorekit.image import encode_rgb, to_float
 from restorekit.paths import Paths
 from restorekit.provenance import PACKAGE
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
+from restorekit.shards.manifest import ShardManifest, write_shard
 
 
 def write_set(root: Path, count: int = 2) -> None:

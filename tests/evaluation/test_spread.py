@@ -19,8 +19,7 @@ from restorekit.image import encode_rgb
 from restorekit.inference.batch import on_every_node
 from restorekit.models import create_model
 from restorekit.rng import rng_for
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
+from restorekit.shards.manifest import ShardManifest, write_shard
 
 COUNTS = (3, 4, 2)
 

@@ -22,9 +22,8 @@ from restorekit.image import encode_rgb
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.paths import Paths
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
-from restorekit.sources.manifest import Photograph, PhotoManifest
+from restorekit.shards.manifest import ShardManifest, write_shard
+from restorekit.sources.photo_index import Photograph, PhotoManifest
 from restorekit.tracking.store import ensure_store
 
 DARKER = 24  # levels that every test image lacks

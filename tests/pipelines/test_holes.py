@@ -18,8 +18,7 @@ from restorekit.image import encode_grey, encode_rgb
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.paths import Paths
-from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.writer import write_shard
+from restorekit.shards.manifest import ShardManifest, write_shard
 
 VALUES: dict[str, Any] = {
     "seed": 3,

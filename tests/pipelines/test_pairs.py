@@ -13,10 +13,10 @@ from restorekit.image import encode_rgb
 from restorekit.paths import Paths
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest
-from restorekit.shards.pairs import pair_recipes
 from restorekit.shards.plan import begin_epoch
+from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import finish, stage_shard
-from restorekit.sources.pairs import find_pairs, pairs_digest
+from restorekit.sources.real_pairs import find_pairs, pairs_digest
 from restorekit.training.data import train_batches
 
 NAME = "rain-own"

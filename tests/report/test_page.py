@@ -16,7 +16,7 @@ from restorekit.report.inputs import InsidePicture, MapStrip, Past, RunResult, S
 from restorekit.report.localised import SAYS
 from restorekit.report.page import write_report
 from restorekit.report.wording import slug
-from restorekit.sources.manifest import Photograph
+from restorekit.sources.photo_index import Photograph
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'
 

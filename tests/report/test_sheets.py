@@ -15,7 +15,7 @@ from restorekit.report.sheets import GUTTER, SEVERITIES, SHORT_SIDE, Sheet, make
 from restorekit.report.traits import Traits, reference_traits, streak_direction, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import PhotoIndex, PhotoManifest
+from restorekit.sources.photo_index import PhotoIndex, PhotoManifest
 
 
 @pytest.fixture(scope="module")

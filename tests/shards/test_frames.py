@@ -12,13 +12,13 @@ from restorekit.config import AnyDataset, PhotosConfig
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb
 from restorekit.rng import rng_for
-from restorekit.shards.beside import BesideRecipe, with_pairs
 from restorekit.shards.frames import draw_frame, is_large_enough
 from restorekit.shards.reader import ShardSample, iter_samples
-from restorekit.shards.staging import Plan, finish, stage_shard
-from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
+from restorekit.shards.real_shards import JoinedRecipe, with_pairs
+from restorekit.shards.staging import Recipe, finish, stage_shard
+from restorekit.shards.synthesis import FrameRecipe, rebuild, recipe_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import Photograph, PhotoIndex, load_photograph
+from restorekit.sources.photo_index import Photograph, PhotoIndex, load_photograph
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +51,11 @@ def dataset(task: str, **changes: Any) -> Any:
     return TypeAdapter(AnyDataset).validate_python(values | changes)
 
 
-def recipe(photos: Path, task: str, split: Any, **changes: Any) -> Recipe:
+def recipe(photos: Path, task: str, split: Any, **changes: Any) -> FrameRecipe:
     return recipe_for(task, dataset(task, **changes), split, 5, "png", PhotoIndex.open(photos))
 
 
-def made(plan: Plan, photos: Path, folder: Path) -> list[ShardSample]:
+def made(plan: Recipe, photos: Path, folder: Path) -> list[ShardSample]:
     for number in range(plan.num_shards):
         stage_shard(plan, number, folder, photos)
     finish(plan, folder, "photos")
@@ -139,7 +139,7 @@ def test_pairs_of_a_folder_lie_in_every_split_once(photos, pairs, tmp_path):
     assert len({key for plan in with_pairs(recipes, config, pairs) for key in keys(plan, photos)}) > 12
 
 
-def keys(plan: BesideRecipe, photos: Path) -> list[str]:
+def keys(plan: JoinedRecipe, photos: Path) -> list[str]:
     return [key for shard in range(plan.num_shards) for key, _ in plan.samples(shard, photos)]
 
 

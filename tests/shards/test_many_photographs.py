@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from restorekit.sources.manifest import SPLITS, Photograph, PhotoIndex, save_photographs
+from restorekit.sources.photo_index import SPLITS, Photograph, PhotoIndex, save_photographs
 
 # Everything that the driver does before and after its tasks, and what a task in the middle reads.
 PLAN = """
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from restorekit.config import AnyDataset
 from restorekit.files import digest_of
 from restorekit.shards.synthesis import frame_record, recipe_for
-from restorekit.sources.manifest import SPLITS, PhotoIndex
+from restorekit.sources.photo_index import SPLITS, PhotoIndex
 
 photos = PhotoIndex.open(Path(sys.argv[1]))
 photos.verify()

@@ -12,9 +12,8 @@ from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
 from restorekit.image import encode_grey, encode_rgb
 from restorekit.rng import rng_for
-from restorekit.shards.manifest import Shard, ShardManifest
+from restorekit.shards.manifest import Shard, ShardManifest, write_shard
 from restorekit.shards.reader import ShardReader, iter_samples
-from restorekit.shards.writer import write_shard
 
 
 def members(number: int) -> dict[str, bytes]:

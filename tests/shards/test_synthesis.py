@@ -17,10 +17,10 @@ from restorekit.image import encode_grey, to_uint8
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.shards.staging import finish, stage_shard
-from restorekit.shards.synthesis import Recipe, rebuild, recipe_for
+from restorekit.shards.synthesis import FrameRecipe, rebuild, recipe_for
 from restorekit.sources.collection import collect_photographs
-from restorekit.sources.manifest import PhotoIndex
-from restorekit.sources.masks import load_mask
+from restorekit.sources.folders import load_mask
+from restorekit.sources.photo_index import PhotoIndex
 
 TASKS = tuple(DEGRADATIONS)
 
@@ -38,7 +38,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(photos: Path, task: str, split: str, encoding: str = "png", seed: int = 5, **changes) -> Recipe:
+def recipe(photos: Path, task: str, split: str, encoding: str = "png", seed: int = 5, **changes) -> FrameRecipe:
     values = {
         "task": task, "short_side": 72, "severity": [0.3, 0.8],
         "train": {"variants": 2, "tiles": 2, "tile": 48, "shards": 2}, "val": {"variants": 2}, "test": {"variants": 2},
@@ -47,7 +47,7 @@ def recipe(photos: Path, task: str, split: str, encoding: str = "png", seed: int
     return recipe_for(task, dataset, split, seed, encoding, PhotoIndex.open(photos))
 
 
-def made(recipe: Recipe, photos: Path, folder: Path) -> list[ShardSample]:
+def made(recipe: FrameRecipe, photos: Path, folder: Path) -> list[ShardSample]:
     for number in range(recipe.num_shards):
         stage_shard(recipe, number, folder, photos)
     finish(recipe, folder, "photos")

@@ -18,7 +18,7 @@ from restorekit.image import decode_grey, encode_grey
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import REMEDY
 from restorekit.shards.reader import ShardReader
-from restorekit.sources.manifest import SplitName
+from restorekit.sources.photo_index import SplitName
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import sha256_file
 from restorekit.rng import rng_for
 from restorekit.sources import PhotoManifest, collect_photographs, load_photograph
-from restorekit.sources.folders import split_of
+from restorekit.sources.photo_index import split_of
 
 
 def fill(folder: Path, count: int, first: int = 0, side: int = 40) -> Path:

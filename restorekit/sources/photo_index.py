@@ -16,9 +16,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from restorekit.config import Split
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.files import read_json, sha256_file, write_beside, write_json
 from restorekit.image import read_image, to_uint8
+from restorekit.rng import seed_for
 from restorekit.storage import fetch_file
 
 SplitName = Literal["train", "val", "test"]
@@ -45,6 +47,14 @@ class Photograph:
     scene: str  # views of one scene share it, and a split
     disparity: str | None = None  # an .npy file beside it: float32 (H, W), larger is nearer, NaN where unknown
     disparity_sha256: str | None = None
+
+
+def split_of(digest: str, split: Split) -> SplitName:
+    """The split of a photograph, from its content alone: other photographs, names and folders change nothing."""
+    place = seed_for(0, "split", digest) / 2**64
+    if place < split.train:
+        return "train"
+    return "val" if place < split.train + split.val else "test"
 
 
 @dataclass(frozen=True)

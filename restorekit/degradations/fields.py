@@ -1,4 +1,4 @@
-"""Smooth random fields whose features are fractions of the short side, so that every resolution shows the same ones."""
+"""Fields over a frame: smooth random ones, alike at every resolution, and values fitted to a photograph's edges."""
 
 import cv2
 import numpy as np
@@ -43,3 +43,20 @@ def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
     weights = np.array([rest * rest * rest, (3 * t - 6) * square + 4, ((1 - t) * t + 1) * 3 * t + 1, square * t]) / 6.0
     # einsum without `optimize` calls no BLAS.
     return np.einsum("ks,ksc->sc", weights, lattice[first + np.arange(4)[:, None]]).astype(np.float32)
+
+
+def fit_to_edges(image: np.ndarray, small: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Enlarges `values`, float32 (h, w), to (H, W) of `image` so that they follow its edges; `small` is it at (h, w).
+
+    The fast guided filter (He and Sun, 2015): values as a local linear function of the photograph's brightness.
+    """
+    guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    side = (2 * max(1, min(guide.shape) // 12) + 1,) * 2
+    mean_guide, mean_values = cv2.blur(guide, side), cv2.blur(values, side)
+    slope = cv2.blur(guide * values, side) - mean_guide * mean_values
+    slope /= cv2.blur(guide * guide, side) - mean_guide * mean_guide + np.float32(0.01)
+    offset = cv2.blur(mean_values - slope * mean_guide, side)
+    slope = cv2.blur(slope, side)
+    size = image.shape[1::-1]
+    slope, offset = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in (slope, offset))
+    return cv2.add(cv2.multiply(slope, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), offset)

@@ -12,8 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.image import read_image, to_uint8
 from restorekit.layouts import LAYOUTS, Layout, get_layout
-from restorekit.sources.listing import list_pictures
-from restorekit.sources.masks import FILL, HOLE
+from restorekit.sources.folders import FILL, HOLE, list_pictures
 from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
 
 SHOWN = 5  # files named in an error

@@ -12,7 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import read_json, sha256_file, write_json
 from restorekit.rng import rng_for
 from restorekit.sources import Photograph, PhotoIndex, PhotoManifest, load_photograph
-from restorekit.sources.manifest import save_photographs
+from restorekit.sources.photo_index import save_photographs
 
 
 def photograph(folder: Path, name: str, split: str = "train", scene: str | None = None) -> Photograph:

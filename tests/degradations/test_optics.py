@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from restorekit.degradations.light import to_light
+from restorekit.degradations.optics import BLUR, SHARP, draw_focus, out_of_focus, to_light
 from restorekit.rng import rng_for
-from restorekit.shards.focus import BLUR, SHARP, draw_focus, out_of_focus
 
 HEIGHT, WIDTH = 96, 144
 

@@ -5,19 +5,20 @@ A sample is a function of its pair, the seed and the set's name; where the set l
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from restorekit.config import RealTraining
+from restorekit.config import FrameConfig, RealTraining, Split
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb
-from restorekit.image.encoding import Encoding
+from restorekit.image.arrays import Encoding
 from restorekit.rng import rng_for, seed_for
-from restorekit.sources.manifest import SplitName
-from restorekit.sources.pairs import RealPair, load_pair
+from restorekit.shards.synthesis import FrameRecipe
+from restorekit.sources.photo_index import SplitName, split_of
+from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
@@ -33,7 +34,7 @@ class PairRecipe:
     encoding: Encoding
     pairs: tuple[RealPair, ...]  # in the order in which they are written
     quality: int | None = None  # of jpeg
-    beside: bool = False  # frames made here: the kind is then "real", and every reflection has a layer
+    with_frames: bool = False  # frames made here: the kind is then "real", and every reflection has a layer
 
     @property
     def task(self) -> str:
@@ -101,12 +102,12 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
     loaded = load_pair(root, pair)
     assert loaded.clean is not None  # sets without clean images are refused by the parameters
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
-    if recipe.task == "reflection" and (loaded.layer is not None or recipe.beside):
+    if recipe.task == "reflection" and (loaded.layer is not None or recipe.with_frames):
         # Where none was photographed it is what the glass added, which is what is left to learn.
         added = np.where(loaded.degraded > loaded.clean, loaded.degraded - loaded.clean, 0)
         images["layer"] = added.astype(np.uint8) if loaded.layer is None else loaded.layer
     mask = loaded.mask if recipe.task == "inpainting" else None
-    kind = "real" if recipe.beside else None
+    kind = "real" if recipe.with_frames else None
     for key, window in _windows(recipe, pair):
         top, left, height, width = window
         record: dict[str, Any] = {
@@ -137,3 +138,79 @@ def _windows(recipe: PairRecipe, pair: RealPair) -> Iterator[tuple[str, tuple[in
     for number in range(recipe.config.train.tiles):
         top, left = int(rng.integers(pair.height - tile + 1)), int(rng.integers(pair.width - tile + 1))
         yield f"{pair.key}-{number:02d}", (top, left, tile, tile)
+
+
+@dataclass(frozen=True)
+class JoinedRecipe:
+    """One split of a data set: what `made` gives, then the pairs of each folder."""
+
+    made: FrameRecipe
+    folders: tuple[tuple[str, PairRecipe], ...]  # the root of each and its pairs of this split
+
+    @property
+    def name(self) -> str:
+        return self.made.name
+
+    @property
+    def task(self) -> str:
+        return self.made.task
+
+    @property
+    def split(self) -> SplitName:
+        return self.made.split
+
+    @property
+    def num_shards(self) -> int:
+        return self.made.num_shards
+
+    def samples(self, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        """The (key, members) pairs of one shard; photographs lie in `photos`, pairs below their own roots."""
+        yield from self.made.samples(shard, photos)
+        for root, pairs in self.folders:
+            yield from pairs.samples(shard, Path(root))
+
+    def digest_values(self) -> dict[str, Any]:
+        """What a half-finished synthesis must agree in to be taken up again; not where the pairs lie."""
+        pairs = [pairs.digest_values() for _, pairs in self.folders]
+        return {"made": self.made.digest_values(), "pairs": pairs}
+
+
+def with_pairs(recipes: Sequence[FrameRecipe], dataset: FrameConfig, base: Path) -> list[JoinedRecipe]:
+    """`recipes` with the pairs of the data set's folders, whose roots lie relative to `base`.
+
+    A scene goes to the split that the digest of its clean image says. Raises a RestorekitError where a folder is not
+    as its layout says, a pair is smaller than a training tile, or two pairs have one name.
+    """
+    name, task = recipes[0].name, recipes[0].task
+    found: list[tuple[str, RealTraining, tuple[RealPair, ...]]] = []
+    for number, one in enumerate(dataset.pairs):
+        root = (base / Path(one.root).expanduser()).resolve()
+        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # real pairs are as they are
+        config = RealTraining.model_validate(
+            {"task": task, "layout": one.layout, "root": one.root, "pairs": one.pairs, "train": tiles}
+        )
+        pairs = find_pairs(f"datasets.{name}.pairs", root, one.layout, one.pairs)
+        small = [pair for pair in pairs if min(pair.width, pair.height) < dataset.train.tile]
+        if small:
+            raise RestorekitError(
+                f"datasets.{name}.pairs: {len(small)} pairs in {root} are smaller than train.tile "
+                f"{dataset.train.tile}, such as {small[0].input} ({small[0].width} x {small[0].height})"
+            )
+        named = tuple(replace(pair, key=f"pair{number}-{pair.key}") for pair in pairs)
+        found.append((str(root), config, named))
+    return [_joined(recipe, found) for recipe in recipes]
+
+
+def _joined(recipe: FrameRecipe, found: Sequence[tuple[str, RealTraining, tuple[RealPair, ...]]]) -> JoinedRecipe:
+    encoding: Encoding = recipe.encoding
+    folders = []
+    for root, config, pairs in found:
+        of_scene = {pair.scene: pair.target_sha256 or pair.input_sha256 for pair in reversed(pairs)}
+        chosen = tuple(pair for pair in pairs if split_of(of_scene[pair.scene], Split()) == recipe.split)
+        shards = {"val": config.val.model_copy(update={"shards": recipe.num_shards})}
+        made = PairRecipe(
+            recipe.name, config.model_copy(update=shards), recipe.split, recipe.seed, encoding, chosen, recipe.quality,
+            with_frames=True,
+        )  # fmt: skip
+        folders.append((root, made))
+    return JoinedRecipe(recipe, tuple(folders))

@@ -10,10 +10,10 @@ from restorekit.config import RealTraining
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb
 from restorekit.rng import rng_for
-from restorekit.shards.pairs import PairRecipe, pair_recipes
 from restorekit.shards.reader import ShardSample, iter_samples
+from restorekit.shards.real_shards import PairRecipe, pair_recipes
 from restorekit.shards.staging import finish, stage_shard
-from restorekit.sources.pairs import find_pairs, load_pair, pairs_digest
+from restorekit.sources.real_pairs import find_pairs, load_pair, pairs_digest
 
 NUM_SCENES = 8
 

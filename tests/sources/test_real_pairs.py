@@ -9,7 +9,7 @@ from restorekit.degradations.holes import FILL
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for
-from restorekit.sources.pairs import find_pairs, load_pair, pairs_digest
+from restorekit.sources.real_pairs import find_pairs, load_pair, pairs_digest
 
 
 def write(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from restorekit.config import MaskData
 from restorekit.degradations.holes import BUCKETS
 from restorekit.errors import RestorekitError
-from restorekit.shards.masks import MaskRecipe, iter_masks, rebuild_mask
+from restorekit.shards.mask_shards import MaskRecipe, iter_masks, rebuild_mask
 from restorekit.shards.staging import finish, stage_shard
 
 

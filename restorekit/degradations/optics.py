@@ -1,0 +1,104 @@
+"""Light on its way through a pane and a lens, in linear light: the power law, an open aperture, a reflecting glass."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from restorekit.degradations.scene import uniform
+
+GAMMA = 2.2
+_LEAST = 1e-14
+
+
+def to_light(image: np.ndarray) -> np.ndarray:
+    """Linear light, float32 from 0 up, of sRGB values from 0 up."""
+    return _power(image, GAMMA)
+
+
+def to_srgb(light: np.ndarray) -> np.ndarray:
+    """sRGB values, float32, of linear light from 0 up; above 1 where the light is."""
+    return _power(light, 1 / GAMMA)
+
+
+def _power(image: np.ndarray, exponent: float) -> np.ndarray:
+    """image ** exponent; zeros count as 1e-14, for which the result is below 1e-6 (pow itself is slow at zero)."""
+    positive = np.clip(image, _LEAST, np.inf)
+    logarithm = cv2.log(positive, positive)
+    logarithm *= np.float32(exponent)
+    return cv2.exp(logarithm, logarithm)
+
+
+BLUR = (0.004, 0.03)  # of the short side: radius of the disc that a point becomes
+SHARP = (0.15, 0.6)  # of the short side: radius of what stays in focus
+SOFTNESS = 0.25  # of that radius: how far in focus goes over into out of focus
+
+
+def draw_focus(rng: np.random.Generator) -> dict[str, Any]:
+    """Where a photograph stays sharp and how far the rest is blurred, in shares of the sides, as JSON values."""
+    low, high = np.log(BLUR)
+    return {
+        "centre": [float(value) for value in rng.random(2)],
+        "sharp": float(rng.uniform(*SHARP)),
+        "blur": float(np.exp(rng.uniform(low, high))),
+    }
+
+
+def out_of_focus(image: np.ndarray, focus: dict[str, Any]) -> np.ndarray:
+    """`image`, float32 H x W x 3 sRGB in [0, 1], blurred by a disc, in linear light, round what stays in focus."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    light = to_light(image)
+    blurred = cv2.filter2D(light, -1, _disc(focus["blur"] * short), borderType=cv2.BORDER_REFLECT_101)
+    down, right = np.ogrid[:height, :width]
+    distance = np.hypot(down - focus["centre"][0] * height, right - focus["centre"][1] * width) / (
+        focus["sharp"] * short
+    )
+    share = np.clip((distance - 1) / SOFTNESS, 0, 1).astype(np.float32)[..., None]
+    return np.where(share > 0, to_srgb(light + share * (blurred - light)), image).clip(0, 1)
+
+
+def _disc(radius: float) -> np.ndarray:
+    """A disc whose rim is shared with the pixels that it cuts, float32 (2n + 1, 2n + 1), of sum 1."""
+    reach = int(np.ceil(radius))
+    down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = np.clip(radius + 0.5 - np.hypot(down, right), 0, 1).astype(np.float32)
+    return np.asarray(disc / disc.sum())
+
+
+def draw_glass(rng: np.random.Generator) -> dict[str, Any]:
+    """Parameters of a pane; lengths in fractions of the short side."""
+    thick = bool(rng.random() < 0.7)
+    shift, turn = uniform(rng, (0.006, 0.025)), uniform(rng, (0.0, 2 * np.pi))
+    weight = uniform(rng, (0.3, 0.8))
+    return {
+        "defocus": uniform(rng, (0.0015, 0.014)),  # standard deviation of the blur
+        "ghost": [shift * float(np.sin(turn)), shift * float(np.cos(turn))] if thick else [0.0, 0.0],  # (y, x)
+        "ghost_weight": weight if thick else 0.0,  # of the back face's copy, for 1 of the front's
+        "highlights": uniform(rng, (0.0, 6.0)),  # light that white has on top of its own
+        "fade": [uniform(rng, (-1.2, 1.2)), uniform(rng, (-1.2, 1.2))],  # change of the log over the frame, (y, x)
+        "fade_corners": uniform(rng, (0.0, 1.5)),  # drop of the log from the middle to a corner
+        "alpha": 1.0 - 0.2 * float(rng.random()),  # transmission of the glass
+    }
+
+
+def glass_light(reflected: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """The light that the glass reflects, float32 (h, w, 3) from 0 up, of the reflected scene's light in [0, 1]."""
+    size = (reflected.shape[0], reflected.shape[1])
+    brightness = cv2.cvtColor(reflected, cv2.COLOR_RGB2GRAY)
+    light = reflected * (1 + np.float32(params["highlights"]) * brightness**4)[..., None]
+    if params["ghost_weight"]:
+        y, x = (shift * min(size) for shift in params["ghost"])
+        moved = cv2.warpAffine(
+            light, np.array([[1.0, 0.0, x], [0.0, 1.0, y]]), size[::-1], borderMode=cv2.BORDER_REFLECT_101
+        )
+        share = 1 / (1 + params["ghost_weight"])
+        light = cv2.addWeighted(light, share, moved, 1 - share, 0.0)
+    sigma = params["defocus"] * min(size)
+    if sigma > 0.2:
+        light = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) if side > 1 else np.zeros(1, np.float32) for side in size)
+    fade = np.float32(params["fade"][0]) * y - np.float32(2 * params["fade_corners"]) * y * y
+    across = np.float32(params["fade"][1]) * x - np.float32(2 * params["fade_corners"]) * x * x
+    light *= np.outer(np.exp(fade), np.exp(across))[..., None]
+    return light
