@@ -2,8 +2,9 @@
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,6 +27,14 @@ EXPERIMENT = "restorekit"
 FILE = "mlflow.db"  # what `mlflow ui` opens when it is started in the folder without an option
 ARTIFACTS = "mlruns"
 _SQLITE = "sqlite:///"
+# The columns of MLflow's database that hold addresses of artifacts.
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
 
 for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):  # they tell of every table they create
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -74,8 +83,14 @@ def ensure_store(root: Path) -> str:
 
 
 def open_client(uri: str) -> MlflowClient:
-    """A client of the store at `uri`, for runs and registry alike; it changes no setting of the process."""
+    """A client of the store at `uri`, for runs and registry alike; it changes no setting of the process.
+
+    A SQLite store that was moved or copied with its `mlruns` folder finds its files where they are now.
+    """
     with mlflow_errors(f"open the store {uri}"):
+        file = _sqlite_file(uri)
+        if file is not None and file.is_file():
+            _follow_move(file)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -94,9 +109,32 @@ def mlflow_errors(doing: str) -> Iterator[None]:
     """Turns the exceptions of MLflow and its database into a RestorekitError that says what was being done."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RestorekitError(f"MLflow could not {doing}: {reason}") from error
+
+
+def _follow_move(file: Path) -> None:
+    """Rewrites the addresses in a store whose `mlruns` folder is no longer where it was when the store was made.
+
+    MLflow keeps absolute addresses (mlflow#24597). Left alone, a moved checkout would miss its models, and a copy would
+    read and write the files of the original. An experiment whose files lie elsewhere by choice is not touched.
+    """
+    now = (file.parent / ARTIFACTS).as_uri()
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    with closing(sqlite3.connect(file, timeout=60)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        found = database.execute(query, (EXPERIMENT,)).fetchone() if "experiments" in tables else None
+        then = str(found[0]) if found else now
+        if then == now or not then.startswith("file:") or not then.endswith(f"/{ARTIFACTS}"):
+            return
+        with database:  # one transaction; two processes that do the same do it once
+            for table, column in _ADDRESSES:
+                database.execute(
+                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:then) + 1) "
+                    f"WHERE {column} = :then OR substr({column}, 1, length(:then) + 1) = :then || '/'",
+                    {"now": now, "then": then},
+                )
 
 
 def _sqlite_file(uri: str) -> Path | None:

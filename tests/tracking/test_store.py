@@ -1,15 +1,19 @@
 """One address for every process, and a store that is created once, however many ask for it."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow.tracking._tracking_service.utils import _get_default_tracking_uri
 
 from restorekit.errors import RestorekitError
+from restorekit.tracking.registry import find_or_register, load_version
 from restorekit.tracking.store import EXPERIMENT, ensure_store, experiment_id, has_store, open_client, tracking_uri
+from restorekit.tracking.versions import find_digest
 
 
 def test_the_address_is_absolute_and_that_of_the_environment_goes_first(
@@ -64,3 +68,31 @@ def test_what_is_no_store_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be read as one" * 50)
     with pytest.raises(RestorekitError, match="MLflow could not open the store"):
         ensure_store(tmp_path)
+
+
+@pytest.mark.parametrize("put", [shutil.copytree, shutil.move])
+def test_a_store_that_is_moved_or_copied_finds_its_own_files(
+    put: Callable[[Path, Path], object], tmp_path: Path, root: Path, make_model: Callable[..., Path]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "a second % place"
+    first.mkdir()
+    shutil.copyfile(root / "mlflow.db", first / "mlflow.db")
+    version = find_or_register(make_model("dmgn-moved"), first)
+    assert version.source.startswith((first / "mlruns").as_uri())
+    put(first, second)
+    before = sorted(first.rglob("*"))
+    moved = find_digest("dmgn-moved", version.digest, second)
+    assert moved is not None
+    assert moved.source.startswith((second / "mlruns").as_uri())
+    assert load_version(moved, second)[1]["digest"] == version.digest
+    newer = find_or_register(make_model("dmgn-moved", 1), second)
+    assert newer.source.startswith((second / "mlruns").as_uri())
+    client = open_client(tracking_uri(second))
+    assert client.get_run(version.run_id).info.artifact_uri.startswith((second / "mlruns").as_uri())
+    assert sorted(first.rglob("*")) == before  # nothing was written into the original
+
+
+def test_files_that_lie_elsewhere_by_choice_stay_there(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    open_client(uri).create_experiment(EXPERIMENT, artifact_location=f"file://{tmp_path}/elsewhere")
+    assert open_client(uri).get_experiment_by_name(EXPERIMENT).artifact_location == f"file://{tmp_path}/elsewhere"
