@@ -122,7 +122,7 @@ def scenes() -> list[tuple[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs, to be copied: making one takes seconds. The files of all copies' runs lie beside it."""
+    """A store without runs, to be copied: making one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         root = tmp_path_factory.mktemp("store")
