@@ -143,9 +143,9 @@ def import_weights(
     register: Annotated[bool, typer.Option("--register", help="Also as a version in the registry.")] = False,
 ) -> None:
     """Turns weights that a paper's authors released into a model's folder, every tensor checked."""
-    from restorekit.models import imported
+    from restorekit.models import authors
 
-    record = imported.import_weights(name, file, output, variant)
+    record = authors.import_weights(name, file, output, variant)
     print(f"{file} -> {output} ({record['model']} for {record['task']}, digest {record['digest'][:12]})")
     if register:
         from restorekit.paths import working_root

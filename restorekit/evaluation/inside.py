@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from restorekit.evaluation.pairs import Pair
 from restorekit.image import to_float
 from restorekit.models.madf import MADF
-from restorekit.models.madf.inside import look_inside
+from restorekit.models.madf.network import record_activations
 
 SHOWN_LEVELS = 3  # of the mask's features; the coarser ones are a few pixels large
 PANEL = 192  # pixels of a panel's longer side
@@ -33,7 +33,7 @@ def inside_pictures(model: nn.Module, pair: Pair) -> list[InsidePicture]:
     height, width = pair.mask.shape
     device = next(model.parameters()).device
     image = torch.from_numpy(np.ascontiguousarray(to_float(pair.degraded).transpose(2, 0, 1)))[None]
-    seen = look_inside(model, image.to(device), torch.from_numpy(pair.mask)[None, None].to(device))
+    seen = record_activations(model, image.to(device), torch.from_numpy(pair.mask)[None, None].to(device))
     pictures = []
     for level, features in enumerate(seen.mask_features[:SHOWN_LEVELS], start=1):
         live = [_grey(one[: -(-height >> level) or 1, : -(-width >> level) or 1]) for one in features]

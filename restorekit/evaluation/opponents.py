@@ -12,8 +12,7 @@ from restorekit.evaluation.pairs import Pair
 from restorekit.evaluation.score import ImageScore
 from restorekit.image import to_uint8
 from restorekit.metrics import score
-from restorekit.models.madf.colours import MEAN
-from restorekit.models.madf.filling import smooth_fill
+from restorekit.models.madf.filling import MEAN, smooth_fill
 
 RADIUS = 5  # pixels that OpenCV's methods look at around each one that they fill
 BIHARMONIC_PIXELS = 150_000  # of a hole; above it one system of equations takes minutes, and the image is left out

@@ -1,7 +1,30 @@
-"""The log-GAN losses of dmgn.md section 8, from logits: finite for any finite logit, so no 1e-12 is needed."""
+"""The adversarial losses of dmgn.md section 8, and the critic that judges patches of an image pair."""
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError
+
+MIN_SIZE = 24  # pixels a side
+
+
+class PatchDiscriminator(nn.Module):
+    """Five 4x4 convolutions with LeakyReLU 0.2 between and no normalisation, 2,767,809 parameters (dmgn.md 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = [(6, 64, 2), (64, 128, 2), (128, 256, 2), (256, 512, 1), (512, 1, 1)]
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride, padding=1) for a, b, stride in shapes)
+
+    def forward(self, degraded: Tensor, background: Tensor) -> Tensor:
+        """Logits (B, 1, h, w), one a patch, for two images (B, 3, H, W) in [-1, 1]; their sigmoid is the paper's D."""
+        if min(degraded.shape[-2:]) < MIN_SIZE:
+            raise RestorekitError(f"the critic needs images of {MIN_SIZE} pixels a side or more: raise train.crop")
+        features = torch.cat([degraded, background], dim=1)
+        for layer in self.layers[:-1]:
+            features = F.leaky_relu(layer(features), 0.2)
+        return self.layers[-1](features)
 
 
 def generator_loss(judged: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Distances between what a frozen VGG-16 sees, after its first three poolings: contents and styles (madf.md 7)."""
+"""Distances between feature maps: those of a frozen ImageNet trunk, and those of a teacher and its student."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,75 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.losses.pixel import l1
-from restorekit.models.trunks import Trunk
+from restorekit.models.trunks import ShiftTolerantVgg16, Trunk
+
+LEVEL_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)  # of relu1_1 ... relu5_1
+GREY_LEVELS = 255.0
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+TEMPERATURE = 0.5  # t of dakd.md 5
+MAX_ENERGY = 4.0  # an energy over its mean is clipped here
+TINY = 1e-6
+
+
+class Perceptual(nn.Module):
+    """P(x, y) for images (B, 3, H, W) in [-1, 1], 16 pixels a side or more; the gradient reaches x only.
+
+    VGG-19 gets the multiplied image, as in CFDNet; the shift-tolerant VGG-16 gets the normalisation it was trained
+    with, and its distances are multiplied instead, so that the level weights keep their meaning.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        device = image.device.type
+        # float16 cannot hold VGG's response to values of +-1000
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
+            return self._distance(self._input(image.float()), self._input(target.detach().float()))
+
+    def _distance(self, features: Tensor, wanted: Tensor) -> Tensor:
+        total = l1(features, wanted)
+        for stage, weight in zip(self.trunk.stages(), LEVEL_WEIGHTS, strict=True):
+            features = stage(features)
+            with torch.no_grad():
+                wanted = stage(wanted)
+            total = total + weight * l1(features, wanted)
+        return total * (GREY_LEVELS if isinstance(self.trunk, ShiftTolerantVgg16) else 1.0)
+
+    def _input(self, image: Tensor) -> Tensor:
+        if isinstance(self.trunk, ShiftTolerantVgg16):
+            return self.trunk.normalize(image)
+        return GREY_LEVELS * (image - self.get_buffer("mean")) / self.get_buffer("std")
+
+
+class FeatureDistance(nn.Module):
+    """The weighted sum over relu1_1 ... relu5_1 for images (B, 3, H, W) in [0, 1], 16 pixels a side or more.
+
+    Both trunks get the normalisation that they were trained with (glsgn.md 7); the gradient reaches the first image.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        found, wanted = self._input(image), self._input(target.detach())
+        distances = []
+        for stage, weight in zip(self.trunk.stages(), LEVEL_WEIGHTS, strict=True):
+            found = stage(found)
+            with torch.no_grad():
+                wanted = stage(wanted)
+            distances.append(weight * l1(found, wanted))
+        return torch.stack(distances).sum()
+
+    def _input(self, image: Tensor) -> Tensor:
+        return (image.float() - self.get_buffer("mean")) / self.get_buffer("std")
 
 
 class PooledFeatures(nn.Module):
@@ -41,3 +109,36 @@ def gram(features: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         rows = features.float().flatten(2)
         return rows @ rows.mT / rows[0].numel()
+
+
+def distillation(student: Sequence[Tensor], teacher: Sequence[Tensor], attentive: bool = True) -> Tensor:
+    """The sum over pairs of maps (B, C, H, W) of their mean squared distance, weighted by the teacher's attention.
+
+    A float32 scalar; no gradient reaches the teacher. Without `attentive` every value counts the same.
+    """
+    terms = []
+    for own, given in zip(student, teacher, strict=True):
+        wanted = given.detach().float()
+        distances = (normalized(own.float()) - normalized(wanted)).square()
+        terms.append((attention(wanted) * distances if attentive else distances).mean())
+    return torch.stack(terms).sum()
+
+
+def normalized(features: Tensor) -> Tensor:
+    """Each channel of (B, C, H, W) over its root mean square; a channel of zeros stays zero."""
+    return features / (features.square().mean(dim=(2, 3), keepdim=True) + TINY).sqrt()
+
+
+def attention(teacher: Tensor) -> Tensor:
+    """A (B, C, H, W) of mean 1 in each image: a share for each position times a share for each channel."""
+    energy = teacher.abs()
+    batch, channels, height, width = energy.shape
+    places = _share(energy.mean(dim=1).flatten(1)) * (height * width)
+    kinds = _share(energy.mean(dim=(2, 3))) * channels
+    return places.view(batch, 1, height, width) * kinds.view(batch, channels, 1, 1)
+
+
+def _share(energy: Tensor) -> Tensor:
+    """Softmax of (B, N) energies over their mean; energies of zero share alike."""
+    relative = energy / (energy.mean(dim=1, keepdim=True) + TINY)
+    return (relative.clamp(max=MAX_ENERGY) / TEMPERATURE).softmax(dim=1)

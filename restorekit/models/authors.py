@@ -1,15 +1,18 @@
-"""Weights released by a paper's authors: every key of their file is used, or named here as unused."""
+"""Weights released by a paper's authors, as a model's folder: every key of their file is used or listed as unused."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError, unknown_name
+from restorekit.files import sha256_file
 from restorekit.models import create_model
-from restorekit.models.checkpoint import fill
+from restorekit.models.checkpoint import RECORD, fill, save_model
+from restorekit.models.descriptor import Descriptor
 from restorekit.models.dmgn import released as dmgn
 from restorekit.models.madf import released as madf
 from restorekit.models.trunks import FROM_CHECKPOINT, read_tensors
@@ -100,3 +103,24 @@ RELEASED: dict[str, Callable[[Mapping[str, Tensor], str], tuple[nn.Module, dict[
     "dmgn": _dmgn,
     "madf": _madf,
 }
+
+
+def import_weights(name: str, file: Path, output: Path, variant: str = "reflection") -> dict[str, Any]:
+    """Writes the authors' `file` as the model folder `output`, which must not hold a model yet; returns its record.
+
+    `variant` is for DMGN, whose files do not say which of its three tasks they are of. The record's "run" is
+    `<model>-<task>--imported`; the model registers as `<model>-<task>`.
+    """
+    if (output / RECORD).exists():
+        raise RestorekitError(f"{output} holds a model already: name another --output")
+    model = from_authors(name, read_authors(file), variant)
+    task = cast(Descriptor, model.descriptor).tasks[0]
+    output.mkdir(parents=True, exist_ok=True)
+    return save_model(
+        output,
+        model,
+        {
+            "run": f"{name}-{task}--imported", "task": task, "dataset": task, "registered_name": f"{name}-{task}",
+            "seed": None, "steps": 0, "imported_from": {"file": file.name, "sha256": sha256_file(file)},
+        },
+    )  # fmt: skip

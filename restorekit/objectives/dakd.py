@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.config import DakdObjective
-from restorekit.losses.distillation import distillation
-from restorekit.losses.pixel import huber, l1
-from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
+from restorekit.losses.features import distillation
+from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
 from restorekit.metrics.masks import iou_f1
 from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms

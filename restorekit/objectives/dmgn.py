@@ -9,11 +9,10 @@ from torch.func import functional_call
 
 from restorekit.config import DmgnObjective
 from restorekit.errors import RestorekitError
-from restorekit.losses.adversarial import critic_loss, generator_loss
-from restorekit.losses.perceptual import Perceptual
+from restorekit.losses.adversarial import PatchDiscriminator, critic_loss, generator_loss
+from restorekit.losses.features import Perceptual
 from restorekit.losses.pixel import huber, l1
 from restorekit.models.dmgn import DmgnResult, Variant
-from restorekit.models.dmgn.discriminator import PatchDiscriminator
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 

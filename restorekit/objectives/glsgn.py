@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.config import GlsgnObjective
-from restorekit.losses.feature_distance import FeatureDistance
+from restorekit.losses.features import FeatureDistance
 from restorekit.losses.pixel import huber, l1
 from restorekit.metrics.psnr import CAP_DB
 from restorekit.models.glsgn import GLSGN, GlsgnResult

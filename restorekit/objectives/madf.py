@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from restorekit.config import MadfObjective
 from restorekit.losses.features import PooledFeatures, content, style
-from restorekit.losses.pixel import l1
-from restorekit.losses.total_variation import total_variation
+from restorekit.losses.pixel import l1, total_variation
 from restorekit.models.madf import MadfResult
-from restorekit.models.madf.colours import colours, normalised
+from restorekit.models.madf.filling import colours, normalised
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 

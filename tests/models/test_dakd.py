@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.models.dakd import DAKD
-from restorekit.models.dakd.blocks import Dense, GatedConv
-from restorekit.models.dakd.context import GlobalContext
-from restorekit.models.dakd.networks import Features
+from restorekit.models.dakd.blocks import Dense
+from restorekit.models.dakd.student import GatedConv, GlobalContext
+from restorekit.models.dakd.teacher import Features
 
 ABLATIONS: list[dict[str, Any]] = [
     {},

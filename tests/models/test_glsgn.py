@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.models.glsgn import GLSGN
-from restorekit.models.glsgn.fusion import Fusion
 from restorekit.models.glsgn.grid import Grid
-from restorekit.models.glsgn.pyramid import scales
+from restorekit.models.glsgn.pyramid import Fusion, scales
 
 SIZES = [(64, 64), (65, 71), (270, 478), (272, 480)]
 FORMS: list[dict[str, Any]] = [

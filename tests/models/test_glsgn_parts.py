@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.models.glsgn.attention import hear
-from restorekit.models.glsgn.fusion import Fusion
 from restorekit.models.glsgn.grid import Grid, cut, join, pad, resize, resized_window
 from restorekit.models.glsgn.norm import Gathered, Moments, PatchNorm
 from restorekit.models.glsgn.options import GRIDS
-from restorekit.models.glsgn.pyramid import down, high, up
+from restorekit.models.glsgn.pathway import hear
+from restorekit.models.glsgn.pyramid import Fusion, down, high, up
 
 EVERY_GRID = [*GRIDS.values(), Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1)), Grid(1, 1, (1, 1))]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from restorekit.config import MadfObjective
 from restorekit.losses.features import PooledFeatures, gram
-from restorekit.losses.total_variation import total_variation
+from restorekit.losses.pixel import total_variation
 from restorekit.models.madf import MADF, MadfResult
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.madf import MadfLosses

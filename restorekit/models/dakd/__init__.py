@@ -1,5 +1,5 @@
-"""DAKD for rain, haze, raindrops and motion blur: both networks in network.py, what they are built of beside it."""
+"""DAKD for rain, haze, raindrops and motion blur: network.py joins the teacher and the student."""
 
-from restorekit.models.dakd.network import DAKD, DakdResult, Gates
+from restorekit.models.dakd.network import DAKD, DakdResult
 
-__all__ = ["DAKD", "DakdResult", "Gates"]
+__all__ = ["DAKD", "DakdResult"]

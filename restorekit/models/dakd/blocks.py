@@ -1,14 +1,9 @@
 """The building blocks of both networks: convolutions with their ReLU, dense blocks, and the mask-guided gate."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-
-Gates = Literal["guided", "plain", "hard", "none"]
-SLOPE = 0.2  # of the gated convolution's LeakyReLU
 
 
 def resized(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -82,27 +77,3 @@ class Dense(nn.Module):
         mixed = self.mix(joined)
         del joined
         return mixed.add_(features)
-
-
-class GatedConv(nn.Module):
-    """Mask-guided gated convolution (dakd.md 4.1): x + LeakyReLU(W_f * x) . sigmoid(W_g * [x, m]).
-
-    "plain" leaves the mask out of the gate; "hard" also multiplies what is added by the mask.
-    """
-
-    def __init__(self, channels: int, gates: Gates) -> None:
-        super().__init__()
-        self.hard, self.guided = gates == "hard", gates != "plain"
-        self.feature = nn.Conv2d(channels, channels, 3, padding=1)
-        self.gate = nn.Conv2d(channels + self.guided, channels, 3, padding=1)
-
-    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W), and the gate's mean over channels (B, 1, H, W), detached; `mask` is (B, 1, H, W)."""
-        mask = mask.to(features.dtype)
-        gate = self.opening(features, mask)
-        added = F.leaky_relu(self.feature(features), SLOPE) * gate
-        return features + (added * mask if self.hard else added), gate.detach().mean(dim=1, keepdim=True)
-
-    def opening(self, features: Tensor, mask: Tensor) -> Tensor:
-        """The gate (B, C, H, W) in (0, 1)."""
-        return self.gate(torch.cat([features, mask], dim=1) if self.guided else features).sigmoid()

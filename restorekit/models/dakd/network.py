@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError, unknown_name
-from restorekit.models.dakd.blocks import Conv, Gates
-from restorekit.models.dakd.context import ContextMaps
-from restorekit.models.dakd.networks import Features, Localiser, Restorer
+from restorekit.models.dakd.blocks import Conv
+from restorekit.models.dakd.student import ContextMaps, Gates, Student
+from restorekit.models.dakd.teacher import Features, Teacher
 from restorekit.models.descriptor import Descriptor
 
 TASKS = ("rain", "haze", "raindrop", "motion_blur")
@@ -68,8 +68,8 @@ class DAKD(nn.Module):
             "fusion": fusion, "init": init, "zero_last": zero_last, "leak": leak, "recompute": recompute,
         }  # fmt: skip
         self.tau = tau
-        self.teacher = Localiser(width, recompute)
-        self.student = Restorer(width, gates, context, mask_input, fusion, recompute)
+        self.teacher = Teacher(width, recompute)
+        self.student = Student(width, gates, context, mask_input, fusion, recompute)
         for module in self.modules():
             if isinstance(module, Conv):
                 module.leak = leak

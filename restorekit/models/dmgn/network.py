@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models.descriptor import Descriptor
 from restorekit.models.dmgn.cells import reflect, spread
-from restorekit.models.dmgn.hypercolumn import Hypercolumn
-from restorekit.models.dmgn.phases import Branch, NoiseMap, Refiner, Separator, SignedAttention
+from restorekit.models.dmgn.phases import Branch, Hypercolumn, NoiseMap, Refiner, Separator, SignedAttention
 from restorekit.models.trunks import FROM_CHECKPOINT, TRUNKS, create_trunk
 
 Variant = Literal["reflection", "rain", "haze"]

@@ -12,13 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
-from restorekit.models.glsgn.fusion import Fusion
 from restorekit.models.glsgn.grid import Grid
 from restorekit.models.glsgn.options import GRIDS, STREAMED_FROM, Design, Path1Grid, check_options, check_size, describe
 from restorekit.models.glsgn.options import streamed_bytes as bytes_to_stream
-from restorekit.models.glsgn.pathway import Alone, GlobalPath, LocalPath, Norm, Restored, plainly, recomputing
-from restorekit.models.glsgn.pyramid import scales, up
-from restorekit.models.glsgn.result import GlsgnResult
+from restorekit.models.glsgn.pathway import (
+    Alone,
+    GlobalPath,
+    GlsgnResult,
+    LocalPath,
+    Norm,
+    Restored,
+    plainly,
+    recomputing,
+)
+from restorekit.models.glsgn.pyramid import Fusion, scales, up
 from restorekit.models.glsgn.streaming import Plan, stream
 
 

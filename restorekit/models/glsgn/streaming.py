@@ -15,12 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.models.glsgn.attention import hear
 from restorekit.models.glsgn.grid import GRANULE, crop, pad, quarter, resized_window
 from restorekit.models.glsgn.norm import Gathered, PatchNorm
-from restorekit.models.glsgn.pathway import Alone, LocalPath, Stage, plainly
+from restorekit.models.glsgn.pathway import Alone, GlsgnResult, LocalPath, Stage, hear, plainly
 from restorekit.models.glsgn.pyramid import scales
-from restorekit.models.glsgn.result import GlsgnResult
 
 if TYPE_CHECKING:
     from restorekit.models.glsgn.network import GLSGN

@@ -1,6 +1,7 @@
-"""A smooth guess at what a hole holds, from valid pixels alone: a spline in tension, relaxed on a pyramid.
+"""MADF's colours, and a smooth guess at what a hole holds, from valid pixels alone: a spline in tension on a pyramid.
 
-The surface over a hole is that of a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)), which goes on with
+The network's range is normalised by ImageNet's mean and standard deviation, so that 0 is its mean colour. The surface
+over a hole is that of a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)), which goes on with
 the slopes at the hole's rim for a few pixels and is as plain as a membrane farther in (Smith and Wessel, "Gridding with
 continuous curvature splines in tension", Geophysics 55, 1990). Means of what is valid go up a pyramid until nothing is
 missing, and come down into the holes, where each level is relaxed by Richardson's iteration with Chebyshev's steps.
@@ -11,6 +12,20 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def normalised(image: Tensor) -> Tensor:
+    """An image (B, 3, H, W) in [0, 1] in the network's own range."""
+    return (image - image.new_tensor(MEAN).view(3, 1, 1)) / image.new_tensor(STD).view(3, 1, 1)
+
+
+def colours(output: Tensor) -> Tensor:
+    """The network's own range to [0, 1], not clamped."""
+    return output * output.new_tensor(STD).view(3, 1, 1) + output.new_tensor(MEAN).view(3, 1, 1)
+
 
 STIFFNESS = 1.0  # squared pixels of the image
 RELAXATIONS = 64  # on each level, a power of two

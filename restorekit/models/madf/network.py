@@ -7,6 +7,7 @@ here, a mask is the paper's: 1 = valid.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -17,7 +18,6 @@ from torch.utils.checkpoint import checkpoint
 
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.models.descriptor import Descriptor
-from restorekit.models.madf.colours import colours, normalised
 from restorekit.models.madf.decoders import (
     LastRecovery,
     LastRefinement,
@@ -27,7 +27,7 @@ from restorekit.models.madf.decoders import (
     RefinementStep,
 )
 from restorekit.models.madf.encoder import Encoder, Filters, MaskLevel
-from restorekit.models.madf.filling import smooth_fill
+from restorekit.models.madf.filling import colours, normalised, smooth_fill
 
 Init = Literal["framework", "he"]
 Start = Literal["mean", "smooth"]
@@ -241,3 +241,43 @@ def _check_options(width: int, refinements: int, filters: str, normalisation: st
 def _bytes_per_pixel(width: int) -> int:
     """Peak of `restore` in float32, measured from 1024 x 1024 pixels on; below, the heap's holes add up to a third."""
     return round(4 * (3 * width + 60))
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Maps of one image; lists are empty for networks without the part."""
+
+    mask_features: list[Tensor]  # (R, H_l, W_l) of levels 1 to 7, what filters are made of
+    scales: list[list[Tensor]]  # (H_l, W_l), the mean over channels of 1 + scale, coarsest first, of each refinement
+
+
+def record_activations(model: MADF, image: Tensor, mask: Tensor) -> Activations:
+    """Restores `image` (1, 3, H, W) in [0, 1] with `mask`, 1 = missing, and keeps what the network makes on its way."""
+    kept: dict[nn.Module, Tensor] = {}
+    levels = [level for level in model.encoder.levels if isinstance(level, MaskLevel)]
+    norms = [[norm for norm in part.modules() if isinstance(norm, PointwiseNorm)] for part in model.refinement]
+    modulates = [norm.modulate for found in norms for norm in found]
+    with _keeping([level.mask_conv for level in levels] + modulates, kept):
+        model.restore(image, mask)
+    return Activations(
+        [kept[level.mask_conv][0].clamp(min=0) for level in levels],
+        [[_factor(norm, kept[norm.modulate]) for norm in found] for found in norms if found],
+    )
+
+
+def _factor(norm: PointwiseNorm, modulation: Tensor) -> Tensor:
+    scale = modulation.chunk(2, 1)[0][0].mean(0)
+    return scale + 1 if norm.plus_one else scale
+
+
+@contextmanager
+def _keeping(modules: list[Any], kept: dict[nn.Module, Tensor]) -> Iterator[None]:
+    def keep(module: nn.Module, _: Any, output: Tensor) -> None:
+        kept[module] = output.detach().float().cpu().clone()
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -7,8 +7,8 @@ from restorekit.evaluation.inside import inside_pictures
 from restorekit.evaluation.pairs import Facts, Pair
 from restorekit.models import create_model
 from restorekit.models.madf import MADF
-from restorekit.models.madf.colours import normalised
-from restorekit.models.madf.inside import look_inside
+from restorekit.models.madf.filling import normalised
+from restorekit.models.madf.network import record_activations
 
 
 def test_mask_features_and_scales() -> None:
@@ -16,7 +16,7 @@ def test_mask_features_and_scales() -> None:
     image, mask = torch.rand(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)
     mask[..., 30:80, 50:120] = 1
     before = model.restore(image, mask)
-    seen = look_inside(model, image, mask)
+    seen = record_activations(model, image, mask)
     assert torch.equal(model.restore(image, mask), before)
     assert [tuple(one.shape) for one in seen.mask_features] == [(4, 128 >> n, 256 >> n) for n in range(1, 8)]
     assert [[tuple(one.shape) for one in found] for found in seen.scales] == [
@@ -30,7 +30,7 @@ def test_mask_features_and_scales() -> None:
 
 def test_networks_without_a_part_show_none_of_it() -> None:
     image, mask = torch.rand(1, 3, 128, 128), torch.ones(1, 1, 128, 128)
-    plain = look_inside(MADF(4, filters="ordinary", normalisation="batch").eval(), image, mask)
+    plain = record_activations(MADF(4, filters="ordinary", normalisation="batch").eval(), image, mask)
     assert plain.mask_features == []
     assert plain.scales == []
 

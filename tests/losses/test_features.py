@@ -1,10 +1,12 @@
-"""Attentive distillation by the numbers of dakd.md 11.9: zero, mean attention, resolution, scale, and who learns."""
+"""Distances of feature maps: attentive distillation by the numbers of dakd.md 11.9, and the perceptual formula."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.losses.distillation import attention, distillation
+from restorekit.losses.features import Perceptual, attention, distillation
+from restorekit.models.trunks import create_trunk
 
 
 def maps(seed: int) -> list[Tensor]:
@@ -64,3 +66,48 @@ def test_bfloat16_features_and_dead_ones() -> None:
     loss.backward()
     assert loss.isfinite()
     assert all(one.grad.isfinite().all() for one in dead)
+
+
+@pytest.fixture(scope="module", params=["vgg19", "vgg16_shift_tolerant"])
+def perceptual(request: pytest.FixtureRequest) -> Perceptual:
+    return Perceptual(create_trunk(request.param))
+
+
+def test_perceptual_is_zero_for_equal_images_and_grows_with_their_distance(perceptual: Perceptual) -> None:
+    image, step = torch.rand(1, 3, 32, 40) * 2 - 1, torch.randn(1, 3, 32, 40)
+    assert perceptual(image, image) == 0
+    distances = [float(perceptual(image, image + amount * step)) for amount in (0.01, 0.05, 0.2)]
+    assert 0 < distances[0] < distances[1] < distances[2]
+
+
+def test_perceptual_of_vgg19_is_the_formula() -> None:
+    trunk = create_trunk("vgg19")
+    image, target = torch.rand(2, 1, 3, 24, 24) * 2 - 1
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x, y = (255 * (value - mean.view(3, 1, 1)) / std.view(3, 1, 1) for value in (image, target))
+    expected = F.l1_loss(x, y)
+    last = 0
+    for tap, weight in zip((1, 6, 11, 20, 29), (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5), strict=True):
+        x, y = (trunk.features[last : tap + 1](value) for value in (x, y))
+        expected = expected + weight * F.l1_loss(x, y)
+        last = tap + 1
+    torch.testing.assert_close(Perceptual(trunk)(image, target), expected)
+
+
+def test_perceptual_moves_the_image_alone(perceptual: Perceptual) -> None:
+    image, target = (torch.rand(2, 1, 3, 24, 24) * 2 - 1).requires_grad_().unbind()
+    found = torch.autograd.grad(perceptual(image, target), [image, target], allow_unused=True)
+    assert found[0] is not None
+    assert found[0].isfinite().all()
+    assert found[0].abs().sum() > 0
+    assert found[1] is None
+    assert all(parameter.grad is None for parameter in perceptual.parameters())
+
+
+def test_perceptual_in_bfloat16_is_close(perceptual: Perceptual) -> None:
+    image, target = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    exact = perceptual(image, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = perceptual(image, target)
+    assert rounded.dtype == torch.float32
+    assert rounded == pytest.approx(float(exact), rel=0.02)

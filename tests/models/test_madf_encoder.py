@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.models.madf import dynamic
-from restorekit.models.madf.dynamic import dynamic_conv
+from restorekit.models.madf import encoder
+from restorekit.models.madf.encoder import dynamic_conv
 
 LEVELS = [(6, 16, 7), (16, 32, 5), (32, 64, 3), (64, 128, 3), (128, 128, 3)]  # C_in, C_out, kernel
 PARTS = 16
@@ -82,7 +82,7 @@ def test_odd_sizes(side: tuple[int, int]) -> None:
 def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     values = case(LEVELS[1], "random", side=33)
     whole = dynamic_conv(*values), gradients(dynamic_conv, values)
-    monkeypatch.setattr(dynamic, "BAND_BYTES", 1)  # a row at a time
+    monkeypatch.setattr(encoder, "BAND_BYTES", 1)  # a row at a time
     bands = dynamic_conv(*values), gradients(dynamic_conv, values)
     torch.testing.assert_close(bands[0], whole[0], rtol=1e-12, atol=1e-12)
     for one, other in zip(bands[1], whole[1], strict=True):

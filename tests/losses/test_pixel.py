@@ -1,4 +1,4 @@
-"""The mask by threshold (dakd.md 11.3), and the losses of a predicted one, against their formulas and at the ends."""
+"""Pixel distances, the mask by threshold (dakd.md 11.3), and the losses of a predicted mask, against their formulas."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restorekit.losses.segmentation import cross_entropy, mask_target, rare_dice
+from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
 
 
 def test_the_mask_is_where_a_channel_differs_by_more() -> None:
@@ -68,3 +68,19 @@ def test_finite_at_the_ends(level: float, white: float) -> None:
     loss.backward()
     assert loss.isfinite()
     assert logit.grad.isfinite().all()
+
+
+def test_l1_is_the_mean_of_differences_in_float32() -> None:
+    image, target = torch.randn(2, 3, 5, 7), torch.randn(2, 3, 5, 7)
+    torch.testing.assert_close(l1(image, target), F.l1_loss(image, target))
+    assert l1(image.bfloat16(), target).dtype == torch.float32
+    assert l1(image, image) == 0
+
+
+def test_huber_has_the_slope_of_l1_for_large_errors_and_follows_the_error_below_delta() -> None:
+    target = torch.zeros(3)
+    image = torch.tensor([0.05, 0.2, 0.9], requires_grad=True)
+    huber(image, target, 0.2).backward()
+    torch.testing.assert_close(image.grad, torch.tensor([0.25, 1.0, 1.0]) / 3)
+    assert huber(target, target, 0.2) == 0
+    torch.testing.assert_close(huber(image, target, 1e-6), l1(image, target), atol=1e-6, rtol=0)

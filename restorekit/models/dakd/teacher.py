@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.models.dakd.blocks import Conv, Dense, GatedConv, Gates, resized
-from restorekit.models.dakd.context import ContextMaps, GlobalContext
+from restorekit.models.dakd.blocks import Conv, Dense, resized
 
 ENCODER_LAYERS, DECODER_LAYERS = 4, 3  # of the dense blocks
 SCALES = (1, 2, 4)
@@ -22,15 +20,6 @@ class Features(NamedTuple):
 
     encoder: list[Tensor]  # E1 to E4
     decoder: list[Tensor]  # after c3, c2, c1
-
-
-class Restoration(NamedTuple):
-    """What the student gives."""
-
-    residual: Tensor  # (B, 3, H, W)
-    encoder: list[Tensor]  # E1 to E4
-    gates: list[Tensor]  # (B, 1, h, w), means over the channels of g3, g2, g1, detached
-    context: ContextMaps | None
 
 
 class Encoder(nn.Module):
@@ -89,7 +78,7 @@ class Decoder(nn.Module):
         return self.last(self.first(torch.cat([features, image.to(features.dtype)], dim=1)))
 
 
-class Localiser(nn.Module):
+class Teacher(nn.Module):
     """The teacher: an image (B, 3, H, W) to the logit of its mask (B, 1, H, W), and its features."""
 
     def __init__(self, width: int, recompute: bool = False) -> None:
@@ -108,58 +97,3 @@ class Localiser(nn.Module):
             if keep:
                 decoded.append(features)
         return self.decoder.finish(features, image), Features(encoded, decoded)
-
-
-class Fusion(nn.Module):
-    """Ablation A8: the teacher's features are added to the student's through a 1x1 convolution, at run time."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(2 * channels, channels, 1)
-
-    def forward(self, own: Tensor, teacher: Tensor) -> Tensor:
-        return own + self.mix(torch.cat([own, teacher.to(own.dtype)], dim=1))
-
-
-class Restorer(nn.Module):
-    """The student: an image and its mask to what is added to the image."""
-
-    def __init__(
-        self, width: int, gates: Gates, context: bool, mask_input: bool, fusion: bool, recompute: bool = False
-    ) -> None:
-        super().__init__()
-        widths = [4 * width, 2 * width, width]
-        self.mask_input = mask_input
-        self.encoder = Encoder(3 + mask_input, width, recompute)
-        self.context = GlobalContext(4 * width) if context else None
-        self.decoder = Decoder(3, width, recompute)
-        self.gates = nn.ModuleList(GatedConv(channels, gates) for channels in widths if gates != "none")
-        self.fuse_encoder = nn.ModuleList(Fusion(channels) for channels in widths[::-1] if fusion)
-        self.fuse_decoder = nn.ModuleList(Fusion(channels) for channels in widths if fusion)
-
-    def forward(self, image: Tensor, mask: Tensor, teacher: Features, keep: bool = True) -> Restoration:
-        """For a mask (B, 1, H, W) in [0, 1]; the teacher's features are needed for the fusion alone.
-
-        Without `keep` the student's own are let go of as soon as they are used.
-        """
-        masks = {scale: mask if scale == 1 else F.avg_pool2d(mask, scale) for scale in SCALES}
-        fuse = self._fusing(self.fuse_encoder, teacher.encoder)
-        encoded, skips = self.encoder(torch.cat([image, mask], dim=1) if self.mask_input else image, keep, fuse)
-        features, context = skips.pop(), None
-        if self.context is not None:
-            features, context = self.context(features, masks[4])
-        fuse = self._fusing(self.fuse_decoder, teacher.decoder)
-        gates: list[Tensor] = []
-        for number, scale in enumerate(SCALES[::-1]):
-            if number:
-                features = self.decoder.upwards(number - 1, features, skips.pop())
-            features = self.decoder.scale(number, features)
-            if fuse is not None:
-                features = fuse(number, features)
-            if self.gates:
-                features, gate = self.gates[number](features, masks[scale])
-                gates.append(gate)
-        return Restoration(self.decoder.finish(features, image), encoded, gates, context)
-
-    def _fusing(self, links: nn.ModuleList, teacher: list[Tensor]) -> Fuse | None:
-        return (lambda number, own: links[number](own, teacher[number])) if links else None

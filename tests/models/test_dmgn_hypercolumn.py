@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.models.dmgn.hypercolumn import Hypercolumn
+from restorekit.models.dmgn.phases import Hypercolumn
 from restorekit.models.trunks import Trunk, Vgg19
 
 
