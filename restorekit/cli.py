@@ -11,6 +11,7 @@ import typer
 
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
+from restorekit.tasks import REAL_TASKS, degradations_in_words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from restorekit.inference import Restorer
 
 app = typer.Typer(
-    help="Restores photographs degraded by reflection, rain or haze, or with holes, with models you have trained.",
+    help=f"Restores photographs degraded by {degradations_in_words()}, with models you have trained.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -81,9 +82,7 @@ def restore(
 @app.command()
 def degrade(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A clean photo.")],
-    task: Annotated[
-        str, typer.Option(help="reflection, rain, haze, raindrop, motion_blur, inpainting, or mixed: several.")
-    ],
+    task: Annotated[str, typer.Option(help=f"{', '.join(REAL_TASKS)}, or mixed: several.")],
     severity: Annotated[float, typer.Option(min=0.0, max=1.0, help="From 0 to 1.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other rain.")] = 0,
     kind: Annotated[str, typer.Option(help="A kind of the task, e.g. light or heavy rain; mixed: any.")] = "mixed",

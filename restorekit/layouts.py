@@ -8,11 +8,8 @@ the names that occur in the target's template are equal. Capital and small lette
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from restorekit.errors import unknown_name
-
-Task = Literal["reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Layout:
     """A public set, or one of its parts; `pairs` and `targets` are the published numbers, None where there is none."""
 
     says: str  # source, what is sure ("As ...") and what is assumed ("Assumed: ...")
-    task: Task | None  # None: whatever the parameters say
+    task: str | None  # one of restorekit.tasks.REAL_TASKS; None: whatever the parameters say
     arrangements: tuple[Arrangement, ...]  # the one that fits most files is taken, the first of equals
     pairs: int | None = None
     targets: int | None = None

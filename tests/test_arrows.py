@@ -7,7 +7,8 @@ from pathlib import Path
 from restorekit.provenance import PACKAGE
 
 ROWS = (
-    ("errors", "rng", "files", "paths", "provenance", "storage", "entry", "cluster", "layouts", "config", "image"),
+    ("errors", "tasks"),
+    ("rng", "files", "paths", "provenance", "storage", "entry", "cluster", "layouts", "config", "image"),
     ("sources",),
     ("degradations",),
     ("shards",),

@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from restorekit.config import Params, check_params, load_params
-from restorekit.config.params import _DATASETS
+from restorekit.config.data import SECTIONS
+from restorekit.config.runs import RUNS
 from restorekit.degradations import DEGRADATIONS
-from restorekit.degradations.holes import FILES
+from restorekit.degradations.composition import MIXTURES
 from restorekit.errors import RestorekitError
+from restorekit.layouts import LAYOUTS
+from restorekit.tasks import FILES, MEMBERS, MODELS, REAL_TASKS, TASKS, tasks_of
 
 SHIPPED = Path(__file__).parent.parent / "params.yaml"
 Change = Callable[[dict[str, Any]], Any]
@@ -31,10 +34,21 @@ def test_the_shipped_parameters_are_right() -> None:
 
 def test_every_kind_of_every_degradation_can_be_named() -> None:
     for task, degradation in DEGRADATIONS.items():
-        known = get_args(_DATASETS[task].model_fields["kind"].annotation)
+        known = get_args(SECTIONS[task].model_fields["kind"].annotation)
         given = (FILES,) if task == "inpainting" else ()
         assert known == (*sys.modules[type(degradation).__module__].KINDS, "mixed", *given), task
-    assert set(_DATASETS) == {*DEGRADATIONS, "masks"}
+    assert set(SECTIONS) == {*DEGRADATIONS, "masks"}
+
+
+def test_the_table_of_tasks_holds_for_degradations_and_models() -> None:
+    assert list(TASKS) == list(DEGRADATIONS)
+    assert all(degradation.name == name for name, degradation in DEGRADATIONS.items())
+    assert TASKS["mixed"].kinds == tuple(MIXTURES)
+    assert set(RUNS) == set(MODELS) == {"dakd", "dmgn", "glsgn", "madf"}
+    assert all(get_args(run.model_fields["model"].annotation) == (name,) for name, run in RUNS.items())
+    assert tasks_of("dakd") == ("rain", "haze", "raindrop", "motion_blur")
+    assert sorted(MEMBERS) == ["layer", "mask", "transmission"]
+    assert {layout.task for layout in LAYOUTS.values()} - {None} <= set(REAL_TASKS)
 
 
 def test_masks_are_a_data_set_that_no_run_is_trained_on() -> None:

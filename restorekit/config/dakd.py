@@ -64,3 +64,6 @@ class DakdRun(Run):
                 self.objective.localise_steps >= training.steps
             ),
         }
+
+
+RUN = DakdRun

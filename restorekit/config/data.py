@@ -1,13 +1,14 @@
 """Sections of params.yaml about data: photographs, how shards are written, and the data sets."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from restorekit.config.real import PhotoFolder
 from restorekit.config.strict import Count, Share, Strict
 from restorekit.errors import unknown_name
 from restorekit.layouts import LAYOUTS
+from restorekit.tasks import FILES, MIXED, TASKS, Task
 
 
 class Split(Strict):
@@ -68,8 +69,10 @@ class WholeShards(Strict):
 
 
 class DatasetConfig(Strict):
-    """What every data set has, whatever its task."""
+    """The settings of every data set, whatever its task."""
 
+    task: str
+    kind: str
     short_side: Annotated[int, Field(ge=64)]  # pixels of the frame that is degraded; photographs are resized to it
     severity: tuple[Share, Share]  # drawn uniformly between the two
     train: TrainShards
@@ -105,60 +108,38 @@ class FrameConfig(DatasetConfig):
     def _framed(self) -> Self:
         if self.long_side is not None and self.long_side < self.short_side:
             raise ValueError(f"long_side {self.long_side} is shorter than short_side {self.short_side}")
-        task: str = getattr(self, "task", "")
         for one in self.pairs:
             if one.layout not in LAYOUTS:
                 raise ValueError(str(unknown_name("layout", one.layout, LAYOUTS)))
-            if LAYOUTS[one.layout].task not in (None, task) or not LAYOUTS[one.layout].paired:
-                raise ValueError(f"layout '{one.layout}' has no pairs for the task {task}")
+            if LAYOUTS[one.layout].task not in (None, self.task) or not LAYOUTS[one.layout].paired:
+                raise ValueError(f"layout '{one.layout}' has no pairs for the task {self.task}")
         return self
 
 
-class ReflectionData(FrameConfig):
-    task: Literal["reflection"]
-    kind: Literal["s1", "s2", "glass", "mixed"] = "mixed"  # the two published syntheses, and thick glass
+class HoleConfig(DatasetConfig):
+    """Data sets whose masks can come from the user's files."""
 
-
-class RainData(FrameConfig):
-    task: Literal["rain"]
-    kind: Literal["light", "heavy", "dense", "mixed"] = "light"
-
-
-class HazeData(FrameConfig):
-    task: Literal["haze"]
-    kind: Literal["uniform", "varying", "mixed"] = "uniform"
-
-
-class RaindropData(DatasetConfig):
-    task: Literal["raindrop"]
-    kind: Literal["soft", "crisp", "mixed"] = "mixed"
-
-
-class MotionBlurData(DatasetConfig):
-    task: Literal["motion_blur"]
-    kind: Literal["shake", "regions", "mixed"] = "mixed"
-
-
-class InpaintingData(DatasetConfig):
-    task: Literal["inpainting"]
-    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed", "files"] = "mixed"
     masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
 
     @model_validator(mode="after")
     def _has_masks(self) -> Self:
-        if (self.kind == "files") != (self.masks is not None):
+        if (self.kind == FILES) != (self.masks is not None):
             raise ValueError("masks, a folder, is given with kind: files, and only with it")
         return self
 
 
-class MixedData(DatasetConfig):
-    """Several degradations on every photograph, for a model that is not told which: see degradations/composition.py."""
+def _dataset_class(name: str, task: Task) -> type[DatasetConfig]:
+    """The section of a data set of one task: the shape that the task needs, with its own name and kinds."""
+    base = FrameConfig if task.frames else HoleConfig if task.takes_mask else DatasetConfig
+    fields: Any = {"task": (Literal[name], ...), "kind": (Literal[task.choices], task.default)}
+    return create_model(f"{name.title().replace('_', '')}Data", __base__=base, **fields)
 
-    task: Literal["mixed"]
-    kind: Literal[
-        "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
-        "haze+rain+raindrop", "mixed",
-    ] = "mixed"  # fmt: skip
+
+DATASETS: dict[str, type[DatasetConfig]] = {name: _dataset_class(name, task) for name, task in TASKS.items()}
+if TYPE_CHECKING:
+    AnyDataset = DatasetConfig
+else:
+    AnyDataset = Union[tuple(DATASETS.values())]  # noqa: UP007  photographs, degraded
 
 
 class MaskShards(Strict):
@@ -176,7 +157,7 @@ class MaskData(Strict):
     """Masks of holes in shards of their own, without photographs: see shards/mask_shards.py."""
 
     task: Literal["masks"]
-    kind: Literal["strokes", "blobs", "boxes", "borders", "mixed"] = "mixed"
+    kind: Literal[*TASKS["inpainting"].kinds, MIXED] = MIXED  # type: ignore[valid-type]
     side: Annotated[int, Field(ge=32)]  # pixels
     severity: tuple[Share, Share] = (0.0, 1.0)
     train: MaskShards
@@ -190,6 +171,4 @@ class MaskData(Strict):
         return self
 
 
-AnyDataset = (
-    ReflectionData | RainData | HazeData | RaindropData | MotionBlurData | InpaintingData | MixedData
-)  # photographs, degraded
+SECTIONS: dict[str, type[Strict]] = {**DATASETS, "masks": MaskData}  # of `datasets`, by the task that each names

@@ -92,3 +92,6 @@ class DmgnRun(Run):
             ),
             "adversarial cannot be trained in fp16: take auto or bf16": adversarial and training.precision == "fp16",
         }
+
+
+RUN = DmgnRun

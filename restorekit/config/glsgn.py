@@ -100,3 +100,6 @@ class GlsgnRun(Run):
                 self.objective.global_steps >= training.steps
             ),
         }
+
+
+RUN = GlsgnRun

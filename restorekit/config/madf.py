@@ -82,3 +82,6 @@ class MadfRun(Run):
                 self.options.encoder_bn and training.crop == MULTIPLE and samples < 2
             ),
         }
+
+
+RUN = MadfRun

@@ -9,19 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from restorekit.config.ablations import Ablations
-from restorekit.config.data import (
-    AnyDataset,
-    HazeData,
-    InpaintingData,
-    MaskData,
-    MixedData,
-    MotionBlurData,
-    PhotosConfig,
-    RainData,
-    RaindropData,
-    ReflectionData,
-    SynthesizeConfig,
-)
+from restorekit.config.data import SECTIONS, AnyDataset, MaskData, PhotosConfig, SynthesizeConfig
 from restorekit.config.real import RealConfig, RealTraining
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, LongConfig, PromoteConfig
@@ -215,22 +203,10 @@ def _explain(problem: Any, section: type[BaseModel] | None) -> str:
     return message if isinstance(problem["input"], dict) else f"{message} (found {problem['input']!r})"[:400]
 
 
-_DATASETS: dict[str, type[BaseModel]] = {
-    "reflection": ReflectionData,
-    "rain": RainData,
-    "haze": HazeData,
-    "raindrop": RaindropData,
-    "motion_blur": MotionBlurData,
-    "inpainting": InpaintingData,
-    "mixed": MixedData,
-    "masks": MaskData,
-}
-
-
 # Where sections of several types stand by name: below the name pydantic puts the tag that chose the type.
 _CHOICES: dict[str, Mapping[str, type[BaseModel]]] = {
-    "datasets": _DATASETS,
-    "long.datasets": _DATASETS,
+    "datasets": SECTIONS,
+    "long.datasets": SECTIONS,
     "runs": RUNS,
     "long.runs": RUNS,
 }

@@ -1,12 +1,13 @@
 """The sections of params.yaml that name public data sets: pairs to train on or to be judged by, and photographs."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from restorekit.config.strict import Count, Strict
 from restorekit.errors import unknown_name
-from restorekit.layouts import LAYOUTS, PHOTO_LAYOUTS, Task
+from restorekit.layouts import LAYOUTS, PHOTO_LAYOUTS
+from restorekit.tasks import REAL_TASKS, TASKS
 
 
 class PhotoFolder(Strict):
@@ -34,7 +35,7 @@ class PhotoFolder(Strict):
 class RealSet(Strict):
     """Pairs that were photographed or published, not made here, as their authors lay them out."""
 
-    task: Task
+    task: Literal[REAL_TASKS]  # type: ignore[valid-type]
     layout: str  # see restorekit/layouts.py
     root: str  # relative to params.yaml, or absolute
     pairs: Count | None = None  # how many there must be, if not the published number
@@ -46,7 +47,7 @@ class RealSet(Strict):
         task = LAYOUTS[self.layout].task
         if task not in (None, self.task):
             raise ValueError(f"layout '{self.layout}' is for the task {task}, not {self.task}")
-        if self.task == "inpainting" and not LAYOUTS[self.layout].masked:
+        if TASKS[self.task].takes_mask and not LAYOUTS[self.layout].masked:
             raise ValueError(f"layout '{self.layout}' has no masks of what is missing; layout 'masked' has")
         return self
 

@@ -1,19 +1,20 @@
 """The runs of all models, and the sections of params.yaml about evaluation and promotion."""
 
-from typing import Annotated, Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, StrictBool, TypeAdapter
 
-from restorekit.config.dakd import DakdRun
 from restorekit.config.data import AnyDataset, MaskData
-from restorekit.config.dmgn import DmgnRun
-from restorekit.config.glsgn import GlsgnRun
-from restorekit.config.madf import MadfRun
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
+from restorekit.tasks import MODELS
 
-RUNS: dict[str, type[Run]] = {"dakd": DakdRun, "dmgn": DmgnRun, "glsgn": GlsgnRun, "madf": MadfRun}
-AnyRun = Annotated[DakdRun | DmgnRun | GlsgnRun | MadfRun, Field(discriminator="model")]
+RUNS: dict[str, type[Run]] = {name: import_module(f"restorekit.config.{name}").RUN for name in MODELS}
+if TYPE_CHECKING:
+    AnyRun = Run
+else:
+    AnyRun = Annotated[Union[tuple(RUNS.values())], Field(discriminator="model")]  # noqa: UP007
 
 
 def read_run(value: Any) -> Run:

@@ -1,6 +1,5 @@
 """Degradations of clean photographs: numpy and OpenCV alone, every draw on record, every operator a pure function."""
 
-from restorekit.degradations import composition, haze, holes, motion_blur, rain, raindrop, reflection
 from restorekit.degradations.composition import Composition
 from restorekit.degradations.haze import Haze
 from restorekit.degradations.holes import Holes
@@ -11,7 +10,7 @@ from restorekit.degradations.reflection import Reflection
 from restorekit.degradations.scene import Degradation, Degraded, Scene
 from restorekit.errors import unknown_name
 
-__all__ = ["DEGRADATIONS", "Degradation", "Degraded", "Scene", "get_degradation", "kinds_of"]
+__all__ = ["DEGRADATIONS", "Degradation", "Degraded", "Scene", "get_degradation"]
 
 _SINGLE: dict[str, Degradation] = {
     "reflection": Reflection(),
@@ -29,20 +28,3 @@ def get_degradation(task: str) -> Degradation:
     if task not in DEGRADATIONS:
         raise unknown_name("task", task, DEGRADATIONS)
     return DEGRADATIONS[task]
-
-
-_KINDS: dict[str, tuple[str, ...]] = {
-    "reflection": reflection.KINDS,
-    "rain": rain.KINDS,
-    "haze": haze.KINDS,
-    "raindrop": raindrop.KINDS,
-    "motion_blur": motion_blur.KINDS,
-    "inpainting": holes.KINDS,
-    "mixed": composition.KINDS,
-}
-
-
-def kinds_of(task: str) -> tuple[str, ...]:
-    """What `sample` takes as a kind of the task, beside "mixed": any of them."""
-    get_degradation(task)
-    return _KINDS[task]

@@ -12,8 +12,9 @@ import numpy as np
 from restorekit.degradations.fields import fit_to_edges, smooth_field
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
+from restorekit.tasks import TASKS
 
-KINDS = ("uniform", "varying")
+KINDS = TASKS["haze"].kinds
 BETA = (0.4, 1.6)  # over severity 0 to 1
 
 

@@ -14,10 +14,10 @@ from restorekit.degradations.fields import smooth_field
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
+from restorekit.tasks import FILES, TASKS
 
-KINDS = ("strokes", "blobs", "boxes", "borders")
+KINDS = TASKS["inpainting"].kinds
 BUCKETS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
-FILES = "files"  # the kind of holes that are given with the scene, which `sample_given` makes records for
 FILL = 0.5  # sRGB, what a hole is filled with
 _NEVER = 2**31 - 1  # the place of a pixel that never becomes a hole
 _LEVELS = 2**16  # places that a continuous field is cut into

@@ -16,8 +16,9 @@ from restorekit.degradations.fields import fit_to_edges, smooth_field
 from restorekit.degradations.optics import to_light, to_srgb
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
+from restorekit.tasks import TASKS
 
-KINDS = ("shake", "regions")
+KINDS = TASKS["motion_blur"].kinds
 
 # Length of the path, of the short side, over severity 0 to 1. On the sharp frames of six GoPro pairs, whose own input
 # PSNR is 23 to 31 dB with a median of 26, severity 0.2, 0.5, 0.8 gives medians of 29, 25, 24 (shake), 32, 30, 28

@@ -17,8 +17,9 @@ from restorekit.degradations.haze import draw_depth, scattered, scene_depth
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform
 from restorekit.degradations.streaks import draw_streaks
 from restorekit.rng import rng_for
+from restorekit.tasks import TASKS
 
-KINDS = ("light", "heavy", "dense")
+KINDS = TASKS["rain"].kinds
 
 
 @dataclass(frozen=True)

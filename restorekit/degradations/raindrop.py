@@ -14,8 +14,9 @@ import numpy as np
 
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
+from restorekit.tasks import TASKS
 
-KINDS = ("soft", "crisp")
+KINDS = TASKS["raindrop"].kinds
 
 # Median input PSNR at severity 0.2, 0.5, 0.8 on 24 photographs of BSDS: 25, 23, 22 dB (soft) and 27, 24, 23 (crisp).
 # Two pairs of RainDrop have 19 and 20.

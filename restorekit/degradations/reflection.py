@@ -14,8 +14,9 @@ from scipy.special import ndtr
 from restorekit.degradations.optics import draw_glass, glass_light, to_light, to_srgb
 from restorekit.degradations.scene import Degraded, Scene, check_scene, new_record, uniform, visible_mask
 from restorekit.errors import RestorekitError
+from restorekit.tasks import TASKS
 
-KINDS = ("s1", "s2", "glass")
+KINDS = TASKS["reflection"].kinds
 FRAME = 256  # pixels of the published crops, for which blur and vignette are given
 VIGNETTE = 549  # pixels that the published vignette can cover
 _REDUCED = 512  # frames of twice this short side or more get a blurred reflection by way of a smaller one

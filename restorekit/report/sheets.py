@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, get_degradation, kinds_of
+from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, get_degradation
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
 from restorekit.report.traits import Traits, reference_traits, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.photo_index import Photograph, PhotoIndex, load_photograph
+from restorekit.tasks import get_task
 
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell
@@ -77,7 +78,7 @@ def _scene(folder: Path, photograph: Photograph) -> Scene:
 def _sheet(task: str, scenes: dict[Photograph, Scene], seed: int) -> Sheet:
     degradation = get_degradation(task)
     rows, traits = [], []
-    for number, kind in enumerate(kinds_of(task)):
+    for number, kind in enumerate(get_task(task).kinds):
         made = {
             photograph.name: _made(degradation, kind, scene, _other(scenes, index), seed, photograph.name)
             for index, (photograph, scene) in enumerate(scenes.items())

@@ -22,9 +22,9 @@ from restorekit.errors import RestorekitError
 from restorekit.image import decode_grey, decode_rgb
 from restorekit.shards.manifest import REMEDY, ShardManifest
 from restorekit.shards.plan import BLOCK_SHARDS, EpochOrder
+from restorekit.tasks import MEMBERS
 
 RawSample = dict[str, bytes]
-MEMBERS = frozenset({"layer", "mask", "transmission"})
 _HEADER = 512  # bytes; a tar's headers and members begin at multiples of it
 _PAX_NAME = re.compile(rb"\d+ path=([^\n]*)\n")
 

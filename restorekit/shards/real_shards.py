@@ -19,6 +19,7 @@ from restorekit.rng import rng_for, seed_for
 from restorekit.shards.synthesis import FrameRecipe
 from restorekit.sources.photo_index import SplitName, split_of
 from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair
+from restorekit.tasks import TASKS
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
@@ -102,11 +103,11 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
     loaded = load_pair(root, pair)
     assert loaded.clean is not None  # sets without clean images are refused by the parameters
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
-    if recipe.task == "reflection" and (loaded.layer is not None or recipe.with_frames):
+    if "layer" in TASKS[recipe.task].members and (loaded.layer is not None or recipe.with_frames):
         # Where none was photographed it is what the glass added, which is what is left to learn.
         added = np.where(loaded.degraded > loaded.clean, loaded.degraded - loaded.clean, 0)
         images["layer"] = added.astype(np.uint8) if loaded.layer is None else loaded.layer
-    mask = loaded.mask if recipe.task == "inpainting" else None
+    mask = loaded.mask if TASKS[recipe.task].takes_mask else None
     kind = "real" if recipe.with_frames else None
     for key, window in _windows(recipe, pair):
         top, left, height, width = window

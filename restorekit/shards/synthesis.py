@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.config import AnyDataset, FrameConfig, InpaintingData, TrainShards
+from restorekit.config import AnyDataset, FrameConfig, HoleConfig, TrainShards
 from restorekit.degradations import get_degradation
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.optics import draw_focus, out_of_focus
@@ -24,6 +24,7 @@ from restorekit.rng import rng_for
 from restorekit.shards.frames import cut_frame, draw_frame, frame_size, is_large_enough, whole_frame
 from restorekit.sources.folders import MaskFile, find_masks, load_mask
 from restorekit.sources.photo_index import Photograph, PhotoIndex, SplitName
+from restorekit.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _large_enough(name: str, dataset: AnyDataset, split: SplitName, photos: Phot
 
 
 def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str]:
-    if not isinstance(dataset, InpaintingData) or dataset.masks is None:
+    if not isinstance(dataset, HoleConfig) or dataset.masks is None:
         return (), ""
     folder = (Path.cwd() / Path(dataset.masks).expanduser()).resolve()
     return find_masks(f"datasets.{name}.masks", folder), str(folder)
@@ -234,17 +235,6 @@ def _windows(
         yield f"{photograph.name}-{variant:05d}-{number:02d}", (top, left, tiles.tile, tiles.tile)
 
 
-# What training reads beside the pair: other layers can be rebuilt from the record.
-_MEMBERS = {
-    "reflection": ("layer",),
-    "haze": ("transmission",),
-    "raindrop": ("mask",),
-    "motion_blur": ("mask",),
-    "inpainting": ("mask",),
-    "mixed": ("mask",),
-}
-
-
 def _members(degraded: Degraded, record: Mapping[str, Any], recipe: FrameRecipe) -> dict[str, bytes]:
     encoding, quality = recipe.encoding, recipe.quality
     top, left, height, width = record["tile"]
@@ -257,7 +247,7 @@ def _members(degraded: Degraded, record: Mapping[str, Any], recipe: FrameRecipe)
         "json": json.dumps({**record, "clipped": clipped}, sort_keys=True).encode(),
     }
     layers = {"layer": degraded.noise_layer, "mask": degraded.mask, "transmission": degraded.transmission}
-    for name in _MEMBERS.get(record["task"], ()):
+    for name in TASKS[record["task"]].members:
         values = layers[name]
         if values is None:
             raise ValueError(f"the degradation '{record['task']}' gave no {name}")

@@ -28,15 +28,15 @@ import cv2
 import numpy as np
 from skimage import data
 
-from restorekit.degradations import Scene, get_degradation, kinds_of
+from restorekit.degradations import Scene, get_degradation
 from restorekit.files import write_json
 from restorekit.image import decode_rgb, encode_rgb, to_float, to_uint8
 from restorekit.rng import rng_for
 from restorekit.shards.staging import keep_freed_memory
+from restorekit.tasks import TASKS
 
 SIZES = {"256 x 256": (256, 256), "4K": (2160, 3840)}
 REPEATS = {"256 x 256": 24, "4K": 3}  # of which a quarter warms up
-TASKS = ("reflection", "rain", "haze", "raindrop", "motion_blur", "inpainting", "mixed")
 UNIT = "CPU ms a pair"
 # What keep_freed_memory does, for a process that does not know it.
 KEPT = {**os.environ, "MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -67,7 +67,7 @@ def main() -> None:
         (task, kind, name): _time_ours(task, kind, photographs[name], REPEATS[name])
         for name in SIZES
         for task in TASKS
-        for kind in kinds_of(task)
+        for kind in TASKS[task].kinds
     }
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows = [_row(f"{task} {kind}, {size}", *found) for (task, kind, size), found in ours.items()]

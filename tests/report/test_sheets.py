@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restorekit.config import PhotosConfig
-from restorekit.degradations import DEGRADATIONS, Scene, kinds_of
+from restorekit.degradations import DEGRADATIONS, Scene
 from restorekit.degradations.rain import Rain
 from restorekit.image import decode_rgb
 from restorekit.report.sheets import GUTTER, SEVERITIES, SHORT_SIDE, Sheet, make_sheets, write_sheets
@@ -16,6 +16,7 @@ from restorekit.report.traits import Traits, reference_traits, streak_direction,
 from restorekit.rng import rng_for
 from restorekit.sources.collection import collect_photographs
 from restorekit.sources.photo_index import PhotoIndex, PhotoManifest
+from restorekit.tasks import get_task
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
         assert f"public set, {one.n} pairs of it" in page
     assert "25.5" in page
     files = re.findall(r'src="([^"]+)"', page)
-    assert len(files) == len(set(files)) == sum(len(kinds_of(task)) for task in DEGRADATIONS)
+    assert len(files) == len(set(files)) == sum(len(get_task(task).kinds) for task in DEGRADATIONS)
     for file in files:
         image = decode_rgb((tmp_path / file).read_bytes())
         assert image.shape[0] == SHORT_SIDE

@@ -1,0 +1,85 @@
+"""The tasks: what degrades a photograph, which images a sample keeps, and which models restore it.
+
+Every other list of tasks, kinds, members or models is derived from the table here.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from restorekit.errors import unknown_name
+
+MIXED = "mixed"  # the kind that draws one of a task's kinds for every sample
+FILES = "files"  # the kind of a task that takes its masks from the user's files
+
+
+@dataclass(frozen=True)
+class Task:
+    """One degradation that models are trained to undo."""
+
+    says: str  # as it reads in "photographs degraded by ..."
+    kinds: tuple[str, ...]  # what the operator can draw; the order is that of its draws
+    default: str = MIXED  # the kind of a data set that names none
+    models: tuple[str, ...] = ()  # the networks that are trained on it
+    members: tuple[str, ...] = ()  # images that a sample keeps beside its pair; others are rebuilt from the record
+    real: bool = True  # whether params.yaml can name photographed pairs of it
+    frames: bool = False  # whether its data sets can be frames of one size, with real pairs among them
+    takes_mask: bool = False  # whether a model is given the mask: real sets need one, and files of masks can be used
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The kinds that a data set can name."""
+        return (*self.kinds, MIXED, *((FILES,) if self.takes_mask else ()))
+
+
+TASKS = MappingProxyType(
+    {
+        "reflection": Task(
+            "reflections", ("s1", "s2", "glass"), models=("dmgn", "glsgn"), members=("layer",), frames=True
+        ),
+        "rain": Task(
+            "rain", ("light", "heavy", "dense"), default="light", models=("dmgn", "glsgn", "dakd"), frames=True
+        ),
+        "haze": Task(
+            "haze", ("uniform", "varying"), default="uniform", models=("dmgn", "glsgn", "dakd"),
+            members=("transmission",), frames=True,
+        ),
+        "raindrop": Task("raindrops", ("soft", "crisp"), models=("dakd",), members=("mask",)),
+        "motion_blur": Task("motion blur", ("shake", "regions"), models=("dakd",), members=("mask",)),
+        "inpainting": Task(
+            "holes", ("strokes", "blobs", "boxes", "borders"), models=("madf",), members=("mask",), takes_mask=True
+        ),
+        # Several degradations on every photograph, for a model that is not told which: degradations/composition.py.
+        "mixed": Task(
+            "several of them",
+            (
+                "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
+                "haze+rain+raindrop",
+            ),
+            members=("mask",), real=False,
+        ),
+    }
+)  # fmt: skip
+
+MODELS = tuple(sorted({model for task in TASKS.values() for model in task.models}))
+REAL_TASKS = tuple(name for name, task in TASKS.items() if task.real)
+MEMBERS = frozenset(member for task in TASKS.values() for member in task.members)
+
+
+def get_task(name: str) -> Task:
+    """The task `name`; RestorekitError with the closest names for an unknown one."""
+    if name not in TASKS:
+        raise unknown_name("task", name, TASKS)
+    return TASKS[name]
+
+
+def tasks_of(model: str) -> tuple[str, ...]:
+    """The tasks that `model` is trained on, in the order of the table."""
+    if model not in MODELS:
+        raise unknown_name("model", model, MODELS)
+    return tuple(name for name, task in TASKS.items() if model in task.models)
+
+
+def degradations_in_words() -> str:
+    """The single degradations as a sentence lists them: "reflections, rain, ... or holes"."""
+    words = [TASKS[name].says for name in REAL_TASKS]
+    return f"{', '.join(words[:-1])} or {words[-1]}"
