@@ -12,6 +12,9 @@ from pathlib import Path
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
+from restorekit.distributed.figures import send_unsent
+from restorekit.distributed.lease import open_states
+from restorekit.distributed.ray_train import fit, local_cpus
 from restorekit.entry import run_entry
 from restorekit.files import read_json, write_beside, write_json
 from restorekit.paths import Paths, working_root
@@ -22,11 +25,8 @@ from restorekit.storage import fetch_file, push, push_file
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import ensure_store
-from restorekit.training.export import export_model
 from restorekit.training.job import Job, job_digest, with_weight_files
-from restorekit.training.outbox import send_unsent
-from restorekit.training.ray_worker import fit, local_cpus
-from restorekit.training.state import StateStore
+from restorekit.training.state import export_model
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
 def train_run(name: str, params: Params, paths: Paths) -> None:
     """Takes a run from where it stopped to its end, writes data/models/<run>/ whole, and registers it."""
     job, digests = make_job(name, params, paths)
-    state = StateStore(job.state).load_latest()
+    state = open_states(job.state).load_latest()
     done = 0 if state is None else state.step
     print(f"{name}: {done} of {job.config.steps} steps are done, state in {job.state}", flush=True)
     logger = open_run(job, digests, paths)
@@ -50,7 +50,7 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_beside(paths.model(name)) as folder:
-            export_model(job, folder, record)
+            export_model(job, open_states(job.state), folder, record)
         push(paths.model(name))
         send_unsent(job.state, logger)
         version = find_or_register(paths.model(name), paths.root)

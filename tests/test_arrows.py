@@ -15,6 +15,7 @@ ROWS = (
     ("models", "metrics"),
     ("losses", "objectives"),
     ("training",),
+    ("distributed",),
     ("inference",),
     ("evaluation",),
     ("tracking",),

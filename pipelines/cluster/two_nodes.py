@@ -24,14 +24,14 @@ from signal import SIGKILL
 from pipelines.train import make_job
 from restorekit.cluster import ray_cluster
 from restorekit.config import TrainConfig, load_params
+from restorekit.distributed.ray_train import fit
+from restorekit.distributed.trace import read_trace, samples_of_epochs
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
 from restorekit.paths import working_root
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.plan import begin_epoch
 from restorekit.training.job import Job
-from restorekit.training.ray_worker import fit
-from restorekit.training.trace import read_trace, samples_of_epochs
 
 PORT = 6379
 PATIENCE_S = 300.0

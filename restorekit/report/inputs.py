@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from restorekit.distributed.figures import read_curves
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.masks import MaskFigure
 from restorekit.evaluation.slices import SliceScore
@@ -12,7 +13,6 @@ from restorekit.evaluation.studies import EVALUATION_FORMAT
 from restorekit.evaluation.versus import Versus
 from restorekit.files import read_json
 from restorekit.paths import Paths
-from restorekit.training.curves import read_curves
 
 EVALUATE = "run `dvc repro evaluate`"
 PROMOTE = "run `dvc repro promote`"

@@ -1,1 +1,1 @@
-"""Training: schedule, EMA, state, data, the loop, and the one module that knows Ray Train."""
+"""Training: all that the weights depend on - the loop, its data, learner, optimiser, phases and state."""

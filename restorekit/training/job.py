@@ -24,17 +24,7 @@ SOURCES = (
     "shards/augmentation.py",
     "shards/plan.py",
     "shards/reader.py",
-    "training/compiled.py",
-    "training/data.py",
-    "training/ema.py",
-    "training/first_phase.py",
-    "training/learner.py",
-    "training/loop.py",
-    "training/optimizer.py",
-    "training/phases.py",
-    "training/precision.py",
-    "training/schedule.py",
-    "training/state.py",
+    "training",
 )
 
 

@@ -1,7 +1,6 @@
-"""What learns: the network, its objective and critic, their optimisers and averages; one call makes one update."""
+"""The learner: network, objective and critic with their optimisers and averages; one call makes one update."""
 
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,34 +12,19 @@ from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
-from restorekit.training.compiled import compile_warning, compiled
-from restorekit.training.ema import Ema
 from restorekit.training.job import Job
-from restorekit.training.optimizer import MuonAdamW
-from restorekit.training.precision import mixed
+from restorekit.training.optimizer import Ema, MuonAdamW
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
-
-
-@dataclass(frozen=True)
-class World:
-    """This process among those that train together."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @property
-    def is_first(self) -> bool:
-        return self.rank == 0
+from restorekit.training.world import World, compile_warning, compiled, mixed
 
 
 class Learner:
-    """Built alike on every rank: the first weights depend on the job's seed and name alone."""
+    """All that learns in a training. Every rank builds the same one: the job's seed and name give the first weights."""
 
     def __init__(self, job: Job, world: World) -> None:
         config = job.config
         self.config, self.world = config, world
-        self.model = _drawn(job).to(world.device)
+        self.model = _first_network(job).to(world.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = create_objective(job.spec).to(world.device)
@@ -49,7 +33,7 @@ class Learner:
         self.critic = self.objective.critic
         self._learnable = frozenset(_trained(self.model))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16")
-        self._judged = _distributed(self.critic, world) if self.critic is not None else None
+        self._parallel_critic = world.data_parallel(self.critic) if self.critic is not None else None
         self._critic_optimizer = _optimizer(self.critic, config) if self.critic is not None else None
         self.enter(0)
 
@@ -66,19 +50,19 @@ class Learner:
         return self._phase == len(self.objective.phases) - 1
 
     def enter(self, phase: int) -> None:
-        """Begins a phase: what does not learn in it is frozen; optimiser and averages are new."""
+        """Begins a phase: freezes the weights that do not learn in it, with a new optimiser and new averages."""
         self._phase = phase
         self.objective.enter(phase, self.model)
         for name, parameter in self.model.named_parameters():
             learns = not self.phase.trains or name.startswith(self.phase.trains)
             parameter.requires_grad_(learns and parameter in self._learnable)
         network = compiled(self.model, self.world.device) if self.config.compile else self.model
-        self.network = _distributed(network, self.world)
+        self.network = self.world.data_parallel(network)
         self.optimizer = _optimizer(self.model, self.config)
         self.ema = Ema(self.model, self.config.ema_decay)
 
     def learnt(self) -> dict[str, Tensor]:
-        """The network's weights that learn in this phase, by name; copies."""
+        """Copies of the network's weights that learn in this phase, by name."""
         return {
             name: tensor.detach().clone()
             for name, tensor in self.model.state_dict().items()
@@ -86,18 +70,18 @@ class Learner:
         }
 
     def take(self, learnt: dict[str, Tensor]) -> None:
-        """Puts in the place of this phase's weights those that another training of the same phase has `learnt`."""
+        """Replaces this phase's weights by those that another training has `learnt` in the same phase."""
         self.model.load_state_dict({**self.model.state_dict(), **learnt})
 
     def settle(self) -> None:
-        """Puts the averages of the phase that ends into the network, so that what follows learns beside those."""
+        """Replaces the weights of the phase that ends by their averages, for the next phase to learn with."""
         self.ema.copy_to(self.model)
 
     def update(self, batch: dict[str, Tensor], weight: float, lr: float) -> dict[str, Tensor]:
-        """One optimiser step on a batch in [0, 1]; returns the named losses and the gradient's norm, detached.
+        """The named losses and the gradient's norm, detached, of one optimiser step on a batch in [0, 1].
 
-        With `accumulate` the batch is taken in parts, whose gradients add up to the whole's; a network with statistics
-        of the batch has those of the parts.
+        With `accumulate` the batch is split, and the gradients of the parts add up to that of the whole. Batch
+        statistics are then those of the parts.
         """
         for optimizer in self._optimizers():
             _set_rate(optimizer, lr)
@@ -123,42 +107,38 @@ class Learner:
         return {"loss": loss, **losses, "grad_norm": norm.detach()}
 
     def _add_gradients(self, part: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-        """Adds the gradients of a part of the batch, times `weight`, to network and critic; returns its losses."""
+        """The losses of a part of the batch; adds its gradients, times `weight`, to network and critic."""
         with self._precision():
             terms = self.objective(self.network, part)
             loss = torch.stack(list(terms.losses.values())).sum()
         self.scaler.scale(loss * weight).backward()
         losses = {f"loss/{name}": value.detach() for name, value in terms.losses.items()}
-        if self._judged is not None:
+        if self._parallel_critic is not None:
             with self._precision():
-                judged = self.objective.critic_losses(self._judged, part, terms.outputs)
-            (torch.stack(list(judged.values())).sum() * weight).backward()
-            losses |= {f"critic/{name}": value.detach() for name, value in judged.items()}
+                critic_losses = self.objective.critic_losses(self._parallel_critic, part, terms.outputs)
+            (torch.stack(list(critic_losses.values())).sum() * weight).backward()
+            losses |= {f"critic/{name}": value.detach() for name, value in critic_losses.items()}
         return losses
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer, *([] if self._critic_optimizer is None else [self._critic_optimizer])]
 
     def _synchronised(self, is_last: bool) -> ExitStack:
-        """Ranks average their gradients with the last part only."""
+        """A context in which the ranks average their gradients only where the part of the batch is the last."""
         context = ExitStack()
-        for module in (self.network, self._judged):
+        for module in (self.network, self._parallel_critic):
             if isinstance(module, DistributedDataParallel) and not is_last:
                 context.enter_context(module.no_sync())
         return context
 
     def _require_finite(self, norm: Tensor, losses: dict[str, Tensor]) -> None:
-        """Raises on all ranks alike, before any optimiser has stepped, and names this rank's part in it."""
-        # A norm is of gradients averaged over all ranks: where one rank's is not finite, every rank's is not.
-        finite = torch.isfinite(norm)
-        if (
-            self.scaler.is_enabled()
-        ):  # which passes over gradients that overflow; but a loss that is no number stays one
-            finite = torch.isfinite(torch.stack(list(losses.values()))).all()
-            if self.world.size > 1:
-                lowest = finite.float()
-                torch.distributed.all_reduce(lowest, torch.distributed.ReduceOp.MIN)
-                finite = lowest > 0
+        """Raises NotFiniteError on every rank, before any optimiser has stepped, where one rank's gradient is not."""
+        if self.scaler.is_enabled():
+            # The scaler skips a step whose gradients overflow. A loss that is not finite stays so at any scale.
+            finite = self.world.all(torch.isfinite(torch.stack(list(losses.values()))).all())
+        else:
+            # The gradients are averaged over all ranks: where one rank's is not finite, every rank's norm is not.
+            finite = bool(torch.isfinite(norm))
         if not finite:
             raise NotFiniteError({name: value.item() for name, value in losses.items()})
 
@@ -166,7 +146,7 @@ class Learner:
         return mixed(self.config.precision, self.world.device)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything learnt so far, by dotted name."""
+        """The tensors that a later `restore` needs, by dotted name."""
         tensors = pack("model", self.model.state_dict()) | pack("ema", self.ema.weights)
         tensors |= pack("optimizer", optimizer_tensors(self.optimizer))
         if self.critic is not None and self._critic_optimizer is not None:
@@ -179,7 +159,7 @@ class Learner:
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], phase: int) -> None:
-        """Puts back what `tensors` gave in that phase; the names and shapes must be those of this learner."""
+        """Loads what `tensors` gave in `phase`; names and shapes must be those of this learner."""
         self.enter(phase)
         self.model.load_state_dict(unpack("model", tensors))
         for name, average in self.ema.weights.items():
@@ -195,18 +175,18 @@ class Learner:
 
 
 class NotFiniteError(RestorekitError):
-    """A gradient that is not a number, on one rank or another; nothing was learnt from it."""
+    """A gradient that is not finite, on one rank or several; no weight has changed."""
 
     def __init__(self, losses: dict[str, float]) -> None:
         self.losses = losses  # of this rank
         super().__init__("the gradient is not finite")
 
 
-def _drawn(job: Job) -> nn.Module:
-    """The network with its first weights; an ablation's are those of the run that it changes, wherever both draw them.
+def _first_network(job: Job) -> nn.Module:
+    """The network with its first weights. An ablation takes those of the run that it changes, wherever both draw them.
 
-    Two networks that begin elsewhere can end a decibel apart without differing in anything else. What an option sets
-    instead of drawing it, such as a bias of one, stays as the ablation has it.
+    Two trainings that differ in their first weights alone can end a decibel apart. Values that an option sets and does
+    not draw, such as a bias of 1, stay as the ablation has them.
     """
     options, changed = job.spec.options.model_dump(), job.spec.starts_as
     name = job.run.partition("--")[0] if changed is not None else job.run
@@ -219,21 +199,20 @@ def _drawn(job: Job) -> nn.Module:
     if changed:
         start = {**options, **changed}
         own, first = model.state_dict(), draw(start).state_dict()
-        by_chance = _unequal(own, draw(options, "again").state_dict()) & _unequal(
-            first, draw(start, "again").state_dict()
-        )
-        alike = {key: first[key] for key in by_chance if first[key].shape == own[key].shape}
-        model.load_state_dict(alike, strict=False)
+        drawn_here = _unequal(own, draw(options, "again").state_dict())
+        drawn_there = _unequal(first, draw(start, "again").state_dict())
+        taken = {key: first[key] for key in drawn_here & drawn_there if first[key].shape == own[key].shape}
+        model.load_state_dict(taken, strict=False)
     return model
 
 
 def _unequal(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
-    """The names under which two states of one network differ."""
+    """The names of the tensors in which two states of one network differ."""
     return {name for name, values in one.items() if not torch.equal(values, other[name])}
 
 
 def _parts(batch: dict[str, Tensor], config: TrainConfig) -> list[dict[str, Tensor]]:
-    """The batch in at most `accumulate` parts, in the memory layout that the network has."""
+    """The batch in at most `accumulate` parts, in the network's memory layout."""
     if config.channels_last:
         batch = {name: images.contiguous(memory_format=torch.channels_last) for name, images in batch.items()}
     split = {name: images.chunk(config.accumulate) for name, images in batch.items()}
@@ -254,10 +233,3 @@ def _trained(module: nn.Module) -> list[nn.Parameter]:
 def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
-
-
-def _distributed(module: nn.Module, world: World) -> nn.Module:
-    if world.size == 1:
-        return module
-    devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices)

@@ -1,8 +1,8 @@
-"""Trains one job from its last state to its last step; knows neither Ray nor MLflow, but a `report` to call.
+"""The training loop: takes a job from its last state to its last step. It knows neither Ray nor MLflow.
 
-A killed loop that is run again ends with the weights of one that was never killed: what a step does depends on the
-state before it, the step's number and the plan, and on no clock and no generator that lives across steps. (On another
-kind of machine it goes on in that machine's arithmetic.)
+A killed loop that is run again ends with the weights of one that was never killed: the result of a step depends on the
+state before it, the step's number and the reading plan, but on no clock and on no generator that outlives a step. (On
+another kind of machine the loop goes on in that machine's arithmetic.)
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,44 +25,48 @@ from restorekit.models.descriptor import RestorationModel
 from restorekit.rng import seed_for
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.shards.reader import ShardReader
-from restorekit.training.data import TrainBatch, images_of, to_tensor, to_unit, train_batches
-from restorekit.training.first_phase import FirstPhase
+from restorekit.training.batches import TrainBatch, images_of, to_tensor, to_unit, train_batches
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, NotFiniteError, World
-from restorekit.training.phases import Progress, phase_steps
-from restorekit.training.precision import resolved
-from restorekit.training.schedule import learning_rate
+from restorekit.training.learner import Learner, NotFiniteError
+from restorekit.training.optimizer import learning_rate
+from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, TrainingState
+from restorekit.training.world import World, resolved
 
 BEST_BY = "val/psnr_rgb"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the loop tells, on every rank at the same steps; the figures are those of the whole world."""
+    """A report of the loop, on every rank at the same steps; its metrics are those of all ranks together."""
 
     step: int  # updates made
     metrics: dict[str, float]
     picture: np.ndarray | None = None  # uint8 H x W x 3: degraded | restored | clean, on the first rank
     saved: bool = False  # a state of this step is on disk
-    resumed: bool = False  # the first report of a loop that went on from a state
-    batch: TrainBatch | None = None  # what this rank read at this step, with `trace`
-    first_phase: Path | None = None  # where the first phase was kept, or, with `resumed`, where it was taken from
+    resumed: bool = False  # the first report of a loop that goes on from a state
+    batch: TrainBatch | None = None  # with `trace`: this rank's batch of this step
+    first_phase: Path | None = None  # the folder that the first phase was kept in or, with `resumed`, taken from
 
 
-def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
+def train(
+    job: Job,
+    world: World,
+    report: Callable[[Report], None],
+    open_states: Callable[[Path], StateStore] = StateStore,
+) -> None:
     """Takes `job` to its last step. Every rank of `world` calls it; the first one writes the states.
 
-    Raises RestorekitError where the data does not feed the world, the state is in use or damaged, or a gradient is
-    not finite.
+    `open_states` opens the states of a folder. Raises RestorekitError where the data does not feed the world, the state
+    is in use or damaged, or a gradient is not finite.
     """
-    config, store = job.config, StateStore(job.state)
+    config, store = job.config, open_states(job.state)
     with ExitStack() as held:
         if world.is_first:
             held.enter_context(store.locked())
-        _wait_for_all(world)
+        world.wait()
         learner = Learner(job, world)
-        first = _first_phase(job, learner)
+        first = _first_phase(job, learner, open_states)
         step, cursor, progress, taken = _resume(job, world, learner, store, first)
         precision = resolved(config.precision, world.device)
         if step:
@@ -90,19 +94,19 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
                 figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()
                 report(Report(step, figures | ({} if learner.has_one_phase else {"phase": float(progress.phase)})))
             if step % config.validate_every == 0 or last:
-                told = _validate(job, world, learner, step)
-                progress = progress.validated(learner.phase, told.metrics)
-                if progress.best is None or told.metrics[BEST_BY] > progress.best:
-                    progress = replace(progress, best=told.metrics[BEST_BY])
+                validation = _validate(job, world, learner, step)
+                progress = progress.validated(learner.phase, validation.metrics)
+                if progress.best is None or validation.metrics[BEST_BY] > progress.best:
+                    progress = replace(progress, best=validation.metrics[BEST_BY])
                     if world.is_first and learner.in_last_phase:
                         store.save_best(TrainingState(step, cursor, learner.tensors(), progress, precision))
-                report(told)
+                report(validation)
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
                 learner.settle()
                 progress = progress.next(step)
                 if first is not None and progress.phase == 1:
                     if world.is_first:
-                        first.keep(TrainingState(step, cursor, learner.learnt(), progress, precision))
+                        first.save_once(TrainingState(step, cursor, learner.learnt(), progress, precision))
                     report(Report(step, {}, first_phase=first.folder))
                 learner.enter(progress.phase)
             if step % config.checkpoint_every == 0 or last:
@@ -114,19 +118,20 @@ def train(job: Job, world: World, report: Callable[[Report], None]) -> None:
             clock.restart()
 
 
-def _first_phase(job: Job, learner: Learner) -> FirstPhase | None:
-    """Where the first phase of a training of several is kept; to be asked for before anything has been learnt."""
+def _first_phase(job: Job, learner: Learner, open_states: Callable[[Path], StateStore]) -> StateStore | None:
+    """The store that keeps the end of the first phase, of a learner that has not learnt yet; None for one phase."""
     if job.phases is None or learner.has_one_phase:
         return None
-    return FirstPhase(job, learner.phase, learner.learnt())
+    return open_states(first_phase_folder(job, learner.phase, learner.learnt()))
 
 
 def _resume(
-    job: Job, world: World, learner: Learner, store: StateStore, first: FirstPhase | None
+    job: Job, world: World, learner: Learner, store: StateStore, first: StateStore | None
 ) -> tuple[int, Cursor, Progress, Path | None]:
-    """Restores the newest state, if there is one, or else the first phase where another training has kept it.
+    """(step, cursor, progress, folder of the first phase) after the newest state was restored, if there is one.
 
-    The cursor is taken on by whatever world this is. With a first phase that was taken, the folder it was taken from.
+    Without a state the first phase is taken over where another training has kept its end; only then is there a folder.
+    The cursor goes on in this world, whatever the world of the state was.
     """
     config = job.config
     num_samples = ShardReader(job.shards / "train").manifest.num_samples
@@ -135,9 +140,11 @@ def _resume(
     if state is not None:
         learner.restore(state.tensors, state.progress.phase)
         return state.step, continue_with(state.cursor, *shape), state.progress, None
-    if first is None or not _agreed(first.is_kept(), world):
+    # Another training may be keeping the phase at this moment: all ranks do as the first one.
+    if first is None or not world.first_answers(first.latest_step() is not None):
         return 0, begin_epoch(0, *shape), Progress(), None
-    kept = first.load()
+    kept = first.load_latest()
+    assert kept is not None
     learner.take(kept.tensors)
     learner.enter(kept.progress.phase)
     return kept.step, continue_with(kept.cursor, *shape), kept.progress, first.folder
@@ -149,22 +156,18 @@ def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[s
     try:
         return learner.update(images, batch.weight, lr)
     except NotFiniteError as error:
-        found = [(batch.keys, error.losses)]
-        if world.size > 1:  # every rank comes here, and one of them knows whose losses were no numbers
-            everyone: list[Any] = [None] * world.size
-            torch.distributed.all_gather_object(everyone, found[0])
-            found = everyone
+        found: list[tuple[tuple[str, ...], dict[str, float]]] = world.gather((batch.keys, error.losses))
         guilty = [one for one in found if not all(map(math.isfinite, one[1].values()))] or found
         keys = ", ".join(key for of_rank, _ in guilty for key in of_rank)
         values = ", ".join(f"{name} {value:g}" for name, value in guilty[0][1].items())
         raise RestorekitError(
-            f"step {step}, samples {keys}: {error} ({values}). The states saved before it are kept; "
+            f"step {step}, samples {keys}: {error} ({values}). The states saved before this step are kept; "
             f"lower train.lr, or train with precision: fp32"
         ) from error
 
 
 def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
-    """Mean PSNR and the objective's figures over the validation images, which are shared out among the ranks."""
+    """Mean PSNR and the objective's figures over the validation images, which the ranks share."""
     names = learner.objective.figure_names
     totals = torch.zeros(3 + len(names), dtype=torch.float64)
     picture = None
@@ -185,7 +188,7 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
             if index == 0:
                 picture = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
     learner.model.train()
-    count, before_sum, after_sum, *others = _summed(totals, world).tolist()
+    count, before_sum, after_sum, *others = world.sum(totals).tolist()
     metrics = {BEST_BY: after_sum / count, "val/gain": (after_sum - before_sum) / count}
     return Report(
         step, metrics | {f"val/{name}": value / count for name, value in zip(names, others, strict=True)}, picture
@@ -193,35 +196,14 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
 
 
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:
-    """Means over the samples of all ranks; the gradient's norm is that of the mean on every rank already."""
+    """Means over the samples of all ranks; the gradient's norm is that of the mean gradient on every rank."""
     weights = torch.tensor([1.0 if name == "grad_norm" else weight for name in values], dtype=torch.float64)
-    sums = _summed(torch.stack([value.double().cpu() for value in values.values()]) * weights, world)
+    sums = world.sum(torch.stack([value.double().cpu() for value in values.values()]) * weights)
     return dict(zip(values, (sums / world.size).tolist(), strict=True))
 
 
-def _summed(values: Tensor, world: World) -> Tensor:
-    if world.size > 1:
-        on_device = values.to(world.device)
-        torch.distributed.all_reduce(on_device)
-        return on_device.cpu()
-    return values
-
-
-def _agreed(answer: bool, world: World) -> bool:
-    """The first rank's answer, on every rank: another training may be changing it at this moment."""
-    answers = [answer]
-    if world.size > 1:
-        torch.distributed.broadcast_object_list(answers)
-    return answers[0]
-
-
-def _wait_for_all(world: World) -> None:
-    if world.size > 1:
-        torch.distributed.barrier()
-
-
 class _Clock:
-    """Where the time goes, since the last figures were taken."""
+    """Speed, waiting and memory since the last figures were taken."""
 
     def __init__(self, world: World) -> None:
         self._device = world.device

@@ -1,30 +1,50 @@
-"""Muon for the weights that are matrices, behind the interface of one optimiser."""
+"""The update of the weights: the learning rate, Muon behind the interface of one optimiser, the moving average."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from restorekit.config import TrainConfig
 
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of Jordan et al., steepest at 0
 
 
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The learning rate of the update from `step` to `step + 1`, 0 <= step < `steps`, both counted within a phase.
+
+    A linear warm-up, then half a cosine down to zero, a constant, or factors from given shares of the steps on.
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / (config.warmup_steps + 1)
+    if config.schedule == "cosine":
+        progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+        return config.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
+    if config.schedule == "milestones":
+        factors = [factor for share, factor in sorted(config.milestones) if step >= share * steps]
+        return config.lr * (factors[-1] if factors else 1.0)
+    return config.lr
+
+
 class MuonAdamW(Optimizer):
     """Muon for parameters of several rows and columns, AdamW for the others, with one learning rate.
 
-    The weight (O, I, h, w) of a convolution is a matrix of O rows. Muon (Jordan et al., 2024) makes its momentum nearly
-    orthogonal, so that all directions are learnt at one speed, and scales it to the size of AdamW's steps, whose
-    learning rate it can take (Liu et al., "Muon is Scalable for LLM Training", 2025). Torch's own iterates in bfloat16,
-    which processors without it only imitate (`make bench-training`); but for that it is the same.
+    Muon takes the weight (O, I, h, w) of a convolution as a matrix of O rows. It makes the momentum of that matrix
+    nearly orthogonal, so that all directions are learnt at one speed (Jordan et al., 2024), and scales the result to
+    the size of AdamW's steps, so that AdamW's learning rate fits (Liu et al., "Muon is Scalable for LLM Training",
+    2025). torch.optim.Muon computes the same in bfloat16, which many processors only imitate (`make bench-training`).
     """
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
     ) -> None:
-        # As of all that are "fused", AdamW's counts of steps then go to the parameters' device when they are loaded.
+        # "fused" makes `load_state_dict` put AdamW's step counts on the parameters' device.
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "fused": True})
         self._matrices = [one for one in parameters if _is_matrix(one)]
         others = [one for one in parameters if not _is_matrix(one)]
@@ -33,7 +53,7 @@ class MuonAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Moves all parameters that have a gradient; returns the loss of `closure`, if it is given, as torch's do."""
+        """Moves all parameters that have a gradient; returns the loss of `closure` where one is given."""
         with torch.enable_grad():
             loss = None if closure is None else closure()
         lr, weight_decay = (self.param_groups[0][name] for name in ("lr", "weight_decay"))
@@ -58,7 +78,7 @@ class MuonAdamW(Optimizer):
         self._share_state()
 
     def _share_state(self) -> None:
-        """AdamW keeps what it knows of a parameter where `state_dict` finds it."""
+        """Makes AdamW keep its state of a parameter in `self.state`, where `state_dict` finds it."""
         if self._rest is not None:
             self._rest.state.clear()
             for parameter in self._rest.param_groups[0]["params"]:
@@ -70,9 +90,9 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
-    """`matrix` with its singular values at about 0.7 to 1.2, but for those that are a thousandth of its norm or less.
+    """`matrix` with singular values of about 0.7 to 1.2; those below a thousandth of its norm stay smaller.
 
-    Five steps of a quintic Newton-Schulz iteration, whose factors are steep at 0 and never quite settle at 1.
+    Five steps of a quintic Newton-Schulz iteration. Its polynomial is steep at 0 and does not quite converge to 1.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return _orthogonal(matrix.T).T
@@ -85,7 +105,62 @@ def _orthogonal(matrix: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """`values` as a matrix of its first axis, the others in the order in which `like` lies in memory: its view."""
+    """A view of `values` as a matrix: its first axis, and the others in the order in which `like` lies in memory."""
     strides = like.stride()
     order = sorted(range(1, like.ndim), key=lambda axis: -strides[axis])
     return values.detach().permute(0, *order).flatten(1)
+
+
+class Ema:
+    """Exponential moving averages of the parameters that learn; the exported and judged model has them.
+
+    The running statistics of batch norms are averaged, too: those of the last step belong to weights that nobody uses.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.weights = {name: value.detach().clone() for name, value in (learning | _statistics(model)).items()}
+
+    def update(self, model: nn.Module, step: int) -> None:
+        """Adds the weights after `step` updates, with the decay min(decay, (1 + step) / (10 + step)).
+
+        The decay rises with the step, so that the average forgets the first weights.
+        """
+        average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        current = _values(model)
+        average(list(self.weights.values()), [current[name].detach() for name in self.weights], step)
+
+    @contextmanager
+    def swapped_in(self, model: nn.Module) -> Iterator[None]:
+        """A context in which `model` has the averages; after it `model` has its own weights again."""
+        own = self._exchange(model, self.weights)
+        try:
+            yield
+        finally:
+            self._exchange(model, own)
+
+    def copy_to(self, model: nn.Module) -> None:
+        """Replaces the weights of `model` by the averages."""
+        self._exchange(model, self.weights)
+
+    @torch.no_grad()
+    def _exchange(self, model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        before, values = {}, _values(model)
+        for name, weight in weights.items():
+            before[name] = values[name].detach().clone()
+            values[name].copy_(weight)
+        return before
+
+
+def _values(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **_statistics(model)}
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    return {
+        f"{name}.{kind}": norm.get_buffer(kind)
+        for name, norm in model.named_modules()
+        if isinstance(norm, nn.BatchNorm2d)
+        for kind in ("running_mean", "running_var")
+    }

@@ -1,14 +1,32 @@
-"""Where a training stands among the phases of its objective: a function of the steps made and the figures seen."""
+"""The phases of a training: where it stands among them, and the folder of a first phase that several trainings share.
+
+The variants of an ablation have one teacher, and a run whose second phase was changed keeps the teacher it had. The
+result of a first phase depends on the first weights of the part that learns in it, on the settings that the phase
+names, and on the loop's settings, the data, the seed and the sources. Trainings that agree in all of these come to the
+same weights, to the bit on one CPU worker; one of them learns the phase, and the others take its result.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
+from torch import Tensor
+
+from restorekit.files import digest_of
 from restorekit.objectives import Phase
+from restorekit.provenance import sources_digest
+from restorekit.shards.manifest import ShardManifest
+from restorekit.training.job import OPERATIONAL, Job, sources_of
+
+# Settings of the loop that a first phase does not depend on. It does on `validate_every`: a validation may end it.
+_WITHOUT = {*OPERATIONAL, "steps", "export"} - {"validate_every"}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The phase that a training is in, since when, and what its watched figure has come to."""
+    """The phase that a training is in, the step at which the phase began, and the standing of its watched figure."""
 
     phase: int = 0  # index
     began: int = 0  # updates made before this phase
@@ -17,7 +35,7 @@ class Progress:
     best: float | None = None  # validation PSNR of the best state of this phase
 
     def validated(self, phase: Phase, metrics: Mapping[str, float]) -> "Progress":
-        """After a validation with these metrics, of which the watched figure is `val/<name>`."""
+        """The progress after a validation with these metrics; the watched figure is `val/<name>`."""
         if phase.watch is None:
             return self
         value = metrics[f"val/{phase.watch}"]
@@ -31,11 +49,34 @@ class Progress:
         return out_of_steps or (phase.watch is not None and self.stale >= phase.patience)
 
     def next(self, step: int) -> "Progress":
-        """At the beginning of the next phase."""
+        """The progress at the beginning of the next phase, after `step` updates in all."""
         return Progress(self.phase + 1, step)
 
 
 def phase_steps(phase: Phase, progress: Progress, steps: int) -> int:
-    """Updates that the phase may make of a training of `steps`: what its schedule spans."""
+    """Updates that the phase may make in a training of `steps` updates: the span of its learning rate schedule."""
     left = steps - progress.began
     return left if phase.steps is None else min(phase.steps, left)
+
+
+def first_phase_folder(job: Job, phase: Phase, weights: Mapping[str, Tensor]) -> Path:
+    """The folder below `job.phases` that keeps the end of `phase`; `weights` are those it begins with, by name."""
+    assert job.phases is not None
+    named: dict[str, Any] = {}
+    for setting in phase.settings:
+        section, _, field = setting.partition(".")
+        named[setting] = getattr(getattr(job.spec, section), field)
+    loop = job.config.model_dump(mode="json", exclude=_WITHOUT)
+    data = [ShardManifest.load(job.shards / split).digest for split in ("train", "val")]
+    steps = phase_steps(phase, Progress(), job.config.steps)  # the span of the learning rate schedule
+    sources = sources_digest(sources_of(job.spec.model))
+    digest = digest_of([phase.name, steps, named, _digest(weights), loop, job.seed, data, sources])
+    return job.phases / f"{job.spec.model}-{job.spec.dataset}-{phase.name}-{digest[:16]}"
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

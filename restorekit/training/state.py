@@ -1,19 +1,19 @@
-"""A training's state is on disk whole and verified, or not at all, and one process at a time writes it.
+"""States of a training: whole and verified on disk or not there at all, written by one process at a time.
 
-A state is a folder `step-00000120/` of one safetensors file (weights, EMA, optimisers, random state) and one JSON file
-(step, cursor, progress through the phases, the tensors' digest). It is written beside its place and renamed; the last
-two are kept, and as `best-00000100/` the one that validated best. Below an address (see restorekit.storage) a state is
-then pushed, and those that count are the ones that restorekit.training.lease says.
+A state is a folder `step-00000120/` with one safetensors file (weights, EMA, optimisers, loss scale) and one JSON file
+(step, cursor, progress through the phases, digest of the tensors). It is written under another name and renamed. The
+store keeps the last two states, and as `best-00000100/` the one that validated best. Below an address (see
+restorekit.storage) it also pushes each state, and `Pushed` says which of the pushed states count.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from filelock import FileLock, Timeout
@@ -23,37 +23,64 @@ from torch import Tensor
 
 from restorekit.errors import RestorekitError
 from restorekit.files import flush_to_disk, sha256_file, write_beside
+from restorekit.models import create_model
+from restorekit.models.checkpoint import save_model
 from restorekit.shards.plan import Cursor
-from restorekit.training.lease import remote_states
+from restorekit.storage import remote_of
+from restorekit.training.job import Job
 from restorekit.training.phases import Progress
 
 FORMAT = 3
 KEPT = 2
-LAST, BEST = "step", "best"  # the kinds of state, and how their folders begin
-LOCK_WAIT_S = 60.0  # an orphan of a killed run ends within seconds of its Ray
+LAST, BEST = "step", "best"  # the kinds of state: what their folders' names begin with
+LOCK_WAIT_S = 60.0  # the orphaned worker of a killed run ends within seconds of its Ray
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything a loop needs to go on: `tensors` by dotted name, the step, the data's cursor, and the phase."""
+    """All that a loop needs to go on: tensors by dotted name, the step, the data's cursor, the phase."""
 
     step: int
     cursor: Cursor
     tensors: dict[str, Tensor]
     progress: Progress
-    precision: str  # what it was computed in when it was saved: "fp32", "bf16" or "fp16"
+    precision: str  # that it was computed in when it was saved: "fp32", "bf16" or "fp16"
+
+
+class Pushed(Protocol):
+    """The states of one training in an object storage; see restorekit.distributed.lease."""
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a state ends in."""
+
+    def held(self, wait_s: float) -> AbstractContextManager[None]:
+        """A context in which this process alone may push and drop states."""
+
+    def valid(self) -> list[str]:
+        """The names of the states that count, the oldest first."""
+
+    def fetch(self, folder: Path) -> None:
+        """Makes `folder` from the stored state of the same name, unless it is there."""
+
+    def push(self, folder: Path) -> None:
+        """Stores a state."""
+
+    def drop(self, name: str) -> None:
+        """Removes a state."""
 
 
 class StateStore:
     """The states of one training in one folder."""
 
-    def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> None:
-        self.folder, self._lock_wait_s = folder, lock_wait_s
-        self._remote = remote_states(folder)
+    def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S, pushed: Pushed | None = None) -> None:
+        """A folder that mirrors a storage needs `pushed`, which restorekit.distributed.lease gives it."""
+        assert pushed is not None or remote_of(folder) is None, f"{folder} mirrors a storage"
+        self.folder, self._lock_wait_s, self._pushed = folder, lock_wait_s, pushed
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder for this process; waits for an orphaned predecessor to end, then gives up with a message."""
+        """Holds the folder for this process; waits for an orphaned predecessor to end, then raises RestorekitError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / ".lock")
         try:
@@ -63,7 +90,7 @@ class StateStore:
                 f"{self.folder} is in use by another training of the same run: wait for it to end, or stop it"
             ) from None
         try:
-            with self._remote.held(self._lock_wait_s) if self._remote else nullcontext():
+            with self._pushed.held(self._lock_wait_s) if self._pushed else nullcontext():
                 yield
         finally:
             lock.release()
@@ -83,9 +110,15 @@ class StateStore:
                 self._drop(other)
         return path
 
+    def save_once(self, state: TrainingState) -> None:
+        """Locks the folder and writes a state, unless the folder holds one."""
+        with self.locked():
+            if self.latest_step() is None:
+                self.save(state)
+
     def _write(self, state: TrainingState, kind: str) -> Path:
-        path = self.folder / f"{kind}-{state.step:08d}{self._remote.suffix if self._remote else ''}"
-        with _room_needed(state.step, self.folder), write_beside(path) as beside:
+        path = self.folder / f"{kind}-{state.step:08d}{self._pushed.suffix if self._pushed else ''}"
+        with _asking_for_room(state.step, self.folder), write_beside(path) as beside:
             beside.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
             save_file(tensors, beside / "tensors.safetensors")
@@ -97,22 +130,22 @@ class StateStore:
             (beside / "state.json").write_text(json.dumps(record, indent=1))
             for file in beside.iterdir():
                 flush_to_disk(file)
-        if self._remote:
-            self._remote.push(path)
+        if self._pushed:
+            self._pushed.push(path)
         return path
 
     def _drop(self, folder: Path) -> None:
-        if self._remote:
-            self._remote.drop(folder.name)
-        if folder.exists():  # of a stored state this machine may have no copy
+        if self._pushed:
+            self._pushed.drop(folder.name)
+        if folder.exists():  # this machine may have no copy of a pushed state
             shutil.rmtree(folder)
 
     def load_latest(self) -> TrainingState | None:
-        """The newest state that verifies; a damaged one is named on stderr and the one before it taken."""
+        """The newest state that verifies; a damaged one is reported on stderr, and the one before it is tried."""
         return self._load_newest(LAST)
 
     def load_best(self) -> TrainingState | None:
-        """The state that validated best, verified; None before the first validation."""
+        """The state that validated best, verified; None where there is none yet."""
         return self._load_newest(BEST)
 
     def _load_newest(self, kind: str) -> TrainingState | None:
@@ -121,20 +154,22 @@ class StateStore:
             try:
                 return self._fetched(folder)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-                print(f"warning: the training state {folder} is damaged and left out ({error})", file=sys.stderr)
+                print(f"warning: skipped the training state {folder}, which is damaged ({error})", file=sys.stderr)
         if folders:
-            raise RestorekitError(f"no training state in {self.folder} can be read: remove that folder to train anew")
+            raise RestorekitError(
+                f"no training state in {self.folder} can be read: remove the folder to train from the start"
+            )
         return None
 
     def _fetched(self, folder: Path) -> TrainingState:
-        if self._remote is None:
+        if self._pushed is None:
             return _load(folder)
-        self._remote.fetch(folder)
+        self._pushed.fetch(folder)
         try:
             return _load(folder)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            shutil.rmtree(folder)  # this machine's copy; what is stored may be sound
-            self._remote.fetch(folder)
+            shutil.rmtree(folder)  # this machine's copy is damaged, the stored one may not be
+            self._pushed.fetch(folder)
             return _load(folder)
 
     def latest_step(self) -> int | None:
@@ -143,19 +178,19 @@ class StateStore:
         return int(folders[-1].name.split("-")[1]) if folders else None
 
     def _folders(self, kind: str) -> list[Path]:
-        if self._remote:
-            return [self.folder / name for name in self._remote.valid() if name.startswith(f"{kind}-")]
+        if self._pushed:
+            return [self.folder / name for name in self._pushed.valid() if name.startswith(f"{kind}-")]
         return sorted(path for path in self.folder.glob(f"{kind}-*") if path.is_dir())
 
 
 @contextmanager
-def _room_needed(step: int, folder: Path) -> Iterator[None]:
+def _asking_for_room(step: int, folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise RestorekitError(
             f"the state of step {step} could not be written to {folder} ({error}): make room there and run the same "
-            f"command again, it goes on from the state before"
+            f"command again; the training goes on from the state before"
         ) from error
 
 
@@ -165,7 +200,7 @@ def _load(folder: Path) -> TrainingState:
         raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
     tensors = folder / "tensors.safetensors"
     if sha256_file(tensors) != record["sha256"]:
-        raise ValueError("its tensors are not those that were written")
+        raise ValueError("the SHA-256 of its tensors differs from the recorded one")
     cursor = record["cursor"]
     cursor["ranges"] = tuple((int(start), int(stop)) for start, stop in cursor["ranges"])
     return TrainingState(
@@ -184,7 +219,7 @@ def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's per-parameter state as tensors; its settings come from the parameters file."""
+    """The optimiser's state of each parameter as tensors, without its settings, which params.yaml holds."""
     state = optimizer.state_dict()["state"]
     return {
         f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
@@ -192,9 +227,42 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` took out."""
+    """Loads the tensors of `optimizer_tensors` into an optimiser of the same parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, field = name.partition(".")
         state.setdefault(int(index), {})[field] = tensor.clone()
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes a model folder: the averaged weights of the job's last or best state, the record, the curves.
+
+    Returns the whole record. Raises RestorekitError where the training has not come to its last step.
+    """
+    state = store.load_latest()
+    if state is None or state.step < job.config.steps:
+        reached = 0 if state is None else state.step
+        raise RestorekitError(
+            f"'{job.run}' is at step {reached} of {job.config.steps}: run the training again to finish it"
+        )
+    if job.config.export == "best":
+        state = store.load_best() or state
+    model = create_model(job.spec.model, **job.spec.options.model_dump())
+    model.load_state_dict(unpack("model", state.tensors) | unpack("ema", state.tensors))
+    described = {
+        "run": job.run,
+        "model": job.spec.model,
+        "task": job.task,
+        "dataset": job.spec.dataset,
+        "options": job.spec.options.model_dump(mode="json"),
+        "seed": job.seed,
+        "steps": state.step,
+        "flips": list(job.config.flips),
+        "precision": state.precision,
+    }
+    written = save_model(folder, model, described | record)
+    curves = job.state / "curves.csv"
+    if curves.exists():
+        shutil.copyfile(curves, folder / "curves.csv")
+    return written

@@ -1,7 +1,7 @@
 """One loader in a process of its own: its speed, or what it can do about ranks and resuming, as JSON on the last line.
 
 Every loader gives batches of the same work by the same functions: both images decoded, cropped and flipped as
-(seed, key) say, uint8 (B, 3, H, W). Ours is training/data.py's. litdata and mosaicml-streaming run in .venv-bench-data.
+(seed, key) say, uint8 (B, 3, H, W). Ours is training/batches.py. litdata and mosaicml-streaming are in .venv-bench-data.
 
 python loader_opponents.py pack NAME SOURCE FOLDER | speed NAME FOLDER LOADERS SECONDS | order NAME FOLDER [STATE]
 """
@@ -26,7 +26,7 @@ import torch
 from restorekit.image import decode_rgb
 from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.reader import ShardReader
-from restorekit.training.data import to_tensor
+from restorekit.training.batches import to_tensor
 
 SEED, CROP, FLIPS = 11, 96, ("horizontal",)
 BATCH = int(os.environ.get("BENCH_BATCH", "16"))  # of a rank
@@ -57,7 +57,7 @@ class Ours:
 
     def __init__(self, folder, loaders, cursor=None):
         from restorekit.shards.plan import begin_epoch, continue_with
-        from restorekit.training.data import train_batches
+        from restorekit.training.batches import train_batches
 
         shape = (ShardReader(folder).manifest.num_samples, RANKS, loaders, int(os.environ.get("BENCH_WHOLE", BATCH)))
         self.cursor = begin_epoch(0, *shape) if cursor is None else continue_with(cursor, *shape)

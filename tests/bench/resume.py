@@ -24,8 +24,8 @@ import psutil
 import yaml
 from loader import _machine, make_shards
 
+from restorekit.distributed.figures import read_curves
 from restorekit.files import write_json
-from restorekit.training.curves import read_curves
 
 ROOT = Path(__file__).parents[2]
 RUN, REPEATS, LIMIT_S = "dmgn-rain", 2, 240.0

@@ -20,9 +20,9 @@ from restorekit.config import Params, load_params
 from restorekit.files import write_json
 from restorekit.models import create_model
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, World
+from restorekit.training.learner import Learner
 from restorekit.training.optimizer import MuonAdamW
-from restorekit.training.precision import resolved
+from restorekit.training.world import World, resolved
 
 REPEATS = 8
 CHANGES: dict[str, dict[str, Any]] = {

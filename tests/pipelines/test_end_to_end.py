@@ -121,7 +121,7 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("alone")
 def test_a_cluster_that_is_too_small_is_said_with_the_arithmetic(tmp_path: Path) -> None:
     from restorekit.cluster import ray_cluster
-    from restorekit.training.ray_worker import fit
+    from restorekit.distributed.ray_train import fit
 
     paths, params = Paths(tmp_path), tiny_params(num_workers=2, threads_per_worker=3)
     collect_photographs(params.photos, tmp_path, paths.photos)

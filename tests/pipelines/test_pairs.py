@@ -17,7 +17,7 @@ from restorekit.shards.plan import begin_epoch
 from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import finish, stage_shard
 from restorekit.sources.real_pairs import find_pairs, pairs_digest
-from restorekit.training.data import train_batches
+from restorekit.training.batches import train_batches
 
 NAME = "rain-own"
 RUN = f"dmgn-{NAME}"

@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from restorekit.shards.plan import begin_epoch
-from restorekit.training.data import to_unit, train_batches
+from restorekit.training.batches import to_unit, train_batches
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, World
+from restorekit.training.learner import Learner
 from restorekit.training.loop import train
+from restorekit.training.world import World
 
 
 def main():

@@ -9,14 +9,14 @@ from torch import nn
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import DakdObjective, DakdRun
+from restorekit.distributed.progress_bar import EVENTS
+from restorekit.distributed.ray_train import fit
 from restorekit.models.dakd.blocks import resized
 from restorekit.objectives.dakd import DakdLosses
-from restorekit.training.compiled import compiled
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, World
-from restorekit.training.progress import EVENTS
-from restorekit.training.ray_worker import fit
+from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
+from restorekit.training.world import World, compiled
 from tests.training.conftest import MakeJob
 
 ALONE = World(0, 1, torch.device("cpu"))

@@ -9,14 +9,13 @@ from torch import Tensor
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import DakdRun, TrainConfig
+from restorekit.distributed.figures import read_curves
+from restorekit.distributed.ray_train import fit
 from restorekit.models.checkpoint import load_model
-from restorekit.training.curves import read_curves
-from restorekit.training.export import export_model
 from restorekit.training.job import Job
-from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
-from restorekit.training.ray_worker import fit
-from restorekit.training.state import StateStore, unpack
+from restorekit.training.state import StateStore, export_model, unpack
+from restorekit.training.world import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -86,7 +85,7 @@ def test_both_phases_are_in_the_curves_and_in_the_model(dakd_job: Any, tmp_path:
         assert ("loss/cross_entropy" in names) is (step <= 4), step
         assert ("loss/pixel" in names) is (step > 4), step
     assert all({"val/mask_f1", "val/mask_iou"} <= set(told.metrics) for told in reports if "val/gain" in told.metrics)
-    export_model(job, tmp_path / "model", {})
+    export_model(job, StateStore(job.state), tmp_path / "model", {})
     model, record = load_model(tmp_path / "model")
     assert record["options"]["tau"] == 0.1
     assert record["flips"] == ["horizontal", "transpose"]

@@ -18,14 +18,13 @@ import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.distributed.figures import CurveWriter, Outbox, send_unsent
+from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
-from restorekit.training.curves import CurveWriter
 from restorekit.training.job import Job
-from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
-from restorekit.training.outbox import Outbox, send_unsent
-from restorekit.training.ray_worker import fit
 from restorekit.training.state import StateStore
+from restorekit.training.world import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -253,7 +252,7 @@ from pathlib import Path
 from restorekit.cluster import ray_cluster
 from restorekit.entry import run_entry
 from restorekit.training.job import Job
-from restorekit.training.ray_worker import fit
+from restorekit.distributed.ray_train import fit
 
 class Staying:
     def __init__(self, folder):

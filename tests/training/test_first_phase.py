@@ -12,15 +12,17 @@ from torch import Tensor
 from restorekit.cluster import ray_cluster
 from restorekit.config import TrainConfig, read_run
 from restorekit.config.dakd import DakdObjective, DakdOptions
+from restorekit.distributed.figures import read_curves
+from restorekit.distributed.lease import open_states
+from restorekit.distributed.ray_train import fit
 from restorekit.shards.manifest import ShardManifest
 from restorekit.storage import local_path
-from restorekit.training.curves import read_curves
-from restorekit.training.first_phase import FirstPhase
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, World
+from restorekit.training.learner import Learner
 from restorekit.training.loop import Report, train
-from restorekit.training.ray_worker import fit
+from restorekit.training.phases import first_phase_folder
 from restorekit.training.state import StateStore, unpack
+from restorekit.training.world import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 LOCALISING = 3  # steps
@@ -74,7 +76,7 @@ def dakd_job(tiny_shards: Path, tmp_path: Path) -> Any:
 
 def run(job: Job) -> list[Report]:
     told: list[Report] = []
-    train(job, ALONE, told.append)
+    train(job, ALONE, told.append, open_states)
     return told
 
 
@@ -86,7 +88,7 @@ def weights(job: Job) -> dict[str, Tensor]:
 
 def first_phase(job: Job) -> Path:
     learner = Learner(job, ALONE)
-    return FirstPhase(job, learner.phase, learner.learnt()).folder
+    return first_phase_folder(job, learner.phase, learner.learnt())
 
 
 def test_all_that_can_be_set_is_tried() -> None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from restorekit.config import TrainConfig, read_run
 from restorekit.config.ablations import Ablations
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, World
+from restorekit.training.learner import Learner
+from restorekit.training.world import World
 
 BASE = {
     "model": "dakd",

@@ -9,9 +9,9 @@ import pytest
 PAGES = """
 import resource
 import numpy as np
-from restorekit.training.heap import keep_freed_memory
+from restorekit.distributed.ray_train import keep_freed_blocks
 if {kept}:
-    keep_freed_memory()
+    keep_freed_blocks()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(8_000_000)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from restorekit.rng import rng_for
 from restorekit.shards.plan import begin_epoch, continue_with
-from restorekit.training.data import train_batches
+from restorekit.training.batches import train_batches
 from restorekit.training.job import Job
 from restorekit.training.state import StateStore
 

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.training.export import export_model
 from restorekit.training.job import Job
-from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
-from restorekit.training.state import StateStore
+from restorekit.training.state import StateStore, export_model
+from restorekit.training.world import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -101,7 +100,7 @@ def test_the_best_state_is_kept_and_is_what_export_best_exports(make_job, tmp_pa
     kept = StateStore(job.state).load_best()
     assert kept is not None
     assert (kept.step, kept.progress.best) == (best, psnr[best])
-    assert export_model(job, tmp_path / "model", {})["steps"] == best
+    assert export_model(job, StateStore(job.state), tmp_path / "model", {})["steps"] == best
     assert len(list(job.state.glob("best-*"))) == 1
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from restorekit.cluster import ray_cluster
+from restorekit.distributed.figures import read_curves
+from restorekit.distributed.ray_train import fit
+from restorekit.distributed.trace import read_trace, samples_of_epochs
 from restorekit.errors import RestorekitError
-from restorekit.training.curves import read_curves
 from restorekit.training.job import Job
-from restorekit.training.ray_worker import fit
-from restorekit.training.trace import read_trace, samples_of_epochs
 
 FAST = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 PATIENCE_S = 200.0

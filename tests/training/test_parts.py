@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from restorekit.config import TrainConfig
+from restorekit.distributed.figures import CurveWriter, read_curves
 from restorekit.errors import RestorekitError
 from restorekit.objectives import Phase
 from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import begin_epoch
-from restorekit.training.curves import CurveWriter, read_curves
-from restorekit.training.ema import Ema
 from restorekit.training.job import OPERATIONAL, Job, job_digest, with_weight_files
+from restorekit.training.optimizer import Ema, learning_rate
 from restorekit.training.phases import Progress, phase_steps
-from restorekit.training.schedule import learning_rate
 from restorekit.training.state import StateStore, TrainingState, optimizer_tensors, restore_optimizer
 
 

@@ -8,11 +8,11 @@ import torch
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Precision
-from restorekit.training.export import export_model
-from restorekit.training.learner import Learner, World
-from restorekit.training.precision import agreed, precision_warning, resolved
-from restorekit.training.progress import EVENTS
-from restorekit.training.ray_worker import fit
+from restorekit.distributed.progress_bar import EVENTS
+from restorekit.distributed.ray_train import fit
+from restorekit.training.learner import Learner
+from restorekit.training.state import StateStore, export_model
+from restorekit.training.world import World, agreed, precision_warning, resolved
 from tests.training.conftest import MakeJob
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def agree(rank: int, folder: Path) -> None:
     """One of two ranks, of which only the first has a processor with bfloat16."""
     torch.cpu.get_capabilities = lambda: {"avx512_bf16": rank == 0}
     torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-    found = {precision: agreed(precision, CPU, 2) for precision in ("auto", "bf16", "fp32")}
+    found = {precision: agreed(precision, World(rank, 2, CPU)) for precision in ("auto", "bf16", "fp32")}
     (folder / f"rank-{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
@@ -82,7 +82,7 @@ def test_a_training_says_and_keeps_what_auto_came_to(
         fit(job)
     wanted = resolved("auto", CPU)
     assert f"with 2 steps to go, in {wanted}" in (job.state / EVENTS).read_text()
-    assert export_model(job, tmp_path / "model", {})["precision"] == wanted
+    assert export_model(job, StateStore(job.state), tmp_path / "model", {})["precision"] == wanted
 
 
 def test_what_a_processor_only_imitates_is_warned_of(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from restorekit.distributed.lease import RemoteStates, open_states
 from restorekit.errors import RestorekitError
 from restorekit.shards.plan import begin_epoch
 from restorekit.storage import Remote, local_path, push_file, remote_of
 from restorekit.training.job import Job
-from restorekit.training.learner import World
-from restorekit.training.lease import RemoteStates
 from restorekit.training.loop import Report, train
 from restorekit.training.phases import Progress
 from restorekit.training.state import StateStore, TrainingState
+from restorekit.training.world import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -62,16 +62,16 @@ def test_another_machine_goes_on_to_the_same_weights(make_job, stored_job, tmp_p
     travelling = stored_job.to_json()
     assert travelling["shards"].startswith("s3://")
     with machine(1, tmp_path), pytest.raises(KeyboardInterrupt):
-        train(Job.from_json(travelling), ALONE, killed_at_5)
+        train(Job.from_json(travelling), ALONE, killed_at_5, open_states)
     with machine(2, tmp_path):
         job = Job.from_json(travelling)
         assert not job.state.exists()
-        train(job, ALONE, told.append)
+        train(job, ALONE, told.append, open_states)
         assert told[0].resumed
         assert told[0].step == 3
         assert len(list((job.shards / "train").glob("*.tar"))) == 3
     with machine(3, tmp_path):
-        found = StateStore(Job.from_json(travelling).state).load_latest()
+        found = open_states(Job.from_json(travelling).state).load_latest()
     assert expected is not None
     assert found is not None
     assert (found.step, found.cursor) == (expected.step, expected.cursor)
@@ -79,7 +79,7 @@ def test_another_machine_goes_on_to_the_same_weights(make_job, stored_job, tmp_p
 
 
 def test_the_last_two_and_the_best_are_kept(bucket: str) -> None:
-    store = StateStore(local_path(f"{bucket}/state"))
+    store = open_states(local_path(f"{bucket}/state"))
     with store.locked():
         for step in (1, 2, 3, 4):
             store.save(state_of(step, step))
@@ -97,9 +97,9 @@ def test_the_last_two_and_the_best_are_kept(bucket: str) -> None:
 
 def test_a_state_in_use_is_refused(bucket: str, tmp_path: Path) -> None:
     with machine(1, tmp_path):
-        first = StateStore(local_path(f"{bucket}/state"))
+        first = open_states(local_path(f"{bucket}/state"))
         with first.locked(), machine(2, tmp_path):
-            second = StateStore(local_path(f"{bucket}/state"), lock_wait_s=0.1)
+            second = open_states(local_path(f"{bucket}/state"), lock_wait_s=0.1)
             with pytest.raises(RestorekitError, match=r"^s3://.*/state is in use by another training"), second.locked():
                 pass
 
@@ -108,13 +108,12 @@ def test_what_a_late_process_pushes_never_counts(bucket: str, tmp_path: Path) ->
     """The first holder is silent for longer than the second one waits, and then goes on as if nothing were."""
     remote = Remote(f"{bucket}/state")
     with machine(1, tmp_path):
-        late = StateStore(local_path(f"{bucket}/state"))
+        late = open_states(local_path(f"{bucket}/state"))
         holding = late.locked()
         holding.__enter__()
         late.save(state_of(1, 1.0))
     with machine(2, tmp_path):
-        heir = StateStore(local_path(f"{bucket}/state"))
-        heir._remote = RemoteStates(remote, silence_s=-1.0)
+        heir = StateStore(local_path(f"{bucket}/state"), pushed=RemoteStates(remote, silence_s=-1.0))
         with heir.locked():
             loaded = heir.load_latest()
             assert loaded is not None
@@ -131,7 +130,7 @@ def test_what_a_late_process_pushes_never_counts(bucket: str, tmp_path: Path) ->
             assert heir.latest_step() == 2
     holding.__exit__(None, None, None)
     with machine(3, tmp_path):
-        again = StateStore(local_path(f"{bucket}/state"))
+        again = open_states(local_path(f"{bucket}/state"))
         with again.locked():
             assert again.latest_step() == 2
         assert not (remote / "step-00000008-000001").names()
@@ -166,22 +165,21 @@ def test_a_killed_holder_of_this_machine_is_not_waited_for(bucket: str) -> None:
     script = (
         "import os, sys\n"
         "from restorekit.storage import local_path\n"
-        "from restorekit.training.state import StateStore\n"
-        "with StateStore(local_path(sys.argv[1])).locked():\n"
+        "from restorekit.distributed.lease import open_states\n"
+        "with open_states(local_path(sys.argv[1])).locked():\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     address = f"{bucket}/state"
     killed = subprocess.run([sys.executable, "-c", script, address], check=False, env=dict(os.environ))
     assert killed.returncode == -signal.SIGKILL
-    store = StateStore(local_path(address))
-    store._remote = RemoteStates(Remote(address), silence_s=3600.0)
+    store = StateStore(local_path(address), pushed=RemoteStates(Remote(address), silence_s=3600.0))
     with store.locked():
         store.save(state_of(1))
     assert store.latest_step() == 1
 
 
 def test_a_damaged_copy_of_a_state_is_fetched_again(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
-    store = StateStore(local_path(f"{bucket}/state"))
+    store = open_states(local_path(f"{bucket}/state"))
     with store.locked():
         path = store.save(state_of(1, 5.0))
     (path / "tensors.safetensors").write_bytes(b"rubbish")
@@ -192,13 +190,13 @@ def test_a_damaged_copy_of_a_state_is_fetched_again(bucket: str, capsys: pytest.
 
 
 def test_a_damaged_stored_state_is_left_out_for_the_one_before(bucket: str, tmp_path: Path, capsys) -> None:
-    store = StateStore(local_path(f"{bucket}/state"))
+    store = open_states(local_path(f"{bucket}/state"))
     with store.locked():
         store.save(state_of(1, 1.0))
         path = store.save(state_of(2, 2.0))
     (Remote(f"{bucket}/state") / path.name / "tensors.safetensors").write(b"rubbish")
     with machine(2, tmp_path):
-        loaded = StateStore(local_path(f"{bucket}/state")).load_latest()
+        loaded = open_states(local_path(f"{bucket}/state")).load_latest()
     assert loaded is not None
     assert loaded.step == 1
     assert "damaged" in capsys.readouterr().err

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.distributed.figures import read_curves
+from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
-from restorekit.training.curves import read_curves
-from restorekit.training.learner import World
 from restorekit.training.loop import Report, train
-from restorekit.training.ray_worker import fit
 from restorekit.training.state import StateStore
+from restorekit.training.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,9 @@
-"""Where states lie in an object storage one process at a time writes them, and what a late one pushes never counts.
+"""A lease on a training's states in object storage: one writer at a time; the uploads of a stale writer are ignored.
 
-Whoever takes the lease creates the next token, a file that must not be there yet: of two, one fails. A token names the
-states that were valid when it was made; valid from then on are those, and what its own holder pushes. So a holder that
-was taken for dead and still pushes changes nothing, even between another's look and its own write.
+A process takes the lease by creating the next token, a file that must not exist yet: of two processes, one fails. A
+token lists the states that were valid when it was made. From then on those states count and the ones that its own
+holder pushes. So a holder that was taken for dead and still pushes changes nothing, even where it looked at the newest
+token just before another process took the lease.
 """
 
 import json
@@ -18,11 +19,12 @@ from pathlib import Path
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 from restorekit.storage import Remote, cache_root, one_at_a_time, remote_of
+from restorekit.training.state import LOCK_WAIT_S, StateStore
 
 LOOK_S = 0.5
 BEAT_S = 3.0
-SILENCE_S = 15.0  # a holder that has not beaten for so long is taken for dead
-RECORD = "state.json"  # pushed last: a state without it is no state
+SILENCE_S = 15.0  # a holder without a heartbeat for so long is taken for dead
+RECORD = "state.json"  # pushed last: a state without it does not count
 IS_STATE = re.compile(r"[a-z]+-\d{8}-\d{6}").fullmatch
 WIDTH = 6  # digits of a token, so that names sort
 
@@ -31,15 +33,15 @@ class RemoteStates:
     """The stored states of one training; only the holder of the lease pushes and drops."""
 
     def __init__(self, remote: Remote, silence_s: float = SILENCE_S, owner: str | None = None) -> None:
-        """`owner` names the machine that would hold the lease; without it this one."""
+        """`owner` names the machine that holds the lease, by default this one."""
         self._remote, self._silence_s, self._owner = remote, silence_s, owner
         self._token: int | None = None
 
     @contextmanager
     def held(self, wait_s: float) -> Iterator[None]:
-        """Holds the lease; waits until its holder has ended or falls silent, then gives up with a message.
+        """Holds the lease; waits for the present holder to end or fall silent, then raises RestorekitError.
 
-        Call it with the local folder locked: a holder on this machine is then known to be dead.
+        The caller has locked the local folder, so that an earlier holder on this machine is known to be dead.
         """
         self._token = self._take(wait_s)
         stop = threading.Event()
@@ -51,13 +53,13 @@ class RemoteStates:
             stop.set()
             beating.join()
             token, self._token = self._token, None
-            with suppress(RestorekitError):  # without this note the next one waits for the silence
+            with suppress(RestorekitError):  # without this file the next process waits out the silence
                 self._file(token, "end").write(b"")
 
     @property
     def suffix(self) -> str:
-        """What a state's name ends in: the token it was written under."""
-        assert self._token is not None, "states are written by the holder of the lease"
+        """What a state's name ends in: the token under which it is written."""
+        assert self._token is not None, "only the holder of the lease writes states"
         return f"-{self._token:0{WIDTH}d}"
 
     def valid(self) -> list[str]:
@@ -71,7 +73,7 @@ class RemoteStates:
         return [name for name in names if RECORD in (self._remote / name).names()]
 
     def fetch(self, folder: Path) -> None:
-        """Makes `folder` of the state of its name, unless it is there; the caller verifies it."""
+        """Makes `folder` from the stored state of the same name, unless it is there; the caller verifies it."""
         with one_at_a_time(folder):
             if not (folder / RECORD).exists():
                 with write_beside(folder) as beside:
@@ -81,15 +83,15 @@ class RemoteStates:
             for other in folder.parent.iterdir():
                 ours = other.name in counted or other.name.endswith(f"-{newest:0{WIDTH}d}")
                 if IS_STATE(other.name) and not ours:
-                    shutil.rmtree(other)  # what an earlier training on this machine left
+                    shutil.rmtree(other)  # a leftover of an earlier training on this machine
 
     def push(self, folder: Path) -> None:
-        """Stores a state, its record last, unless the lease was lost."""
+        """Stores a state, its record last; raises RestorekitError where the lease was lost."""
         for file in sorted(folder.iterdir(), key=lambda file: file.name == RECORD):
             if self._newest() != self._token:
                 raise RestorekitError(
-                    f"another training of the same run has taken over {self._remote.address}: this one ends, "
-                    f"its last state was not kept"
+                    f"another training of the same run has taken over {self._remote.address}: this one ends and its "
+                    f"last state was not kept"
                 )
             (self._remote / folder.name / file.name).put(file)
 
@@ -121,7 +123,7 @@ class RemoteStates:
             time.sleep(LOOK_S)
 
     def _is_over(self, token: int) -> bool:
-        """Whether the holder has said that it ended, or was of this machine, where the lock is ours now."""
+        """Whether the holder has ended: it said so, or it was on this machine, whose lock this process holds now."""
         if self._file(token, "end").size() is not None:
             return True
         return bool(
@@ -129,7 +131,7 @@ class RemoteStates:
         )
 
     def _clear(self, valid: set[str], token: int) -> None:
-        """Drops half-pushed states and older tokens' files."""
+        """Drops states that were pushed in part, and the files of older tokens."""
         for name in self._remote.names():
             if IS_STATE(name) and name not in valid:
                 self.drop(name)
@@ -144,10 +146,10 @@ class RemoteStates:
             try:
                 self._file(token, "beat").write(str(number).encode())
             except RestorekitError:
-                continue  # a storage that does not answer is told by the next push; another may take over meanwhile
+                continue  # the next push reports a storage that does not answer; another may take over meanwhile
 
     def _newest(self) -> int | None:
-        """The highest token; the files of lower ones may be gone."""
+        """The highest token, or None where there was no lease yet; the files of lower ones may be gone."""
         names = [name for name in (self._remote / "lease").names() if name.endswith(".json")]
         return max((int(name.removesuffix(".json")) for name in names), default=None)
 
@@ -155,14 +157,14 @@ class RemoteStates:
         return self._remote / "lease" / f"{token:0{WIDTH}d}.{kind}"
 
 
-def remote_states(folder: Path) -> RemoteStates | None:
-    """The stored states of a training whose folder is in a mirror, else None."""
+def open_states(folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> StateStore:
+    """The states of a training; those of a folder that mirrors a storage are fetched, and pushed under a lease."""
     remote = remote_of(folder)
-    return None if remote is None else RemoteStates(remote)
+    return StateStore(folder, lock_wait_s, None if remote is None else RemoteStates(remote))
 
 
 def this_machine() -> str:
-    """What names this machine's cache: a number of its own, drawn once."""
+    """The name of this machine's cache: a random one, drawn once."""
     mark = cache_root() / ".machine"
     with one_at_a_time(mark):
         if not mark.exists():

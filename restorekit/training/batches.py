@@ -1,4 +1,4 @@
-"""Batches in the plan's order, decoded and augmented in loader workers; a pure function of the cursor."""
+"""Batches in the order of the reading plan, decoded and augmented in loader workers: a pure function of the cursor."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
 
-IMAGES = ("degraded", "clean", "layer", "mask")  # what a batch holds, where the samples have it
+IMAGES = ("degraded", "clean", "layer", "mask")  # the members of a sample that a batch holds where there are any
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class TrainBatch:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A batch on its way out of a loader worker: one tensor, since each costs a file descriptor to hand over."""
+    """A batch on its way out of a loader worker, in one tensor: each tensor handed over takes a file descriptor."""
 
-    pixels: Tensor  # uint8 (bytes of all images,), one kind of image after the other
+    pixels: Tensor  # uint8 (bytes of all images,), one member after the other
     shapes: dict[str, tuple[int, int, int, int]]
     keys: tuple[str, ...]
     weight: float
@@ -47,7 +47,7 @@ class PackedBatch:
 
 
 class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
-    """The batches of one rank from a cursor on, epoch after epoch without end."""
+    """The batches of one rank from a cursor on, epoch after epoch, without end."""
 
     def __init__(self, shards: Path, cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]) -> None:
         self._shards, self._cursor, self._rank = shards, cursor, rank
@@ -63,10 +63,10 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
         try:
             yield from self._batches(own, stride)
         except RestorekitError as error:
-            yield error  # as a value: torch would wrap what a loader worker raises into a traceback
+            yield error  # as a value: torch would wrap an error of a loader worker into a traceback
 
     def _batches(self, own: int, stride: int) -> Iterator[PackedBatch]:
-        """Every `stride`th batch from number `own` on: a DataLoader takes them from its workers in turn."""
+        """Every `stride`th batch from number `own` on: a DataLoader takes batches from its workers in turn."""
         reader = ShardReader(self._shards, members=frozenset(IMAGES))
         sizes = [shard.samples for shard in reader.manifest.shards]
         augmentation = lru_cache(maxsize=None)(lambda names: PairAugmentation(self._crop, self._flips, names))
@@ -87,10 +87,10 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
 def train_batches(
     shards: Path, cursor: Cursor, rank: int, loader_workers: int, seed: int, crop: int, flips: tuple[str, ...]
 ) -> Iterator[TrainBatch]:
-    """Batches without end from `cursor` on, epoch after epoch; the same loader workers stay from first to last."""
+    """Batches without end from `cursor` on, epoch after epoch, from the same loader workers."""
     num_samples = ShardReader(shards).manifest.num_samples
     data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
-    # A dead loader worker would otherwise be waited for without end.
+    # Without a timeout the loop would wait for a dead loader worker for ever.
     for packed in DataLoader(data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0):
         if isinstance(packed, RestorekitError):
             raise packed
@@ -100,7 +100,7 @@ def train_batches(
 
 
 def pack(samples: list[dict[str, np.ndarray]]) -> tuple[Tensor, dict[str, tuple[int, int, int, int]]]:
-    """uint8 H x W x 3 or H x W images of one size each -> all their bytes, and the shapes (B, C, H, W) to view."""
+    """The bytes of all images, and the shapes (B, C, H, W) to view them in; each member's images have one size."""
     shapes = {
         name: (len(samples), 1 if image.ndim == 2 else image.shape[2], *image.shape[:2])
         for name, image in samples[0].items()
@@ -123,7 +123,7 @@ def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
 
 
 def images_of(sample: ShardSample) -> dict[str, np.ndarray]:
-    """What a training looks at of a sample: the pair, and layer and mask where it has them."""
+    """The members of a sample that a training uses: the pair, and layer and mask where there are any."""
     return {name: getattr(sample, name) for name in IMAGES if getattr(sample, name) is not None}
 
 

@@ -1,4 +1,4 @@
-"""A progress bar in the driver, fed by what the first worker writes into the job's folder."""
+"""A progress bar in the driver, from the curves and events that the first worker writes into the job's folder."""
 
 import sys
 import threading
@@ -9,9 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from restorekit.training.curves import read_curves
+from restorekit.distributed.figures import CURVES, read_curves
+from restorekit.distributed.lease import open_states
 from restorekit.training.job import Job
-from restorekit.training.state import StateStore
 
 EVERY_S = 1.0
 EVENTS = "events.log"
@@ -25,10 +25,10 @@ def note_event(job: Job, text: str) -> None:
 
 @contextmanager
 def progress_bar(job: Job) -> Iterator[None]:
-    """Shows steps and the last loss while the body runs; on something other than a terminal a line now and then."""
+    """Shows steps and the last loss while the body runs; without a terminal, one line every 15 seconds."""
     stop = threading.Event()
     interval = 0.1 if sys.stderr.isatty() else 15.0
-    done = StateStore(job.state).latest_step() or 0
+    done = open_states(job.state).latest_step() or 0
     settings: dict[str, Any] = {"mininterval": interval, "maxinterval": interval * 2}
     with tqdm(total=job.config.steps, initial=done, desc=job.run, unit="step", **settings) as bar:
         watcher = threading.Thread(target=_watch, args=(job, bar, stop), daemon=True)
@@ -41,7 +41,7 @@ def progress_bar(job: Job) -> Iterator[None]:
 
 
 def _watch(job: Job, bar: "tqdm[None]", stop: threading.Event) -> None:
-    path, events = job.state / "curves.csv", job.state / EVENTS
+    path, events = job.state / CURVES, job.state / EVENTS
     shown = _size(events)
     while True:
         ended = stop.wait(EVERY_S)

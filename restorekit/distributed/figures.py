@@ -1,9 +1,11 @@
-"""Figures reach the logger when it answers, and a training never stops or waits for it.
+"""The figures of a training: the curves file, and the outbox that sends them to a logger without holding it up.
 
-What a logger that does not answer was not told lies in curves.csv, and is sent when it answers again: in the same
-training, after a restart, or by the driver at the end. Pictures are not kept.
+The curves file has the columns step, name, value, and each step once, however often the training was interrupted. The
+outbox sends figures while the logger answers. Those that a silent logger missed lie in the curves file and are sent
+when it answers again: in the same training, after a restart, or by the driver at the end. Pictures are not kept.
 """
 
+import csv
 import time
 from collections.abc import Callable, Mapping
 from itertools import groupby
@@ -13,16 +15,46 @@ from typing import Protocol
 import numpy as np
 
 from restorekit.errors import RestorekitError
-from restorekit.files import read_json, write_json
+from restorekit.files import read_json, write_beside, write_json
 from restorekit.storage import fetch_file, push_file
-from restorekit.training.curves import read_curves
 
-NOTE = "logged.json"  # in the state's folder: the step up to which the logger knows everything
+CURVES = "curves.csv"  # in the state's folder
+HEADER = ("step", "name", "value")
+NOTE = "logged.json"  # in the state's folder: the step up to which the logger has all figures
 AGAIN_S = 30.0  # between two tries
 
 
+class CurveWriter:
+    """Appends to a curves file; rows beyond `resume_step` are dropped, since those steps are trained again."""
+
+    def __init__(self, path: Path, resume_step: int) -> None:
+        self._path = path
+        kept = [row for row in read_curves(path) if row[0] <= resume_step] if path.exists() else []
+        with write_beside(path) as beside, beside.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(HEADER)
+            writer.writerows(kept)
+
+    def append(self, step: int, metrics: dict[str, float]) -> None:
+        with self._path.open("a", newline="") as file:
+            csv.writer(file).writerows((step, name, repr(value)) for name, value in metrics.items())
+
+
+def read_curves(path: Path) -> list[tuple[int, str, float]]:
+    """All rows of a curves file, without a last line that a kill cut short."""
+    rows = []
+    with path.open(newline="") as file:
+        for row in list(csv.reader(file))[1:]:
+            try:
+                step, name, value = row
+                rows.append((int(step), name, float(value)))
+            except ValueError:
+                continue
+    return rows
+
+
 class Logger(Protocol):
-    """What the first rank tells its figures and pictures to; see restorekit.tracking."""
+    """The receiver of the first rank's figures and pictures; see restorekit.tracking."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None: ...
 
@@ -30,7 +62,7 @@ class Logger(Protocol):
 
 
 class Outbox:
-    """The way to one logger. `note_event` is told once when it falls silent, and once when it answers again."""
+    """Figures on their way to one logger; calls `note_event` when the logger falls silent and when it answers again."""
 
     def __init__(
         self,
@@ -58,7 +90,7 @@ class Outbox:
                 self._failed(error)
 
     def flush(self, now: bool = False) -> bool:
-        """Sends what waits, unless the last try failed a moment ago; whether nothing waits any more."""
+        """Sends the waiting figures, unless the last try has just failed; returns whether none is left."""
         if not now and time.monotonic() < self._next_try:
             return not self._waiting
         try:
@@ -76,7 +108,7 @@ class Outbox:
         return True
 
     def save(self, step: int) -> None:
-        """Notes how far the logger knows the curves of a training whose state at `step` is kept."""
+        """Writes down the step up to which the logger has all figures of a training whose state at `step` is kept."""
         known = min((waiting - 1 for waiting, _ in self._waiting), default=step)
         write_json(self._folder / NOTE, {"step": known})
         push_file(self._folder / NOTE)
@@ -86,12 +118,12 @@ class Outbox:
         if not self._silent:
             self._silent = True
             reason = str(error).strip().splitlines()[0]
-            self._note_event(f"warning: figures are kept in curves.csv and sent later, training goes on ({reason})")
+            self._note_event(f"warning: figures are kept in curves.csv and sent later, the training goes on ({reason})")
 
 
 def send_unsent(folder: Path, logger: Logger) -> None:
-    """Tells `logger` what a finished training could not tell it."""
-    fetch_file(folder / "curves.csv")
+    """Sends `logger` the figures that it missed of a finished training."""
+    fetch_file(folder / CURVES)
     waiting = _unsent(folder)
     for step, values in waiting:
         logger.log_metrics(values, step)
@@ -101,10 +133,10 @@ def send_unsent(folder: Path, logger: Logger) -> None:
 
 
 def _unsent(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """The steps of the curves that the logger does not know of, with their figures."""
-    curves, note = folder / "curves.csv", fetch_file(folder / NOTE)
+    """The steps of the curves that the logger has not got, with their figures."""
+    curves, note = folder / CURVES, fetch_file(folder / NOTE)
     if not (note.exists() and curves.exists()):
         return []
-    known = int(read_json(note, "note of what was logged", f"remove {note}")["step"])
+    known = int(read_json(note, "note of the logged step", f"remove {note}")["step"])
     rows = (row for row in read_curves(curves) if row[0] > known)
     return [(step, {name: value for _, name, value in of_step}) for step, of_step in groupby(rows, lambda row: row[0])]

@@ -1,0 +1,1 @@
+"""Distributed: all that carries or watches a training and changes no weight - Ray Train, lease, figures, progress."""

@@ -1,0 +1,124 @@
+"""Where a training runs: this rank among those that train together, and what its device computes in."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from restorekit.config import Precision
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # names of the bfloat16 instructions on x86 and ARM
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together. Every rank calls each method that takes or gives a value."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Returns once every rank has called it."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, on the CPU where there are several."""
+        if self.size == 1:
+            return values
+        on_device = values.to(self.device)
+        torch.distributed.all_reduce(on_device)
+        return on_device.cpu()
+
+    def all(self, flag: Tensor) -> bool:
+        """Whether `flag`, a boolean scalar, is true on every rank."""
+        if self.size == 1:
+            return bool(flag)
+        lowest = flag.to(self.device).float()
+        torch.distributed.all_reduce(lowest, torch.distributed.ReduceOp.MIN)
+        return bool(lowest > 0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, in the order of ranks."""
+        everyone: list[Any] = [value] * self.size
+        if self.size > 1:
+            torch.distributed.all_gather_object(everyone, value)
+        return everyone
+
+    def first_answers(self, answer: bool) -> bool:
+        """The first rank's answer, on every rank."""
+        answers = [answer]
+        if self.size > 1:
+            torch.distributed.broadcast_object_list(answers)
+        return answers[0]
+
+    def data_parallel(self, module: nn.Module) -> nn.Module:
+        """`module` with gradients that are averaged over the ranks; `module` itself where there is one rank."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+
+def resolved(precision: Precision, device: torch.device) -> Precision:
+    """The precision that "auto" means on `device`: bf16 where the hardware has it, else fp32.
+
+    A processor with AVX2 but no bfloat16 took 10 to 12 times as long for a gradient of DAKD in bf16 as in fp32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        has_bf16 = any(capabilities.get(name, False) for name in CPU_BF16)
+    return "bf16" if has_bf16 else "fp32"
+
+
+def agreed(precision: Precision, world: World) -> Precision:
+    """The precision that all ranks compute in: fp32 where "auto" means fp32 on one of them. Every rank calls it."""
+    own = resolved(precision, world.device)
+    return own if world.all(torch.tensor(own != "fp32")) else "fp32"
+
+
+def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """A context in which networks compute in `precision` on `device`."""
+    dtype = DTYPES[resolved(precision, device)]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def precision_warning(precision: Precision, device: torch.device) -> str | None:
+    """A line for the user where `device` only imitates `precision`, else None."""
+    if precision == "bf16" and resolved("auto", device) == "fp32":
+        name = "GPU" if device.type == "cuda" else "processor"
+        return f"warning: this {name} has no bfloat16 and takes several times as long; set precision: auto"
+    return None
+
+
+def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """`network` compiled, with the same parameters; `network` itself where torch.compile does not work for `device`."""
+    return network if compile_warning(device.type) else cast(nn.Module, torch.compile(network))
+
+
+@cache
+def compile_warning(device: str) -> str | None:
+    """A line that says why torch.compile fails here for "cpu" or "cuda"; None where it compiled a small function."""
+    try:
+        torch.compile(lambda values: values.sin() + 1)(torch.zeros(8, device=device))
+    except RuntimeError as error:
+        first_line = str(error).strip().partition("\n")[0]
+        return (
+            f"warning: compile: true has no effect, the training goes on uncompiled and slower "
+            f"({type(error).__name__}: {first_line}); torch.compile needs a C++ compiler, for example from "
+            f"`apt-get install g++ python3-dev`"
+        )
+    return None
