@@ -1,7 +1,7 @@
 """One loader in a process of its own: its speed, or what it can do about ranks and resuming, as JSON on the last line.
 
 Every loader gives batches of the same work by the same functions: both images decoded, cropped and flipped as
-(seed, key) say, uint8 (B, 3, H, W). Ours is training/batches.py. litdata and mosaicml-streaming are in .venv-bench-data.
+(seed, key) say, uint8 (B, 3, H, W). Ours is training/batches.py. litdata, mosaicml-streaming run in .venv-bench-data.
 
 python loader_opponents.py pack NAME SOURCE FOLDER | speed NAME FOLDER LOADERS SECONDS | order NAME FOLDER [STATE]
 """
