@@ -19,7 +19,7 @@ from restorekit.evaluation.score import ImageScore, read_table
 from restorekit.files import read_json, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
-from restorekit.tracking.decisions import DecisionRecord, remembered
+from restorekit.tracking.decisions import DecisionRecord, recorded_decisions
 from restorekit.tracking.promotion import alias_of, judge
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.versions import RegisteredVersion
@@ -46,7 +46,7 @@ def promote(params: Params, paths: Paths, only: str | None = None) -> None:
         folder / "decisions.json",
         {
             "current": [{**decision.to_json(), "alias": alias_of(decision, paths.root)} for decision in decisions],
-            "history": [decision.to_json() for name in names for decision in remembered(name, paths.root)],
+            "history": [decision.to_json() for name in names for decision in recorded_decisions(name, paths.root)],
         },
     )
     push(folder)

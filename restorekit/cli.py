@@ -115,7 +115,7 @@ def degrade(
 @app.command()
 def models() -> None:
     """Lists the registered models: versions, aliases and what they score."""
-    from restorekit.tracking.registry import list_registered
+    from restorekit.tracking.versions import list_registered
 
     versions = list_registered()
     if not versions:

@@ -1,1 +1,1 @@
-"""What MLflow holds for us: one store, the runs of the trainings, the registered models and who is champion."""
+"""The project's records in MLflow: one store, a run per training, registered models, and which version is champion."""

@@ -1,4 +1,4 @@
-"""The gate's decisions, kept in the registry beside the versions they are about: no clean-up of files loses them."""
+"""Records the gate's decisions as tags of the registered versions, so that cleaning up files loses none."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +10,14 @@ from restorekit.tracking.registry import REMEDY, set_description, set_tags
 from restorekit.tracking.versions import RegisteredVersion, versions_of
 
 TAG = "decisions"
-KEPT = 100  # of a version; MLflow takes 100,000 characters in a tag
+MAX_DECISIONS = 100  # kept for a version; an MLflow tag holds at most 100,000 characters
 
 
 @dataclass(frozen=True)
 class DecisionRecord:
-    """One decision about one version: what was compared, what came out, and why."""
+    """One decision about one version: the comparison, its outcome and the reasons."""
 
-    number: int  # counts the decisions about a registered model, from 1; 0 for one that is not remembered
+    number: int  # counts a registered model's decisions from 1; 0 until the decision is recorded
     run: str
     name: str  # of the registered model
     version: int
@@ -45,29 +45,29 @@ class DecisionRecord:
         return cls(**{**value, "ci95": (low, high), "reasons": tuple(value["reasons"])})
 
 
-def remember(candidate: RegisteredVersion, record: DecisionRecord, root: Path) -> DecisionRecord:
-    """Keeps the record as a tag of the version, with the number it gets there, and its reasons as the description.
+def record_decision(candidate: RegisteredVersion, record: DecisionRecord, root: Path) -> DecisionRecord:
+    """Adds the record to the version's tag and returns it with its number; the reasons become the description.
 
-    The last decision about a version made again in the same words is the same decision and is kept once.
+    A record that equals the version's last one is not added again.
     """
-    everything = remembered(candidate.name, root)
-    own = [known for known in everything if known.version == candidate.version]
+    recorded = recorded_decisions(candidate.name, root)
+    own = [known for known in recorded if known.version == candidate.version]
     if own and replace(own[-1], number=0) == replace(record, number=0):
         return own[-1]
-    record = replace(record, number=max((known.number for known in everything), default=0) + 1)
-    kept = [known.to_json() for known in [*own, record][-KEPT:]]
+    record = replace(record, number=max((known.number for known in recorded), default=0) + 1)
+    kept = [known.to_json() for known in [*own, record][-MAX_DECISIONS:]]
     set_tags(candidate, {TAG: json.dumps(kept), "decision": record.decision}, root)
     set_description(candidate, f"{record.decision}: {'; '.join(record.reasons)}", root)
     return record
 
 
-def remembered(name: str, root: Path) -> list[DecisionRecord]:
-    """All decisions about the versions of a registered model, in the order in which they were made."""
-    records = [record for version in versions_of(name, root) for record in _of(version)]
+def recorded_decisions(name: str, root: Path) -> list[DecisionRecord]:
+    """All decisions about the versions of a registered model, oldest first."""
+    records = [record for version in versions_of(name, root) for record in _decisions_of(version)]
     return sorted(records, key=lambda record: record.number)
 
 
-def _of(version: RegisteredVersion) -> list[DecisionRecord]:
+def _decisions_of(version: RegisteredVersion) -> list[DecisionRecord]:
     text = version.tags.get(TAG, "[]")
     try:
         return [DecisionRecord.from_json(value) for value in json.loads(text)]

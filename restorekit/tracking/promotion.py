@@ -11,7 +11,7 @@ from restorekit.evaluation.judge import restoring
 from restorekit.evaluation.pairs import PairSet
 from restorekit.evaluation.score import ImageScore, paired_gains, score_pairs
 from restorekit.evaluation.slices import gain_interval, num_photographs
-from restorekit.tracking.decisions import DecisionRecord, remember
+from restorekit.tracking.decisions import DecisionRecord, record_decision
 from restorekit.tracking.gate import IDENTITY, MEAN_FILL, Evidence, decide
 from restorekit.tracking.registry import UnusableVersionError, load_version, set_champion
 from restorekit.tracking.versions import CANDIDATE, CHAMPION, RegisteredVersion, find_alias, find_digest
@@ -40,7 +40,7 @@ def judge(
         reasons=decision.reasons,
     )  # fmt: skip
     if not same:
-        record = remember(candidate, record, root)
+        record = record_decision(candidate, record, root)
     if decision.promoted or (same and CHAMPION not in candidate.aliases):  # the same weights were registered again
         set_champion(candidate, root)
     return record

@@ -1,4 +1,4 @@
-"""How MLflow loads a registered model: from safetensors and JSON by restorekit's own code, without a pickle."""
+"""Loads a registered model for MLflow from safetensors and JSON, with restorekit's own code and no pickle."""
 
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,18 @@ from restorekit.models.checkpoint import load_model
 
 
 class RestorationPyfunc:
-    """What `mlflow.pyfunc.load_model(...).predict` calls."""
+    """The object behind `mlflow.pyfunc.load_model(...).predict`."""
 
     def __init__(self, folder: Path) -> None:
         model, self.record = load_model(folder)
         self._restorer = Restorer(model)
 
     def predict(self, model_input: Any) -> np.ndarray:
-        """Restores images (N, H, W, 3), sRGB: uint8 gives uint8, floats in [0, 1] give float32 in [0, 1]."""
+        """The restored images (N, H, W, 3), sRGB: uint8 for uint8, float32 in [0, 1] for floats in [0, 1]."""
         images = np.asarray(model_input)
         if images.ndim != 4 or images.shape[-1] != 3 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
             raise RestorekitError(
-                f"this model takes images (N, H, W, 3), uint8 or float in [0, 1]; this is {images.dtype} {images.shape}"
+                f"this model takes images (N, H, W, 3), uint8 or float in [0, 1], not {images.dtype} {images.shape}"
             )
         restored = np.empty(images.shape, np.uint8 if images.dtype == np.uint8 else np.float32)
         for index, image in enumerate(images):
@@ -37,5 +37,5 @@ class RestorationPyfunc:
 
 
 def _load_pyfunc(path: str) -> RestorationPyfunc:
-    """The entry point that MLflow looks for in a loader module."""
+    """The model in a folder; MLflow looks for this function in a loader module."""
     return RestorationPyfunc(Path(path))

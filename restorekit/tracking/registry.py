@@ -1,4 +1,4 @@
-"""A model's folder becomes a registered version once, is found again by its digest, and loads by alias or version."""
+"""Registers a model's folder once, finds the version again by its digest, and loads it by alias or version."""
 
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -24,41 +24,28 @@ from restorekit.tracking.versions import (
     versions_of,
 )
 
-__all__ = [
-    "UnusableVersionError",
-    "find_or_register",
-    "list_registered",
-    "load_registered",
-    "load_version",
-    "register",
-    "registered_name",
-    "set_champion",
-    "set_description",
-    "set_tags",
-]
-
 LOADER = "restorekit.tracking.pyfunc"
-REQUIREMENTS = ("torch", "numpy", "safetensors", "opencv-python-headless")  # beside restorekit itself
-# DVC brings a stage's outputs back from its cache, but not what the stage wrote into MLflow.
+REQUIREMENTS = ("torch", "numpy", "safetensors", "opencv-python-headless")  # and restorekit itself
+# DVC restores a stage's outputs from its cache, but not the stage's records in MLflow.
 REMEDY = "run `dvc repro`; if it finds nothing to do, `dvc repro -f -s evaluate promote`"
 
 
 class UnusableVersionError(RestorekitError):
-    """A registered version that no longer loads: its files are gone, or its network has changed since."""
+    """A registered version that can no longer load: its files are gone, or its network has changed."""
 
 
 def registered_name(record: dict[str, Any]) -> str:
-    """What the record says; `<model>-<data set>` where it says nothing."""
+    """The record's registered name, or `<model>-<data set>` where the record has none."""
     return str(record.get("registered_name") or f"{record['model']}-{record['dataset']}")
 
 
 def register(model_dir: Path, root: Path) -> int:
-    """Registers the folder as a new version with the alias `candidate` and returns the version.
+    """The number of a new version with the alias `candidate`, registered from the folder.
 
-    The files are logged into the training's own run, or into a new one where the store does not have it. A damaged
-    folder is refused.
+    The files go into the training's own run, or into a new run where the store does not have that one. A damaged
+    folder raises a RestorekitError.
     """
-    _, record = load_model(model_dir)  # verifies the digest now, and not when somebody restores a photo
+    _, record = load_model(model_dir)  # verifies the digest now, not when somebody restores a photo
     uri, name = ensure_store(root), registered_name(record)
     client = open_client(uri)
     run_id = _run_of(record, uri)
@@ -76,9 +63,9 @@ def register(model_dir: Path, root: Path) -> int:
 
 
 def find_or_register(model_dir: Path, root: Path) -> RegisteredVersion:
-    """The version whose digest tag is that of the folder; registered now if there is none or its files are gone.
+    """The version with the folder's digest; registers one if there is none or its files are gone.
 
-    Afterwards the alias `candidate` is on it, unless it is the champion.
+    The version ends with the alias `candidate`, unless it already has an alias.
     """
     record = read_record(model_dir)
     name = registered_name(record)
@@ -92,14 +79,16 @@ def find_or_register(model_dir: Path, root: Path) -> RegisteredVersion:
             open_client(tracking_uri(root)).set_registered_model_alias(name, CANDIDATE, str(found.version))
     found = find_digest(name, record["digest"], root)
     if found is None:
-        raise RestorekitError(f"MLflow does not show the version of '{name}' that was just registered: run it again")
+        raise RestorekitError(
+            f"MLflow does not list the version of '{name}' that was just registered: run the same command again"
+        )
     return found
 
 
 def load_registered(name: str, alias: str = CHAMPION, root: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The model that bears `alias`, in eval mode, and its record; `root` is the working root unless given.
+    """The model with `alias`, in eval mode, and its record; `root` defaults to the working root.
 
-    A missing model or alias raises a RestorekitError that lists what there is.
+    A missing model or alias raises a RestorekitError that lists the known ones.
     """
     root = root or working_root().root
     versions = versions_of(name, root)
@@ -118,9 +107,10 @@ def load_registered(name: str, alias: str = CHAMPION, root: Path | None = None) 
 
 
 def load_version(found: RegisteredVersion, root: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a version, in eval mode, and its record; the digest is verified.
+    """The model of a version, in eval mode, and its record; verifies the digest.
 
-    Raises UnusableVersionError where it can never load, and another RestorekitError where MLflow does not answer.
+    Raises UnusableVersionError where the version can never load, and another RestorekitError where MLflow does not
+    answer.
     """
     what = f"version {found.version} of '{found.name}'"
     if not found.has_files:
@@ -141,7 +131,7 @@ def load_version(found: RegisteredVersion, root: Path) -> tuple[nn.Module, dict[
 
 
 def set_champion(found: RegisteredVersion, root: Path) -> None:
-    """Puts the alias `champion` on the version; it is no longer the candidate."""
+    """Moves the alias `champion` to the version and removes its alias `candidate`."""
     client = open_client(tracking_uri(root))
     with mlflow_errors(f"make version {found.version} the champion of '{found.name}'"):
         client.set_registered_model_alias(found.name, CHAMPION, str(found.version))
@@ -150,7 +140,7 @@ def set_champion(found: RegisteredVersion, root: Path) -> None:
 
 
 def set_tags(found: RegisteredVersion, tags: dict[str, str], root: Path) -> None:
-    """Sets tags of the version; those of the same name are replaced."""
+    """Sets tags of the version and replaces tags of the same names."""
     client = open_client(tracking_uri(root))
     with mlflow_errors(f"tag version {found.version} of '{found.name}'"):
         for key, value in tags.items():
@@ -158,13 +148,13 @@ def set_tags(found: RegisteredVersion, tags: dict[str, str], root: Path) -> None
 
 
 def set_description(found: RegisteredVersion, text: str, root: Path) -> None:
-    """Sets the text that MLflow shows with the version."""
+    """Sets the description that MLflow shows with the version."""
     with mlflow_errors(f"describe version {found.version} of '{found.name}'"):
         open_client(tracking_uri(root)).update_model_version(found.name, str(found.version), text)
 
 
 def _run_of(record: dict[str, Any], uri: str) -> str:
-    """The training's run, or a new one for a model whose training this store has not seen."""
+    """The id of the training's run, or of a new run where this store does not have the training."""
     run_id = record.get("mlflow_run_id")
     with mlflow_errors("find the run of a training"):
         if run_id and has_run(uri, run_id):
@@ -180,7 +170,7 @@ def _tags(record: dict[str, Any]) -> dict[str, str]:
 
 
 def _requirements() -> list[str]:
-    """Pins of what is installed here, without the suffix of a local build (2.13.0+cpu), which no index has."""
+    """Pins of the installed packages, without a local build's suffix (2.13.0+cpu), which no index has."""
     return [f"{name}=={installed_version(name).split('+')[0]}" for name in REQUIREMENTS]
 
 

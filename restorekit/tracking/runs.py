@@ -1,4 +1,4 @@
-"""A training's MLflow run: parameters, curves and pictures, written by whoever is given its address and its id."""
+"""Logs a training's parameters, curves and pictures to its MLflow run, from any process with the address and id."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ METRICS_PER_CALL = 1000
 
 
 class RunLogger:
-    """Writes to one run. It holds no process-wide state: rank 0 of a training makes its own from (uri, run_id)."""
+    """A writer to one run, without process-wide state: rank 0 of a training makes its own from (uri, run_id)."""
 
     def __init__(self, uri: str, run_id: str) -> None:
         self.uri, self.run_id = uri, run_id
@@ -24,9 +24,9 @@ class RunLogger:
 
     @classmethod
     def start(cls, uri: str, name: str, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Self:
-        """Goes on with `run_id` where the store at `uri` has it (see `ensure_store`), else begins a run called `name`.
+        """A logger that continues `run_id`, or a new run called `name` where the store at `uri` has no such run.
 
-        The run is RUNNING afterwards; `tags` are set on it in both cases.
+        `ensure_store` must have made the store. Either run is then RUNNING and has `tags`.
         """
         with mlflow_errors(f"start the run '{name}' in {uri}"):
             client = open_client(uri)
@@ -41,8 +41,8 @@ class RunLogger:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs nested parameters under dotted names.
 
-        MLflow keeps the first value of a parameter for ever: where a resumed run brings another one (the number of
-        workers, say), it is kept as the tag `resumed.<name>`.
+        MLflow never replaces a parameter. A resumed run's new value (the number of workers, say) becomes the tag
+        `resumed.<name>`.
         """
         with mlflow_errors(f"log the parameters of run {self.run_id}"):
             known = self._client.get_run(self.run_id).data.params
@@ -57,7 +57,7 @@ class RunLogger:
                 self._client.log_batch(self.run_id, tags=changed[part])
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Logs all values of one step in one call; fifty cost what one does (17 ms)."""
+        """Logs all values of one step in one call; fifty values take as long as one (17 ms)."""
         now_ms = int(time.time() * 1000)
         metrics = [Metric(metric_name(name), float(value), now_ms, step) for name, value in values.items()]
         with mlflow_errors(f"log the metrics of run {self.run_id}"):
@@ -65,7 +65,7 @@ class RunLogger:
                 self._client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
 
     def log_picture(self, name: str, image: np.ndarray, step: int) -> None:
-        """Logs a uint8 (H, W, 3) image of a step; MLflow shows those of one name as a series."""
+        """Logs a uint8 (H, W, 3) image of a step; MLflow shows the images of one name as a series."""
         with mlflow_errors(f"log the picture '{name}' of run {self.run_id}"):
             self._client.log_image(self.run_id, image, key=metric_name(name), step=step)
 
@@ -75,13 +75,13 @@ class RunLogger:
             self._client.log_artifacts(self.run_id, str(folder), place)
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
-        """Ends the run; a later `start` with its id goes on with it."""
+        """Ends the run; a later `start` with its id continues it."""
         with mlflow_errors(f"end run {self.run_id}"):
             self._client.set_terminated(self.run_id, status)
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and texts of nested mappings; lists are one value."""
+    """(dotted name, text) of every value in nested mappings; a list is one value."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{prefix}{name}.")
@@ -90,12 +90,12 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def metric_name(name: str) -> str:
-    """`name` with what MLflow does not take (colons and the like) replaced by underscores."""
+    """`name` with an underscore for each character that MLflow refuses (colons and the like)."""
     return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)
 
 
 def has_run(uri: str, run_id: str) -> bool:
-    """Whether the store knows the run and it was not deleted."""
+    """Whether the store has the run and nobody deleted it."""
     return _is_active(open_client(uri), run_id)
 
 

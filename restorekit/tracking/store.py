@@ -1,4 +1,4 @@
-"""One MLflow store for every process: `MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the working root."""
+"""The one MLflow store of all processes: `MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the root."""
 
 import logging
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-# Before MLflow is imported: nothing is sent to its makers, and no bars are drawn for copies of small files.
+# MLflow reads these when it is imported: send no telemetry, draw no progress bars for copies of small files.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# A server that is gone is told of within seconds; MLflow would try for minutes.
+# Report a dead server within seconds; by default MLflow retries for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
@@ -24,10 +24,10 @@ from restorekit.errors import RestorekitError
 from restorekit.storage import address_of
 
 EXPERIMENT = "restorekit"
-FILE = "mlflow.db"  # what `mlflow ui` opens when it is started in the folder without an option
+FILE = "mlflow.db"  # `mlflow ui` opens this file of the current folder when it gets no option
 ARTIFACTS = "mlruns"
 _SQLITE = "sqlite:///"
-# The columns of MLflow's database that hold addresses of artifacts.
+# Columns of MLflow's database with addresses of artifacts.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -36,15 +36,15 @@ _ADDRESSES = (
     ("logged_models", "artifact_location"),
 )
 
-for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):  # they tell of every table they create
+for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):  # they log every table that they create
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def tracking_uri(root: Path) -> str:
     """The store's address: from the environment, or the absolute ``sqlite:///<root>/mlflow.db``.
 
-    Resolve it once, in the driver, and hand it to other processes: a worker has another current folder. A relative
-    SQLite address in the environment is taken from `root`.
+    Resolve the address once, in the driver, and pass it to other processes: a worker has another current folder. A
+    relative SQLite address in the environment is relative to `root`.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not uri and "://" in address_of(root.resolve()):
@@ -59,15 +59,15 @@ def tracking_uri(root: Path) -> str:
 
 
 def has_store(root: Path) -> bool:
-    """Whether there is a store to ask; a server named in the environment is taken to be there."""
+    """Whether there is a store to query; a server named in the environment counts as there."""
     file = _sqlite_file(tracking_uri(root))
     return file is None or file.is_file()
 
 
 def ensure_store(root: Path) -> str:
-    """Creates the store and its experiment where they are missing, and returns the address.
+    """Creates the store and its experiment where they are missing, and returns the store's address.
 
-    Safe in several processes at once: the tables of a fresh SQLite file are created by one, under a lock.
+    Several processes may call this at once: one of them creates the tables of a new SQLite file, under a lock.
     """
     uri = tracking_uri(root)
     file = _sqlite_file(uri)
@@ -83,9 +83,9 @@ def ensure_store(root: Path) -> str:
 
 
 def open_client(uri: str) -> MlflowClient:
-    """A client of the store at `uri`, for runs and registry alike; it changes no setting of the process.
+    """A client of the store at `uri`, for runs and registry; it changes no setting of the process.
 
-    A SQLite store that was moved or copied with its `mlruns` folder finds its files where they are now.
+    A SQLite store that was moved or copied with its `mlruns` folder finds its files in the new place.
     """
     with mlflow_errors(f"open the store {uri}"):
         file = _sqlite_file(uri)
@@ -95,7 +95,7 @@ def open_client(uri: str) -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """The id of the project's one experiment, which `ensure_store` has created."""
+    """The id of the project's one experiment; `ensure_store` creates it."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         raise RestorekitError(
@@ -106,7 +106,7 @@ def experiment_id(client: MlflowClient) -> str:
 
 @contextmanager
 def mlflow_errors(doing: str) -> Iterator[None]:
-    """Turns the exceptions of MLflow and its database into a RestorekitError that says what was being done."""
+    """Turns an exception of MLflow or its database into a RestorekitError: "MLflow could not <doing>: <reason>"."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
@@ -115,10 +115,10 @@ def mlflow_errors(doing: str) -> Iterator[None]:
 
 
 def _follow_move(file: Path) -> None:
-    """Rewrites the addresses in a store whose `mlruns` folder is no longer where it was when the store was made.
+    """Rewrites the addresses in a store whose `mlruns` folder has moved with it.
 
-    MLflow keeps absolute addresses (mlflow#24597). Left alone, a moved checkout would miss its models, and a copy would
-    read and write the files of the original. An experiment whose files lie elsewhere by choice is not touched.
+    MLflow stores absolute addresses (mlflow#24597). Without this, a moved checkout would miss its models, and a copy
+    would read and write the original's files. An experiment whose files lie elsewhere by choice stays unchanged.
     """
     now = (file.parent / ARTIFACTS).as_uri()
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
@@ -128,7 +128,7 @@ def _follow_move(file: Path) -> None:
         then = str(found[0]) if found else now
         if then == now or not then.startswith("file:") or not then.endswith(f"/{ARTIFACTS}"):
             return
-        with database:  # one transaction; two processes that do the same do it once
+        with database:  # one transaction: of two processes, the second finds nothing to change
             for table, column in _ADDRESSES:
                 database.execute(
                     f"UPDATE {table} SET {column} = :now || substr({column}, length(:then) + 1) "
@@ -142,7 +142,7 @@ def _sqlite_file(uri: str) -> Path | None:
 
 
 def _ensure_experiment(uri: str, artifacts: str | None) -> None:
-    """`artifacts` is where the runs' files go; None leaves it to the server."""
+    """Creates or restores a missing experiment; `artifacts` addresses its files, None leaves that to the server."""
     client = open_client(uri)
     with mlflow_errors(f"look for the experiment '{EXPERIMENT}' in {uri}"):
         experiment = client.get_experiment_by_name(EXPERIMENT)

@@ -1,4 +1,4 @@
-"""What the registry holds: versions with their aliases and tags, found by name, alias or digest."""
+"""Finds registered versions, with their aliases and tags, by name, alias or digest."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 from restorekit.paths import working_root
 from restorekit.tracking.store import has_store, mlflow_errors, open_client, tracking_uri
 
-CANDIDATE = "candidate"  # what was trained or judged last, until it is promoted
-CHAMPION = "champion"  # what restores people's photos
+CANDIDATE = "candidate"  # the version that was trained or judged last, until its promotion
+CHAMPION = "champion"  # the version that restores people's photos
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class RegisteredVersion:
 
     @property
     def digest(self) -> str:
-        """The digest of its weights and options."""
+        """The digest of the version's weights and options."""
         return self.tags.get("digest", "")
 
     @property
     def has_files(self) -> bool:
-        """False where its files lay on this machine and are gone; a server's are taken to be there."""
+        """Whether the version's files exist; files on a server count as there."""
         local = _local_folder(self.source)
         return local is None or (local / "MLmodel").is_file()
 
     @contextmanager
     def files(self, uri: str) -> Iterator[Path]:
-        """The folder of its files: where it lies, or a copy that is removed afterwards."""
+        """The folder of the version's files: the local folder, or a download that is removed afterwards."""
         local = _local_folder(self.source)
         if local is not None:
             yield local
@@ -56,7 +56,7 @@ class RegisteredVersion:
 
 
 def versions_of(name: str, root: Path) -> list[RegisteredVersion]:
-    """The versions of a registered model, newest first; none where the name or the store is unknown."""
+    """The versions of a registered model, newest first; empty where the name or the store is unknown."""
     if not has_store(root):
         return []
     client = open_client(tracking_uri(root))
@@ -67,7 +67,7 @@ def versions_of(name: str, root: Path) -> list[RegisteredVersion]:
 
 
 def list_registered(root: Path | None = None) -> list[RegisteredVersion]:
-    """Every registered version, by name and then newest first; `root` is the working root unless given."""
+    """Every registered version, sorted by name, newest first; `root` defaults to the working root."""
     root = root or working_root().root
     if not has_store(root):
         return []
@@ -77,12 +77,12 @@ def list_registered(root: Path | None = None) -> list[RegisteredVersion]:
 
 
 def find_alias(name: str, alias: str, root: Path) -> RegisteredVersion | None:
-    """The version that bears the alias, or None."""
+    """The version with the alias, or None."""
     return next((version for version in versions_of(name, root) if alias in version.aliases), None)
 
 
 def find_digest(name: str, digest: str, root: Path) -> RegisteredVersion | None:
-    """The newest version with that digest whose files are still there, or None."""
+    """The newest version with the digest whose files still exist, or None."""
     return next((found for found in versions_of(name, root) if found.digest == digest and found.has_files), None)
 
 

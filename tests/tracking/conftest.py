@@ -1,4 +1,4 @@
-"""One MLflow store for the session, and folders of tiny models to register in it."""
+"""One MLflow store for the session, and folders of tiny models to register."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ MakeModel = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working root with a store; its name has what addresses must escape."""
+    """A working root with a store; its name has characters that addresses must escape."""
     folder = tmp_path_factory.mktemp("tracking") / "a root, 100 % odd"
     folder.mkdir()
     ensure_store(folder)
@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Writes a model's folder with random weights of a seed and returns it; fields of the record can be given."""
+    """A function that writes a model's folder with random weights of a seed; `fields` go into the record."""
 
     def make(run: str, seed: int = 0, **fields: Any) -> Path:
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""A folder becomes one version, loads back bit for bit, and what is missing is named with what to do."""
+"""A folder becomes one version and loads back bit for bit; errors name the missing model and the remedy."""
 
 import shutil
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_the_round_trip_keeps_weights_and_record(root: Path, make_model: MakeMod
         assert torch.equal(model.state_dict()[name], tensor)
 
 
-def test_nothing_that_is_registered_is_a_pickle(root: Path, make_model: MakeModel) -> None:
+def test_a_registered_version_has_no_pickle(root: Path, make_model: MakeModel) -> None:
     version = find_or_register(make_model("dmgn-files"), root)
     with version.files(tracking_uri(root)) as folder:
         names = {path.name for path in folder.rglob("*") if path.is_file()}
@@ -63,7 +63,7 @@ def test_nothing_that_is_registered_is_a_pickle(root: Path, make_model: MakeMode
     }
 
 
-def test_mlflow_itself_loads_and_runs_it(root: Path, make_model: MakeModel) -> None:
+def test_mlflow_itself_loads_and_runs_a_version(root: Path, make_model: MakeModel) -> None:
     folder = make_model("dmgn-pyfunc")
     version = find_or_register(folder, root)
     with version.files(tracking_uri(root)) as files:
@@ -80,7 +80,7 @@ def test_mlflow_itself_loads_and_runs_it(root: Path, make_model: MakeModel) -> N
         loaded.predict(images[0])
 
 
-def test_another_model_is_another_version_and_takes_the_alias(root: Path, make_model: MakeModel) -> None:
+def test_another_model_becomes_a_new_version_with_the_alias(root: Path, make_model: MakeModel) -> None:
     first = find_or_register(make_model("dmgn-two", 0), root)
     second = find_or_register(make_model("dmgn-two", 1), root)
     assert [version.version for version in versions_of("dmgn-two", root)] == [2, 1]
@@ -90,7 +90,7 @@ def test_another_model_is_another_version_and_takes_the_alias(root: Path, make_m
     assert (back.version, back.aliases) == (1, ("candidate",))
 
 
-def test_the_champion_is_no_longer_the_candidate_and_stays_champion(root: Path, make_model: MakeModel) -> None:
+def test_a_champion_loses_the_candidate_alias_and_stays_champion(root: Path, make_model: MakeModel) -> None:
     folder = make_model("dmgn-crown")
     set_champion(find_or_register(folder, root), root)
     assert find_or_register(folder, root).aliases == ("champion",)
@@ -101,7 +101,7 @@ def test_the_champion_is_no_longer_the_candidate_and_stays_champion(root: Path, 
     assert load_registered("dmgn-crown", root=root)[1]["seed"] == 1
 
 
-def test_a_version_whose_files_are_gone_is_registered_again(root: Path, make_model: MakeModel) -> None:
+def test_a_version_without_files_is_registered_again(root: Path, make_model: MakeModel) -> None:
     folder = make_model("dmgn-lost")
     lost = find_or_register(folder, root)
     with lost.files(tracking_uri(root)) as files:
@@ -113,13 +113,13 @@ def test_a_version_whose_files_are_gone_is_registered_again(root: Path, make_mod
     assert load_version(found, root)[1]["digest"] == lost.digest
 
 
-def test_files_that_were_changed_are_refused(root: Path, make_model: MakeModel) -> None:
+def test_changed_files_are_refused(root: Path, make_model: MakeModel) -> None:
     version = find_or_register(make_model("dmgn-changed", 0), root)
     other = make_model("dmgn-changed", 1)
     with version.files(tracking_uri(root)) as files:
-        inside = next(files.rglob("model.json")).parent
-        shutil.rmtree(inside)
-        shutil.copytree(other, inside)
+        folder = next(files.rglob("model.json")).parent
+        shutil.rmtree(folder)
+        shutil.copytree(other, folder)
     with pytest.raises(RestorekitError, match="digest differs"):
         load_version(version, root)
 
@@ -135,7 +135,7 @@ def test_a_damaged_folder_is_not_registered(root: Path, make_model: MakeModel) -
         find_or_register(folder / "nothing", root)
 
 
-def test_the_version_belongs_to_the_trainings_run_if_the_store_has_it(root: Path, make_model: MakeModel) -> None:
+def test_a_version_belongs_to_the_trainings_run_if_the_store_has_that_run(root: Path, make_model: MakeModel) -> None:
     run_id = RunLogger.start(tracking_uri(root), "dmgn-run").run_id
     assert find_or_register(make_model("dmgn-run", mlflow_run_id=run_id), root).run_id == run_id
     elsewhere = find_or_register(make_model("dmgn-run", 1, mlflow_run_id="0" * 32), root)
@@ -151,7 +151,7 @@ def test_missing_models_and_aliases_are_named(root: Path, make_model: MakeModel,
         load_registered("dmgn-known", root=root)
     with pytest.raises(RestorekitError, match=r"no model is registered .*dvc repro"):
         load_registered("dmgn-rain", root=tmp_path)
-    assert not (tmp_path / "mlflow.db").exists()  # asking creates nothing
+    assert not (tmp_path / "mlflow.db").exists()  # a query creates no store
     assert list_registered(tmp_path) == []
     assert {version.name for version in list_registered(root)} >= {"dmgn-known"}
 

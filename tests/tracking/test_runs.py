@@ -1,4 +1,4 @@
-"""A run is begun once and gone on with, from any process that knows its address and id."""
+"""A run begins once and continues from any process that knows its address and id."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from restorekit.tracking.runs import RunLogger, flattened
 from restorekit.tracking.store import open_client, tracking_uri
 
 
-def test_a_run_is_gone_on_with(root: Path) -> None:
+def test_a_run_is_continued(root: Path) -> None:
     uri = tracking_uri(root)
     first = RunLogger.start(uri, "dmgn-rain", tags={"state": "new"})
     first.log_metrics({"loss": 2.0, "loss/background": 1.0}, step=1)
@@ -28,7 +28,7 @@ def test_a_run_is_gone_on_with(root: Path) -> None:
     assert open_client(uri).get_run(first.run_id).info.status == "FINISHED"
 
 
-def test_a_run_that_the_store_does_not_have_is_begun_anew(root: Path) -> None:
+def test_a_missing_run_is_replaced_by_a_new_one(root: Path) -> None:
     uri = tracking_uri(root)
     logger = RunLogger.start(uri, "dmgn-haze", "f" * 32)
     assert logger.run_id != "f" * 32
@@ -36,7 +36,7 @@ def test_a_run_that_the_store_does_not_have_is_begun_anew(root: Path) -> None:
     assert RunLogger.start(uri, "dmgn-haze", logger.run_id).run_id != logger.run_id
 
 
-def test_parameters_are_flat_and_a_change_on_resuming_is_a_tag(root: Path) -> None:
+def test_parameters_are_flat_and_a_resumed_runs_change_becomes_a_tag(root: Path) -> None:
     logger = RunLogger.start(tracking_uri(root), "params")
     logger.log_params({"seed": 1, "train": {"lr": 0.001, "flips": ["horizontal"]}, "workers": 1})
     logger.log_params({"seed": 1, "train": {"lr": 0.001}, "workers": 2, "added": True})
@@ -48,7 +48,7 @@ def test_parameters_are_flat_and_a_change_on_resuming_is_a_tag(root: Path) -> No
     assert "resumed.seed" not in data.tags
 
 
-def test_more_values_than_one_call_takes(root: Path) -> None:
+def test_more_values_than_fit_one_call(root: Path) -> None:
     logger = RunLogger.start(tracking_uri(root), "many")
     logger.log_params({f"p{number}": number for number in range(250)})
     logger.log_metrics({f"m{number}": number for number in range(1100)}, step=3)
@@ -63,7 +63,7 @@ def test_names_that_mlflow_refuses_are_changed(root: Path) -> None:
     assert data.metrics == {"synthetic-test/psnr_rgb/kind__light_/gain": 1.0}
 
 
-def test_pictures_and_files_lie_with_the_run(root: Path, tmp_path: Path) -> None:
+def test_pictures_and_files_are_artifacts_of_the_run(root: Path, tmp_path: Path) -> None:
     logger = RunLogger.start(tracking_uri(root), "pictures")
     image = rng_for(0, "picture").integers(0, 256, (20, 30, 3), dtype=np.uint8)
     logger.log_picture("validation", image, step=4)
@@ -78,6 +78,6 @@ def test_flattening() -> None:
     assert dict(flattened({"a": {"b": {"c": 1}}, "d": None})) == {"a.b.c": "1", "d": "None"}
 
 
-def test_a_run_that_is_not_there_is_said_plainly(root: Path) -> None:
+def test_logging_to_a_missing_run_raises_a_clear_error(root: Path) -> None:
     with pytest.raises(RestorekitError, match="MLflow could not log the metrics"):
         RunLogger(tracking_uri(root), "0" * 32).log_metrics({"loss": 1.0}, 0)

@@ -1,4 +1,4 @@
-"""One address for every process, and a store that is created once, however many ask for it."""
+"""Every process gets one address, and several processes at once create one store."""
 
 import os
 import shutil
@@ -16,9 +16,7 @@ from restorekit.tracking.store import EXPERIMENT, ensure_store, experiment_id, h
 from restorekit.tracking.versions import find_digest
 
 
-def test_the_address_is_absolute_and_that_of_the_environment_goes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_address_is_absolute_and_the_environments_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     assert tracking_uri(Path()) == f"sqlite:///{tmp_path}/mlflow.db"
@@ -32,23 +30,21 @@ def test_the_address_is_absolute_and_that_of_the_environment_goes_first(
     assert not has_store(tmp_path)
 
 
-def test_the_store_is_the_one_that_mlflow_ui_opens_without_an_option(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_ui_opens_the_store_without_an_option(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(root)
-    # What `mlflow ui` falls back to (mlflow/cli: server); it has no public name.
+    # The default address of `mlflow ui` (mlflow/cli: server); MLflow has no public name for it.
     assert tracking_uri(root) == f"sqlite:///{root}/{_get_default_tracking_uri().removeprefix('sqlite:///')}"
 
 
-def test_runs_files_lie_below_the_root(root: Path) -> None:
+def test_files_of_runs_lie_below_the_root(root: Path) -> None:
     client = open_client(ensure_store(root))
     run = client.create_run(experiment_id(client))
     assert client.get_experiment_by_name(EXPERIMENT).artifact_location == (root / "mlruns").as_uri()
     assert run.info.artifact_uri.startswith((root / "mlruns").as_uri())
 
 
-def test_two_processes_may_create_it_at_once(tmp_path: Path) -> None:
+def test_two_processes_create_the_store_at_once(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib; from restorekit.tracking.store import *; print(ensure_store(pathlib.Path(sys.argv[1])))"
     )
@@ -64,14 +60,14 @@ def test_two_processes_may_create_it_at_once(tmp_path: Path) -> None:
     assert answers == [f"sqlite:///{tmp_path}/mlflow.db"] * 2
 
 
-def test_what_is_no_store_is_said_plainly(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_raises_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be read as one" * 50)
     with pytest.raises(RestorekitError, match="MLflow could not open the store"):
         ensure_store(tmp_path)
 
 
 @pytest.mark.parametrize("put", [shutil.copytree, shutil.move])
-def test_a_store_that_is_moved_or_copied_finds_its_own_files(
+def test_a_moved_or_copied_store_finds_its_own_files(
     put: Callable[[Path, Path], object], tmp_path: Path, root: Path, make_model: Callable[..., Path]
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "a second % place"
@@ -92,7 +88,7 @@ def test_a_store_that_is_moved_or_copied_finds_its_own_files(
     assert sorted(first.rglob("*")) == before  # nothing was written into the original
 
 
-def test_files_that_lie_elsewhere_by_choice_stay_there(tmp_path: Path) -> None:
+def test_files_elsewhere_by_choice_stay_there(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     open_client(uri).create_experiment(EXPERIMENT, artifact_location=f"file://{tmp_path}/elsewhere")
     assert open_client(uri).get_experiment_by_name(EXPERIMENT).artifact_location == f"file://{tmp_path}/elsewhere"
