@@ -105,9 +105,8 @@ assert not loaded, loaded
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    assert (
-        len(list((tmp_path / "photos").iterdir())) == 12
-    )  # eight photographs, a disparity, the manifest of three files
+    # Eight photographs, a disparity, the table and its header.
+    assert len(list((tmp_path / "photos").iterdir())) == 11
 
 
 def test_names_and_scenes_are_unique():

@@ -1,6 +1,7 @@
 """The manifest of photographs."""
 
-import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,37 +89,74 @@ def test_single_entries_are_read_by_number_scene_and_name(tmp_path):
 
 
 def test_a_missing_damaged_or_changed_manifest_says_what_to_run(tmp_path):
-    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+    with pytest.raises(RestorekitError, match="dvc repro photos"):
         PhotoManifest.load(tmp_path)
     PhotoManifest((photograph(tmp_path, "a"),)).save(tmp_path)
     path = tmp_path / "manifest.json"
     value = read_json(path, "manifest", "")
     wrong = [
         {**value, "format": 1},
-        {"format": 2, "photographs": 3},
+        {"format": 3, "photographs": 3},
+        [value],
         {**value, "photographs": {"train": 2, "val": 0, "test": 0}},
         {**value, "photographs": {"train": 0, "val": 0, "test": 1}},
         {**value, "digest": "0"},
     ]
     for changed in wrong:
         write_json(path, changed)
-        with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+        with pytest.raises(RestorekitError, match="dvc repro photos"):
             PhotoManifest.load(tmp_path)
     path.write_text("{")
-    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+    with pytest.raises(RestorekitError, match="dvc repro photos"):
         PhotoManifest.load(tmp_path)
 
 
-@pytest.mark.parametrize("changes", [{"split": "test"}, {"license": "mine"}, {"colour": "red"}])
-def test_a_changed_line_is_noticed(tmp_path, changes):
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE photographs SET split = 'test'",
+        "UPDATE photographs SET license = 'mine'",
+        "ALTER TABLE photographs ADD COLUMN colour",
+        "DROP TABLE photographs",
+    ],
+)
+def test_a_changed_table_is_noticed(tmp_path, change):
     PhotoManifest((entry("a"),)).save(tmp_path)
-    lines = tmp_path / "photographs.jsonl"
-    lines.write_text(json.dumps({**json.loads(lines.read_text()), **changes}) + "\n")
-    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+    table = tmp_path / "photographs.sqlite"
+    with closing(sqlite3.connect(table)) as connection:
+        connection.execute(change)
+        connection.commit()
+    with pytest.raises(RestorekitError, match="dvc repro photos"):
         PhotoManifest.load(tmp_path)
-    lines.unlink()
-    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+    table.write_bytes(b"no table" * 600)
+    with pytest.raises(RestorekitError, match=r"photographs\.sqlite cannot be read .*dvc repro photos"):
         PhotoIndex.open(tmp_path)
+    table.unlink()
+    with pytest.raises(RestorekitError, match="dvc repro photos"):
+        PhotoIndex.open(tmp_path)
+
+
+def test_a_manifest_of_an_older_format_says_what_to_run(tmp_path):
+    (tmp_path / "photographs.jsonl").write_text("{}\n")
+    write_json(tmp_path / "manifest.json", {"format": 2, "digest": "0", "photographs": {}, "lines_sha256": "0"})
+    with pytest.raises(RestorekitError, match=r"of format 2, this version reads 3: run `dvc repro photos`"):
+        PhotoIndex.open(tmp_path)
+
+
+def test_equal_photographs_give_equal_bytes(tmp_path):
+    photographs = [entry(f"{number:03}", "train") for number in range(300)]
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        PhotoManifest(tuple(photographs)).save(folder)
+        assert {file.name for file in folder.iterdir()} == {"manifest.json", "photographs.sqlite"}
+        photographs.reverse()
+    for name in ("manifest.json", "photographs.sqlite"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_table_in_a_folder_of_any_name_is_read(tmp_path):
+    folder = tmp_path / "été ?#% photos"
+    PhotoManifest((entry("a"),)).save(folder)
+    assert PhotoIndex.open(folder).photograph("train", 0) == entry("a")
 
 
 def test_a_changed_or_missing_photograph_is_not_loaded(tmp_path):
@@ -128,5 +166,5 @@ def test_a_changed_or_missing_photograph_is_not_loaded(tmp_path):
     with pytest.raises(RestorekitError, match="not the one of the manifest"):
         load_photograph(tmp_path, known)
     (tmp_path / "a.png").unlink()
-    with pytest.raises(RestorekitError, match=r"pipelines\.photos"):
+    with pytest.raises(RestorekitError, match="dvc repro photos"):
         load_photograph(tmp_path, known)
