@@ -10,9 +10,8 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.errors import unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
-from restorekit.evaluation.masks import read_mask_table
-from restorekit.evaluation.score import read_table
-from restorekit.files import read_json, write_beside, write_json
+from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
+from restorekit.files import write_beside, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.report.ablations import render_ablations
 
@@ -44,11 +43,10 @@ def ablate(model: str, params: Params, paths: Paths) -> None:
 def read_evaluated(run: str, params: Params, paths: Paths) -> Evaluated:
     """What the evaluation of an ablation wrote."""
     folder = paths.evaluation(run)
-    evaluation = read_json(folder / "evaluation.json", f"evaluation of '{run}'", "run `make ablate`")
+    evaluation = read_evaluation(folder, run, "run `make ablate`")
     scores = on_synthetic_test(run, read_table(folder / "table.csv"))
-    masks = folder / "masks.csv"
-    rows = on_synthetic_test(run, read_mask_table(masks)) if masks.is_file() else []
-    return Evaluated(run, params.run(run), evaluation["steps"], scores, rows)
+    masks = read_mask_table(folder / "table.csv")
+    return Evaluated(run, params.run(run), evaluation["steps"], scores, on_synthetic_test(run, masks) if masks else [])
 
 
 if __name__ == "__main__":

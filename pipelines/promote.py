@@ -13,9 +13,8 @@ import torch
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError, unknown_name
-from restorekit.evaluation.pairs import PairSet
-from restorekit.evaluation.real import gate_set
-from restorekit.evaluation.score import ImageScore, read_table
+from restorekit.evaluation.results import ImageScore, read_table
+from restorekit.evaluation.test_sets import PairSet, gate_set
 from restorekit.files import read_json, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push

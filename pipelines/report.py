@@ -9,7 +9,7 @@ from pathlib import Path
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
-from restorekit.evaluation.real import real_pairs
+from restorekit.evaluation.test_sets import real_pairs
 from restorekit.paths import Paths, working_root
 from restorekit.report.ablations import read_groups
 from restorekit.report.inputs import read_results

@@ -1,18 +1,24 @@
-"""Runs that differ in one thing, side by side: each against the first of its model and data set, seed by seed."""
+"""Runs that differ in one thing, compared: each with the first of its model and data set, seed by seed."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from restorekit.config import Run
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.interval import mean_interval
-from restorekit.evaluation.masks import FIGURES, MaskScore
-from restorekit.evaluation.pairs import SYNTHETIC_TEST
-from restorekit.evaluation.score import ImageScore, paired_gains
+from restorekit.evaluation.results import (
+    MASK_FIGURES,
+    SYNTHETIC_TEST,
+    AblationRow,
+    ImageScore,
+    MaskScore,
+    Mean,
+    paired_gains,
+)
+from restorekit.evaluation.slices import mean_interval
 from restorekit.rng import rng_for
 
 PROTOCOLS = ("psnr_rgb", "ssim_rgb")
@@ -29,58 +35,13 @@ class Evaluated:
     masks: list[MaskScore]  # empty for a network that does not localise
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A mean over images of all seeds; the interval resamples pairs of a seed and a photograph, then images."""
-
-    mean: float
-    ci95: tuple[float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"mean": self.mean, "ci95": list(self.ci95)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Mean":
-        low, high = value["ci95"]
-        return cls(value["mean"], (low, high))
-
-
-@dataclass(frozen=True)
-class AblationRow:
-    """What one configuration came to."""
-
-    model: str
-    dataset: str
-    label: str
-    settings: dict[str, Any]  # where it differs from the first of its group, by dotted name
-    seeds: tuple[int, ...]
-    steps: int
-    images: int  # of each seed
-    photographs: int
-    gain: dict[str, Mean]  # by protocol, over the degraded image
-    by_seed: tuple[float, ...]  # the gain of each seed in PSNR
-    difference: dict[str, Mean] | None  # by protocol, to the first of the group; None for that itself
-    mask: dict[str, Mean]  # figures of evaluation/masks.py
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)  # Mean is a dataclass, too
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "AblationRow":
-        means = {
-            name: None if value[name] is None else {key: Mean.from_json(one) for key, one in value[name].items()}
-            for name in ("gain", "difference", "mask")
-        }
-        return cls(**{**value, **means, "seeds": tuple(value["seeds"]), "by_seed": tuple(value["by_seed"])})
-
-
 def label_of(run: str) -> str:
-    """`dakd-rain--a5-1` is `a5`, drawn with seed 1."""
+    """The label in an ablation's name: `dakd-rain--a5-1` is `a5` with seed 1."""
     return re.sub(r"-\d+$", "", run.partition("--")[2])
 
 
 def ablation_rows(runs: Sequence[Evaluated], seed: int, resamples: int) -> list[AblationRow]:
-    """A row for each label of each model and data set, in the order of the runs; the first is what others are held to.
+    """A row for each label of each model and data set, in the order of the runs, compared with the first label's.
 
     Raises RestorekitError where runs of one label differ in more than the seed, or a seed of the first is missing.
     """
@@ -103,7 +64,7 @@ def _row(label: str, runs: list[Evaluated], first: list[Evaluated], seed: int, r
     base = {one.spec.seed: one for one in first}
     missing = sorted(set(seeds) - set(base))
     if missing:
-        raise RestorekitError(f"{runs[0].run}: '{first[0].run}', which it is held to, has no run of seed {missing[0]}")
+        raise RestorekitError(f"{runs[0].run}: '{first[0].run}', its reference, has no run of seed {missing[0]}")
 
     def mean(values: np.ndarray, groups: list[str]) -> Mean:
         rng = rng_for(seed, "ablation", runs[0].spec.model, runs[0].spec.dataset)
@@ -115,7 +76,7 @@ def _row(label: str, runs: list[Evaluated], first: list[Evaluated], seed: int, r
         return mean(np.concatenate(gains), groups)
 
     masks = {}
-    for name, figure in FIGURES.items():
+    for name, figure in MASK_FIGURES.items():
         of_all = [(figure(row), f"{one.spec.seed}/{row.photograph}") for one in runs for row in one.masks]
         found = [(value, group) for value, group in of_all if value is not None]
         if found:

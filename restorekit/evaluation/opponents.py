@@ -1,20 +1,23 @@
-"""Ways to fill holes that were not learnt, scored on the same images as a network: what it has to be better than."""
+"""Ways to fill holes without learning, and a network's lead over each of them, slice by slice on the same images.
 
-from collections.abc import Callable, Iterable, Sequence
+The plainest of them, the mean fill, is also the baseline of gains where something is missing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 
-from restorekit.evaluation.baseline import mean_fill
-from restorekit.evaluation.pairs import Pair
-from restorekit.evaluation.score import ImageScore
+from restorekit.evaluation.results import ImageScore, OpponentScore, paired_gains
+from restorekit.evaluation.slices import gain_interval, slices_of
+from restorekit.evaluation.test_sets import Pair
 from restorekit.image import to_uint8
-from restorekit.metrics import score
+from restorekit.metrics.protocols import score
 from restorekit.models.madf.filling import MEAN, smooth_fill
 
-RADIUS = 5  # pixels that OpenCV's methods look at around each one that they fill
+RADIUS = 5  # pixels around each missing one that OpenCV's methods look at
 BIHARMONIC_PIXELS = 150_000  # of a hole; above it one system of equations takes minutes, and the image is left out
 PROTOCOLS = ("psnr_rgb", "ssim_rgb", "l1_percent")
 
@@ -24,8 +27,21 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # uint8 (H, W, 3) and its
 @dataclass(frozen=True)
 class Opponent:
     fill: Fill
-    says: str  # what it is, for the report
-    most_pixels: int | None = None  # of a hole that it is asked to fill
+    says: str  # the method in a few words, for the report
+    most_pixels: int | None = None  # of a hole; larger ones are not given to it
+
+
+def baseline(pair: Pair) -> np.ndarray:
+    """The image that gains are over: the pair's degraded one, uint8 (H, W, 3), its holes, if any, filled by a mean."""
+    if pair.facts.hole_share is None or pair.mask is None:
+        return pair.degraded
+    return mean_fill(pair.degraded, pair.mask > 0)
+
+
+def mean_fill(image: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """Holes, bool (H, W), of one colour, the mean of all known pixels; mid-grey where none is known."""
+    colour = image[~holes].mean(axis=0) if not holes.all() else np.full(3, 127.5)
+    return np.where(holes[..., None], np.rint(colour).astype(np.uint8), image)
 
 
 def _network_mean(image: np.ndarray, holes: np.ndarray) -> np.ndarray:
@@ -74,21 +90,22 @@ def holes_of(pair: Pair) -> np.ndarray:
 
 
 def opponents_rows(pair: Pair, row: ImageScore) -> dict[str, ImageScore]:
-    """The scores of every opponent on a pair with holes, beside `row`, the network's; those that it is too much for
-    are left out."""
+    """The row of every opponent on a pair with holes, of which `row` is the network's.
+
+    An opponent for which the holes are too large has none.
+    """
     holes = holes_of(pair)
+    before = {key: row.degraded[key] for key in PROTOCOLS}
     found = {}
     for name, opponent in OPPONENTS.items():
         if opponent.most_pixels is None or int(holes.sum()) <= opponent.most_pixels:
             values = score(opponent.fill(pair.degraded, holes), pair.clean, PROTOCOLS)
-            found[name] = ImageScore(
-                row.dataset, row.facts, row.width, row.height, {key: row.degraded[key] for key in PROTOCOLS}, values
-            )
+            found[name] = ImageScore(row.dataset, row.facts, row.width, row.height, before, values)
     return found
 
 
 def by_opponent(found: Iterable[dict[str, ImageScore]]) -> dict[str, list[ImageScore]]:
-    """The rows of each opponent, of what `opponents_rows` gave for the pairs."""
+    """The rows of each opponent, from the results of `opponents_rows` for all pairs."""
     rows: dict[str, list[ImageScore]] = {}
     for scores in found:
         for name, row in scores.items():
@@ -96,7 +113,41 @@ def by_opponent(found: Iterable[dict[str, ImageScore]]) -> dict[str, list[ImageS
     return rows
 
 
-def common(rows: Sequence[ImageScore], others: Sequence[ImageScore]) -> list[ImageScore]:
+def opponent_scores(
+    rows: Sequence[ImageScore], opponents: Mapping[str, Sequence[ImageScore]], seed: int, resamples: int
+) -> list[OpponentScore]:
+    """The network's `rows` against those of each opponent, for each test set, slice and protocol that both have."""
+    found = []
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        of_set = [row for row in rows if row.dataset == dataset]
+        for name, members in slices_of([row.facts for row in of_set]).items():
+            in_slice = [of_set[index] for index in members]
+            for opponent, theirs in opponents.items():
+                found += _against(opponent, name, in_slice, theirs, seed, resamples)
+    return found
+
+
+def _against(
+    opponent: str, name: str, rows: Sequence[ImageScore], theirs: Sequence[ImageScore], seed: int, resamples: int
+) -> list[OpponentScore]:
+    ours, others = _common(rows, theirs), _common(theirs, rows)
+    if not ours:
+        return []
+    found = []
+    for protocol in PROTOCOLS:
+        leads = paired_gains(ours, protocol, others)
+        found.append(
+            OpponentScore(
+                opponent=opponent, dataset=ours[0].dataset, slice=name, n=len(ours), of=len(rows), protocol=protocol,
+                ours=float(np.mean([row.restored[protocol] for row in ours])),
+                theirs=float(np.mean([row.restored[protocol] for row in others])),
+                lead=float(leads.mean()), ci95=gain_interval(leads, ours, seed, resamples, name),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _common(rows: Sequence[ImageScore], others: Sequence[ImageScore]) -> list[ImageScore]:
     """Those of `rows` whose images are in `others` too."""
     keys = {(row.dataset, row.facts.key) for row in others}
     return [row for row in rows if (row.dataset, row.facts.key) in keys]

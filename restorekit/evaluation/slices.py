@@ -1,43 +1,16 @@
-"""Means over all images, and over those of one kind, third of the severities or bucket of hole shares."""
+"""Means over all test images and over slices of them, by kind, severity or hole share, with their intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from restorekit.degradations.holes import BUCKETS
-from restorekit.evaluation.interval import mean_interval
-from restorekit.evaluation.pairs import Facts
-from restorekit.evaluation.score import ImageScore, paired_gains
-from restorekit.metrics import get_metric
+from restorekit.evaluation.results import ALL, Facts, ImageScore, SliceScore, paired_gains
+from restorekit.metrics.protocols import get_metric
 from restorekit.rng import rng_for
 
-ALL = "all"
-
-
-@dataclass(frozen=True)
-class SliceScore:
-    """The means of one protocol over one slice of one test set."""
-
-    dataset: str
-    slice: str
-    n: int  # images
-    photographs: int
-    protocol: str
-    better: str  # "higher" or "lower"
-    degraded: float
-    restored: float
-    gain: float  # mean paired gain; positive is better, also where lower is better
-    ci95: tuple[float, float]  # of the mean paired gain
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "ci95": list(self.ci95)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "SliceScore":
-        low, high = value["ci95"]
-        return cls(**{**value, "ci95": (low, high)})
+LEVEL = 0.95  # of every interval
+CHUNK = 2_000_000  # numbers drawn at a time; 16 MB
 
 
 def slice_scores(rows: Sequence[ImageScore], seed: int, resamples: int) -> list[SliceScore]:
@@ -81,13 +54,13 @@ def _by_severity(facts: Sequence[Facts]) -> dict[str, list[int]]:
 
 
 def _by_hole_share(facts: Sequence[Facts]) -> dict[str, list[int]]:
-    """The six published buckets, (0.01, 0.1] to (0.5, 0.6], and what lies outside of them."""
+    """The six published buckets, (0.01, 0.1] to (0.5, 0.6], and one for the shares outside of them."""
     names = [*(f"holes:{low:g}-{high:g}" for low, high in BUCKETS), "holes:other"]
     slices: dict[str, list[int]] = {name: [] for name in names}
     for index, one in enumerate(facts):
         if one.hole_share is not None:
-            inside = [f"holes:{low:g}-{high:g}" for low, high in BUCKETS if low < one.hole_share <= high]
-            slices[inside[0] if inside else "holes:other"].append(index)
+            buckets = [f"holes:{low:g}-{high:g}" for low, high in BUCKETS if low < one.hole_share <= high]
+            slices[buckets[0] if buckets else "holes:other"].append(index)
     return slices
 
 
@@ -118,3 +91,42 @@ def gain_interval(
     """The interval of the mean of `gains`, one for each row of the slice `name`; the same draws for every protocol."""
     rng = rng_for(seed, "interval", rows[0].dataset, name)
     return mean_interval(gains, [row.facts.photograph for row in rows], rng, resamples)
+
+
+def mean_interval(
+    values: np.ndarray, photographs: Sequence[str], rng: np.random.Generator, resamples: int, level: float = LEVEL
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean of `values`, float (n,), n >= 1.
+
+    Photographs are drawn with replacement first, then images within each drawn one (Davison & Hinkley 1997, section
+    3.8): images of one photograph resemble each other, and the interval speaks of other photographs, too. With one
+    photograph only its images are drawn. With few photographs the interval is too narrow: of 100 intervals from normal
+    values, 60 to 87 hold the true mean with two photographs, 86 with five, 94 with twenty (measured; the less
+    photographs differ, the more).
+    """
+    groups = _groups(values, photographs)
+    sizes = np.array([len(group) for group in groups])
+    table = np.zeros((len(groups), sizes.max()))
+    for row, group in zip(table, groups, strict=True):
+        row[: len(group)] = group
+    per_chunk = max(1, CHUNK // table.size)
+    means = [_resampled(table, sizes, rng, min(per_chunk, resamples - done)) for done in range(0, resamples, per_chunk)]
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _groups(values: np.ndarray, photographs: Sequence[str]) -> list[np.ndarray]:
+    """The values of each photograph, photographs by name, so that the order of the table changes nothing."""
+    names = np.asarray(photographs)
+    return [np.sort(values[names == name]) for name in sorted(set(photographs))]
+
+
+def _resampled(table: np.ndarray, sizes: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Means of `count` resamples, float64 (count,)."""
+    num_groups, longest = table.shape
+    drawn = rng.integers(num_groups, size=(count, num_groups))
+    lengths = sizes[drawn]
+    picks = np.floor(rng.random((count, num_groups, longest)) * lengths[..., None]).astype(np.int64)
+    valid = np.arange(longest) < lengths[..., None]
+    total = np.sum(table[drawn[..., None], picks] * valid, axis=(1, 2))
+    return np.asarray(total / lengths.sum(axis=1))

@@ -1,4 +1,4 @@
-"""What is looked at beside the scores: each study sees every restored pair once and adds its part to an evaluation."""
+"""Studies go beyond the scores: each sees every restored pair once and adds its part to an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,24 +7,21 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from restorekit.evaluation.inside import inside_pictures
-from restorekit.evaluation.judge import Precision, restoring
-from restorekit.evaluation.localised import localiser_of
-from restorekit.evaluation.masks import MaskScore, mask_figures, score_mask, write_mask_table
-from restorekit.evaluation.opponents import by_opponent, opponents_rows
-from restorekit.evaluation.overlays import overlays
-from restorekit.evaluation.paths import FrameScore, path_means, score_frame
-from restorekit.evaluation.score import ImageScore, Restored, paired_gains
-from restorekit.evaluation.slices import ALL, gain_interval, slice_scores
-from restorekit.evaluation.versus import versus
+from restorekit.evaluation.localisation import localiser_of, mask_figures, score_mask
+from restorekit.evaluation.mask_features import feature_pictures
+from restorekit.evaluation.opponents import OPPONENTS, by_opponent, opponent_scores, opponents_rows
+from restorekit.evaluation.patches import FrameScore, path_means, score_frame
+from restorekit.evaluation.pictures import overlays
+from restorekit.evaluation.results import ALL, ImageScore, MaskScore, paired_gains
+from restorekit.evaluation.scoring import Precision, Restored, restoring
+from restorekit.evaluation.slices import gain_interval, slice_scores
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.inference.self_ensemble import AS_IT_IS, View
-from restorekit.metrics import score
-from restorekit.metrics.masks import changed
+from restorekit.metrics.mask_metrics import changed
+from restorekit.metrics.protocols import score
 from restorekit.models.glsgn import GLSGN
 
-EVALUATION_FORMAT = 2  # of evaluation.json, of which a study writes its part
-MAPS = 3  # images of a set whose masks, gates and context are drawn
+MAPS = 3  # images of a set whose masks and other maps are drawn
 ENSEMBLE_PROTOCOLS = ("psnr_rgb", "ssim_rgb")
 
 
@@ -33,59 +30,65 @@ class Findings:
     """A study's part of an evaluation, all as JSON values."""
 
     evaluation: dict[str, Any]  # keys of evaluation.json
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)  # what metrics.json has of a test set, by its name
-    lines: tuple[str, ...] = ()  # for whoever watches
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)  # keys of metrics.json, by the test set's name
+    lines: tuple[str, ...] = ()  # to be printed
+    masks: tuple[MaskScore, ...] = ()  # for the table of images
 
 
 class Study(Protocol):
-    """Files go into the folder of the evaluation, which the study is made with."""
+    """A study is made with the folder `samples` if it draws pictures."""
 
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        """Looks at a pair; `shown` counts those of the set that are shown, 0 for the first, None for the others."""
+        """Looks at a pair; `shown` counts the pairs of the set that have a picture from 0 on, None for the others."""
         ...
 
-    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings: ...
+    def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
+        """The study's part, once it has seen the pairs whose scores are `rows`."""
+        ...
 
 
-def studies_of(model: nn.Module, precision: Precision, folder: Path, views: Sequence[View] = AS_IT_IS) -> list[Study]:
-    """All studies; one that has nothing to do with the network or its task finds nothing.
+def studies_of(model: nn.Module, precision: Precision, samples: Path, views: Sequence[View] = AS_IT_IS) -> list[Study]:
+    """All studies; one that does not concern the network or its task finds nothing.
 
-    `views` are those whose mean is scored beside one pass, where there is more than one.
+    Pictures go into the folder `samples`. With more than one of `views` their mean is scored beside one pass.
     """
     ensemble: list[Study] = [EnsembleStudy(model, precision, views)] if len(views) > 1 else []
-    return [HoleStudy(model, folder), MaskStudy(model, precision, folder), PathStudy(model, precision), *ensemble]
+    return [HoleStudy(model, samples), MaskStudy(model, precision, samples), PathStudy(model, precision), *ensemble]
 
 
 class HoleStudy:
-    """Holes: methods that learn nothing on the same images, and what goes on inside the network for the first shown."""
+    """Holes: opponents that learn nothing on the same images, and MADF's inner maps for the first pair shown."""
 
-    def __init__(self, model: nn.Module, folder: Path) -> None:
-        self._model, self._folder = model, folder
+    def __init__(self, model: nn.Module, samples: Path) -> None:
+        self._model, self._samples = model, samples
         self._opponents: list[dict[str, ImageScore]] = []
-        self._inside: list[dict[str, str]] = []
+        self._features: list[dict[str, str]] = []
 
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
         pair = restored.pair
         if pair.facts.hole_share is None:
             return
         self._opponents.append(opponents_rows(pair, restored.score))
-        if shown is None or self._inside:
+        if shown is None or self._features:
             return
-        for picture in inside_pictures(self._model, pair):
-            file = f"samples/inside-{picture.name}.png"
-            (self._folder / file).write_bytes(encode_rgb(picture.image, "png"))
-            self._inside.append({"file": file, "says": picture.says, "photograph": pair.facts.photograph})
+        for picture in feature_pictures(self._model, pair):
+            file = f"{picture.name}.png"
+            (self._samples / file).write_bytes(encode_rgb(picture.image, "png"))
+            about = {"caption": picture.caption, "photograph": pair.facts.photograph}
+            self._features.append({"file": f"samples/{file}", **about})
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
-        against = versus(rows, by_opponent(self._opponents), seed, resamples)
-        return Findings({"versus": [one.to_json() for one in against], "inside": self._inside})
+        scores = opponent_scores(rows, by_opponent(self._opponents), seed, resamples)
+        says = {name: OPPONENTS[name].says for name in dict.fromkeys(one.opponent for one in scores)}
+        opponents = {"says": says, "scores": [one.to_json() for one in scores]}
+        return Findings({"opponents": opponents, "mask_features": self._features})
 
 
 class MaskStudy:
-    """A network that localises: its mask beside the true one, and its maps over the photograph."""
+    """A network that localises: its mask scored against the true one, and its maps over the photograph."""
 
-    def __init__(self, model: nn.Module, precision: Precision, folder: Path) -> None:
-        self._localiser, self._folder = localiser_of(model, precision), folder
+    def __init__(self, model: nn.Module, precision: Precision, samples: Path) -> None:
+        self._localiser, self._samples = localiser_of(model, precision), samples
         self._rows: list[MaskScore] = []
         self._maps: list[dict[str, Any]] = []
 
@@ -97,15 +100,12 @@ class MaskStudy:
         if shown is None or shown >= MAPS:
             return
         drawn = overlays(pair.degraded, changed(pair.degraded, pair.clean, self._localiser.tau), located)
-        file = f"maps/{dataset}-{shown + 1:02d}.png"
-        (self._folder / "maps").mkdir(exist_ok=True)
-        (self._folder / file).write_bytes(encode_rgb(drawn.image, "png"))
-        told = {"key": pair.facts.key, "photograph": pair.facts.photograph, "panels": list(drawn.names)}
-        self._maps.append({"file": file, "dataset": dataset, **told})
+        file = f"maps-{dataset}-{shown + 1:02d}.png"
+        (self._samples / file).write_bytes(encode_rgb(drawn.image, "png"))
+        about = {"key": pair.facts.key, "photograph": pair.facts.photograph, "panels": list(drawn.names)}
+        self._maps.append({"file": f"samples/{file}", "dataset": dataset, **about})
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
-        if self._rows:
-            write_mask_table(self._folder / "masks.csv", self._rows)
         figures = mask_figures(self._rows, seed, resamples)
         metrics: dict[str, dict[str, Any]] = {}
         for figure in figures:
@@ -113,7 +113,8 @@ class MaskStudy:
             of_mask = metrics.setdefault(figure.dataset, {}).setdefault("mask", {})
             of_mask[figure.name] = {"mean": figure.mean, "ci95_low": low, "ci95_high": high}
         maps = sorted(self._maps, key=lambda one: str(one["file"]))
-        return Findings({"masks": [figure.to_json() for figure in figures], "maps": maps}, metrics)
+        evaluation = {"masks": [figure.to_json() for figure in figures], "maps": maps}
+        return Findings(evaluation, metrics, masks=tuple(self._rows))
 
 
 class PathStudy:
@@ -126,7 +127,7 @@ class PathStudy:
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
         if not isinstance(self._model, GLSGN):
             return
-        # A smaller frame is restored with a border around it, which none of the paths' images has.
+        # A smaller frame is restored with a border around it, which no path's image has.
         if min(restored.pair.clean.shape[:2]) >= self._model.descriptor.min_size:
             frame = score_frame(self._model, restored.pair, self._precision)
             self._frames.setdefault(dataset, []).append(frame)
@@ -148,7 +149,7 @@ class PathStudy:
 
 
 class EnsembleStudy:
-    """What the mean of several views gives, beside what one pass does."""
+    """The mean of several views, scored beside one pass."""
 
     def __init__(self, model: nn.Module, precision: Precision, views: Sequence[View]) -> None:
         self._restore, self._count = restoring(model, precision, views), len(views)

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from restorekit.metrics.luma import limited_luma
-
 PEAK = 255.0
 STRIP_VALUES = 2**24
 CAP_DB = 100.0  # given for equal images, whose ratio is infinite; one level of one value in a 4K image is 122 dB
+
+# Rec. ITU-R BT.601 for R'G'B' in [0, 255]: black is 16, white is 235. Full-range luma reads 1.32 dB lower.
+LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
+LUMA_BLACK = 16.0
 
 
 def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
@@ -17,7 +19,7 @@ def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
 
 
 def psnr_of(restored: np.ndarray, clean: np.ndarray) -> float:
-    """The same of any 8-bit values of one shape, such as those of a part of the pixels."""
+    """The same for any two arrays of 8-bit values of one shape, such as some of the pixels of two images."""
     return _ratio(_squared_error(restored, clean))
 
 
@@ -34,8 +36,16 @@ def psnr_dmgn(restored: np.ndarray, clean: np.ndarray) -> float:
     return float(np.mean([_ratio(_squared_error(restored[..., c], clean[..., c])) for c in range(restored.shape[-1])]))
 
 
+def limited_luma(image: np.ndarray) -> np.ndarray:
+    """Luma of (H, W, 3) sRGB in [0, 255], float64 (H, W) in [16, 235]: the Y of every "PSNR on Y" in the literature.
+
+    Not rounded, as in BasicSR; MATLAB rounds.
+    """
+    return LUMA_BLACK + image.astype(np.float64) @ LUMA_WEIGHTS
+
+
 def _squared_error(restored: np.ndarray, clean: np.ndarray) -> float:
-    """In strips for large images: of an 8K frame, three copies in float64 would take 2 GiB."""
+    """The mean squared error, in strips for large images: three float64 copies of an 8K frame would take 2 GiB."""
     if clean.size <= STRIP_VALUES:
         return float(np.mean(np.square(restored.astype(np.float64) - clean.astype(np.float64))))
     rows = max(1, STRIP_VALUES * clean.shape[0] // clean.size)

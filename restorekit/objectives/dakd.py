@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from restorekit.config import DakdObjective
 from restorekit.losses.features import distillation
 from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
-from restorekit.metrics.masks import iou_f1
+from restorekit.metrics.mask_metrics import iou_f1
 from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from restorekit.evaluation.ablation import AblationRow, Mean
+from restorekit.evaluation.results import AblationRow, Mean
 from restorekit.files import read_json
 from restorekit.report.wording import signed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from restorekit.evaluation.pairs import SYNTHETIC_TEST
+from restorekit.evaluation.results import SYNTHETIC_TEST
 from restorekit.report.inputs import RunResult
 
 FEW = 20  # photographs below which the interval is known to be too narrow; see evaluation/interval.py

@@ -7,10 +7,7 @@ from typing import Any
 
 from restorekit.distributed.figures import read_curves
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.masks import MaskFigure
-from restorekit.evaluation.slices import SliceScore
-from restorekit.evaluation.studies import EVALUATION_FORMAT
-from restorekit.evaluation.versus import Versus
+from restorekit.evaluation.results import MaskFigure, OpponentScore, SliceScore, read_evaluation
 from restorekit.files import read_json
 from restorekit.paths import Paths
 
@@ -49,11 +46,11 @@ class MapStrip:
 
 
 @dataclass(frozen=True)
-class InsidePicture:
-    """What a network makes of a mask on its way to an image of the photograph."""
+class FeatureStrip:
+    """A picture of a network's inner maps of a photograph's mask."""
 
     file: Path
-    says: str
+    caption: str
     photograph: str
 
 
@@ -84,12 +81,13 @@ class RunResult:
     history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
-    versus: tuple[Versus, ...]  # opponents, where there are any
-    inside: tuple[InsidePicture, ...]
+    opponents: tuple[OpponentScore, ...]  # where there are any
+    opponents_say: dict[str, str]  # what each opponent is, by its name
+    mask_features: tuple[FeatureStrip, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
     maps: tuple[MapStrip, ...] = ()
-    patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths, `path_means` of evaluation/paths.py each
+    patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths: `path_means` of each test set
     ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, where it was asked for
     views: int = 1
 
@@ -110,9 +108,7 @@ def read_results(paths: Paths, runs: Iterable[str]) -> list[RunResult]:
 
 def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str, list[Past]]) -> RunResult:
     folder = paths.evaluation(run)
-    evaluation = read_json(folder / "evaluation.json", f"evaluation of '{run}'", EVALUATE)
-    if evaluation["format"] != EVALUATION_FORMAT:
-        raise RestorekitError(f"the evaluation of '{run}' is of another version of restorekit: {EVALUATE}")
+    evaluation = read_evaluation(folder, run, EVALUATE)
     if run not in decisions:
         raise RestorekitError(f"there is no decision about '{run}' yet: {PROMOTE}")
     decision = decisions[run]
@@ -127,8 +123,11 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         history=tuple(history.get(decision["name"], ())),
         scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
         samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
-        versus=tuple(Versus.from_json(one) for one in evaluation["versus"]),
-        inside=tuple(InsidePicture(**{**one, "file": folder / one["file"]}) for one in evaluation["inside"]),
+        opponents=tuple(OpponentScore.from_json(one) for one in evaluation["opponents"]["scores"]),
+        opponents_say=evaluation["opponents"]["says"],
+        mask_features=tuple(
+            FeatureStrip(**{**one, "file": folder / one["file"]}) for one in evaluation["mask_features"]
+        ),
         curves=tuple(read_curves(curves)) if curves.is_file() else (),
         masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
         maps=tuple(

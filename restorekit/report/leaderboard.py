@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from restorekit.evaluation.slices import SliceScore
+from restorekit.evaluation.results import SliceScore
 from restorekit.report.inputs import RunResult
 
 
@@ -17,7 +17,7 @@ def leaderboard(results: Iterable[RunResult]) -> dict[str, list[dict[str, Any]]]
     results = list(results)
     return {
         "rows": [_row(result, score) for result in results for score in result.scores],
-        "opponents": [{"run": result.run, **one.to_json()} for result in results for one in result.versus],
+        "opponents": [{"run": result.run, **one.to_json()} for result in results for one in result.opponents],
     }
 
 

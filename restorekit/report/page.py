@@ -8,14 +8,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from restorekit.evaluation.pairs import SYNTHETIC_TEST
-from restorekit.evaluation.slices import ALL, SliceScore
+from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, SliceScore
 from restorekit.files import write_beside, write_json
-from restorekit.metrics import METRICS
+from restorekit.metrics.protocols import METRICS
 from restorekit.report.ablations import AblationGroup
 from restorekit.report.caveats import caveats
 from restorekit.report.figures import Chart, charts_of, interval_mark
-from restorekit.report.inputs import InsidePicture, RunResult, Sample
+from restorekit.report.inputs import FeatureStrip, RunResult, Sample
 from restorekit.report.leaderboard import leaderboard
 from restorekit.report.localised import MaskSection, mask_section
 from restorekit.report.pathways import PathTable, path_tables
@@ -144,8 +143,8 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
         ],
         masks=mask_section(folder, number, result),
         paths=path_tables(result),
-        rivals=rival_tables(result.versus, metric),
-        inside=[_inside(folder, number, picture) for picture in result.inside],
+        rivals=rival_tables(result.opponents, result.opponents_say, metric),
+        inside=[_inside(folder, number, picture) for picture in result.mask_features],
         charts=charts,
         more_charts=more,
     )
@@ -200,11 +199,11 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
     )  # fmt: skip
 
 
-def _inside(folder: Path, number: int, picture: InsidePicture) -> tuple[str, str]:
+def _inside(folder: Path, number: int, picture: FeatureStrip) -> tuple[str, str]:
     name = f"pictures/{number:02d}-{slug(picture.file.stem)}.png"
     (folder / "pictures").mkdir(exist_ok=True)
     shutil.copyfile(picture.file, folder / name)
-    return name, f"{picture.photograph}: {picture.says}"
+    return name, f"{picture.photograph}: {picture.caption}"
 
 
 def _protocols(results: Sequence[RunResult]) -> list[str]:

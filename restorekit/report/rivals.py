@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from restorekit.evaluation.opponents import OPPONENTS
-from restorekit.evaluation.slices import ALL
-from restorekit.evaluation.versus import Versus
-from restorekit.metrics import METRICS
+from restorekit.evaluation.results import ALL, OpponentScore
+from restorekit.metrics.protocols import METRICS
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,17 @@ class RivalTable:
     rows: list[RivalRow]
 
 
-def rival_tables(found: Sequence[Versus], metric: str) -> list[RivalTable]:
+def rival_tables(found: Sequence[OpponentScore], says: dict[str, str], metric: str) -> list[RivalTable]:
     """A table for each test set with holes, of `metric` where the opponents have it and of PSNR where not."""
     protocol = metric if any(one.protocol == metric for one in found) else "psnr_rgb"
     of_protocol = [one for one in found if one.protocol == protocol]
     return [
-        _table(dataset, protocol, [one for one in of_protocol if one.dataset == dataset])
+        _table(dataset, protocol, [one for one in of_protocol if one.dataset == dataset], says)
         for dataset in dict.fromkeys(one.dataset for one in of_protocol)
     ]
 
 
-def _table(dataset: str, protocol: str, found: Sequence[Versus]) -> RivalTable:
+def _table(dataset: str, protocol: str, found: Sequence[OpponentScore], says: dict[str, str]) -> RivalTable:
     names = list(dict.fromkeys(one.opponent for one in found))
     slices = [name for name in dict.fromkeys(one.slice for one in found) if name == ALL or name.startswith("holes:")]
     cells = {(one.slice, one.opponent): one for one in found}
@@ -55,10 +53,10 @@ def _table(dataset: str, protocol: str, found: Sequence[Versus]) -> RivalTable:
         whole = max(of_slice, key=lambda one: one.n)  # the opponent that was asked for the most images
         rivals = [_rival(cells.get((name, opponent)), protocol) for opponent in names]
         rows.append(RivalRow(name, whole.of, f"{whole.ours:.{METRICS[protocol].digits}f}", rivals))
-    return RivalTable(dataset, protocol, names, {name: OPPONENTS[name].says for name in names}, rows)
+    return RivalTable(dataset, protocol, names, {name: says[name] for name in names}, rows)
 
 
-def _rival(one: Versus | None, protocol: str) -> Rival | None:
+def _rival(one: OpponentScore | None, protocol: str) -> Rival | None:
     if one is None:
         return None
     digits, (low, high) = METRICS[protocol].digits, one.ci95

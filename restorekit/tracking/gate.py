@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from restorekit.metrics import get_metric
+from restorekit.metrics.protocols import get_metric
 
 Outcome = Literal["promoted", "rejected", "already champion"]
 IDENTITY = "the degraded images themselves"

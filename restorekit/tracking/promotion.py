@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from restorekit.config import Params
-from restorekit.evaluation.judge import restoring
-from restorekit.evaluation.pairs import PairSet
-from restorekit.evaluation.score import ImageScore, paired_gains, score_pairs
+from restorekit.evaluation.results import ImageScore, paired_gains
+from restorekit.evaluation.scoring import restoring, score_pairs
 from restorekit.evaluation.slices import gain_interval, num_photographs
+from restorekit.evaluation.test_sets import PairSet
 from restorekit.tracking.decisions import DecisionRecord, record_decision
 from restorekit.tracking.gate import IDENTITY, MEAN_FILL, Evidence, decide
 from restorekit.tracking.registry import UnusableVersionError, load_version, set_champion

@@ -6,10 +6,8 @@ import pytest
 
 from restorekit.config import read_run
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.ablation import AblationRow, Evaluated, ablation_rows, label_of
-from restorekit.evaluation.masks import MaskScore
-from restorekit.evaluation.pairs import Facts
-from restorekit.evaluation.score import ImageScore
+from restorekit.evaluation.ablation import Evaluated, ablation_rows, label_of
+from restorekit.evaluation.results import AblationRow, Facts, ImageScore, MaskScore
 from restorekit.report.ablations import groups_of, render_ablations
 
 GAINS = {"one": 1.0, "two": 2.0, "three": 4.0}

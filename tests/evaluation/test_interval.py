@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from restorekit.evaluation.interval import mean_interval
+from restorekit.evaluation.slices import mean_interval
 from restorekit.rng import rng_for
 
 

@@ -5,14 +5,20 @@ import pytest
 from skimage.data import astronaut
 
 from restorekit.degradations.holes import BUCKETS
-from restorekit.evaluation.baseline import baseline, mean_fill
-from restorekit.evaluation.opponents import OPPONENTS, PROTOCOLS, by_opponent, opponents_rows
-from restorekit.evaluation.pairs import Facts, Pair, PairSet
-from restorekit.evaluation.score import score_pairs
+from restorekit.evaluation.opponents import (
+    OPPONENTS,
+    PROTOCOLS,
+    baseline,
+    by_opponent,
+    mean_fill,
+    opponent_scores,
+    opponents_rows,
+)
+from restorekit.evaluation.results import Facts, OpponentScore
+from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slices_of
-from restorekit.evaluation.versus import Versus, versus
-from restorekit.metrics import gain, score
-from restorekit.metrics.l1 import l1_percent
+from restorekit.evaluation.test_sets import Pair, PairSet
+from restorekit.metrics.protocols import gain, l1_percent, score
 from restorekit.report.rivals import rival_tables
 
 
@@ -25,6 +31,7 @@ def pair(key: str, hole: int, photograph: str = "astronaut") -> Pair:
     return Pair(Facts(key, photograph, hole_share=float(mask.mean())), degraded, clean, mask)
 
 
+SAYS = {name: one.says for name, one in OPPONENTS.items()}
 PAIRS = [pair("a", 12), pair("b", 26), pair("c", 50, "other")]
 
 
@@ -73,12 +80,12 @@ def test_too_large_a_hole_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert opponents_rows(PAIRS[2], row).keys() == OPPONENTS.keys() - {"biharmonic"}
 
 
-def compared() -> list[Versus]:
+def compared() -> list[OpponentScore]:
     restored = list(score_pairs(PairSet("made", "d", lambda: iter(PAIRS)), lambda one: one.clean / np.float32(255)))
     rows = [one.score for one in restored]
     found = [opponents_rows(one.pair, one.score) for one in restored]
     del found[2]["biharmonic"]
-    return versus(rows, by_opponent(found), seed=1, resamples=200)
+    return opponent_scores(rows, by_opponent(found), seed=1, resamples=200)
 
 
 def test_leads_are_paired_over_the_same_images() -> None:
@@ -92,19 +99,19 @@ def test_leads_are_paired_over_the_same_images() -> None:
     assert fewer.lead == pytest.approx(gain("l1_percent", fewer.theirs, 0.0))
     assert fewer.lead > 0
     assert {one.protocol for one in found.values()} == set(PROTOCOLS)
-    assert Versus.from_json(whole.to_json()) == whole
+    assert OpponentScore.from_json(whole.to_json()) == whole
 
 
 def test_the_table_shows_every_bucket_with_all_opponents() -> None:
-    (table,) = rival_tables(compared(), "psnr_rgb")
+    (table,) = rival_tables(compared(), SAYS, "psnr_rgb")
     assert table.names == list(OPPONENTS)
     assert [row.slice for row in table.rows] == ["all", "holes:0.01-0.1", "holes:0.1-0.2", "holes:0.4-0.5"]
     missing = table.rows[3].rivals[table.names.index("biharmonic")]
     assert missing is None
     assert table.rows[0].rivals[table.names.index("biharmonic")].note.endswith("2 of 3 images, ours 100.00")
     assert all(rival.better == "up" for rival in table.rows[1].rivals if rival)
-    assert rival_tables(compared(), "ncc")[0].protocol == "psnr_rgb"
-    assert rival_tables([], "psnr_rgb") == []
+    assert rival_tables(compared(), SAYS, "ncc")[0].protocol == "psnr_rgb"
+    assert rival_tables([], {}, "psnr_rgb") == []
 
 
 @pytest.mark.parametrize("share, bucket", [(0.01, "other"), (0.011, "0.01-0.1"), (0.1, "0.01-0.1"), (0.1001, "0.1-0.2"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from restorekit.evaluation.pairs import Facts
 from restorekit.evaluation.pictures import GUTTER, LONGEST, choose, triptych
+from restorekit.evaluation.results import Facts
 from restorekit.rng import rng_for
 
 

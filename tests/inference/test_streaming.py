@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from restorekit.cli import main
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.judge import restoring
-from restorekit.evaluation.pairs import Facts, Pair
+from restorekit.evaluation.results import Facts
+from restorekit.evaluation.scoring import restoring
+from restorekit.evaluation.test_sets import Pair
 from restorekit.image import encode_rgb, read_image
 from restorekit.inference import Restorer, restorer
 from restorekit.models import create_model

@@ -11,8 +11,8 @@ from skimage.data import astronaut, chelsea
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restorekit.errors import RestorekitError
-from restorekit.metrics import CAP_DB, METRICS, gain, get_metric, score
-from restorekit.metrics.psnr import psnr_dmgn
+from restorekit.metrics.protocols import METRICS, gain, get_metric, score
+from restorekit.metrics.psnr import CAP_DB, psnr_dmgn
 from restorekit.rng import rng_for
 
 

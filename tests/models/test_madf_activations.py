@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from restorekit.evaluation.inside import inside_pictures
-from restorekit.evaluation.pairs import Facts, Pair
+from restorekit.evaluation.mask_features import feature_pictures
+from restorekit.evaluation.results import Facts
+from restorekit.evaluation.test_sets import Pair
 from restorekit.models import create_model
 from restorekit.models.madf import MADF
 from restorekit.models.madf.filling import normalised
@@ -41,14 +42,14 @@ def test_pictures_have_their_panels_and_others_have_none() -> None:
     pair = Pair(
         Facts("a", "p", hole_share=0.2), np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160, 3), np.uint8), mask
     )
-    pictures = inside_pictures(MADF(4).eval(), pair)
+    pictures = feature_pictures(MADF(4).eval(), pair)
     assert [one.name for one in pictures] == [
         "mask-features-1",
         "mask-features-2",
         "mask-features-3",
-        "scales-1",
-        "scales-2",
+        "norm-scales-1",
+        "norm-scales-2",
     ]
     assert all(one.image.dtype == np.uint8 and one.image.ndim == 3 for one in pictures)
     other = create_model("dmgn", variant="rain", width=4, trunk="none")
-    assert inside_pictures(other, pair) == []
+    assert feature_pictures(other, pair) == []

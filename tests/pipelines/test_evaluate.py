@@ -1,5 +1,6 @@
 """evaluate: what is scored is the registered version, and what is written is whole, repeatable and right."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,9 @@ import pytest
 from pipelines.evaluate import evaluate
 from restorekit.config import Params, check_params, read_run
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.masks import read_mask_table
-from restorekit.evaluation.score import read_table
+from restorekit.evaluation.results import read_mask_table, read_table
 from restorekit.image import decode_rgb
-from restorekit.metrics import METRICS
+from restorekit.metrics.protocols import METRICS
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.paths import Paths
@@ -34,7 +34,8 @@ def test_a_model_that_undoes_the_degradation_is_seen_to_do_so(
     evaluate(RUN, params, paths)
     folder = paths.evaluation(RUN)
     assert set(contents(folder)) == {
-        "evaluation.json", "metrics.json", "table.csv", *(f"samples/synthetic-test-0{n}.png" for n in (1, 2, 3)),
+        "evaluation.json", "metrics.json", "slices.csv", "table.csv",
+        *(f"samples/synthetic-test-0{n}.png" for n in (1, 2, 3)),
     }  # fmt: skip
     rows = read_table(folder / "table.csv")
     assert len(rows) == 6
@@ -44,6 +45,12 @@ def test_a_model_that_undoes_the_degradation_is_seen_to_do_so(
     assert (metrics["n"], metrics["photographs"]) == (6, 2)
     assert 20 < metrics["psnr_rgb"]["ci95_low"] <= metrics["psnr_rgb"]["gain"] <= metrics["psnr_rgb"]["ci95_high"]
     assert "gain +" in capsys.readouterr().out
+
+    with (folder / "slices.csv").open(newline="") as file:
+        slices = {line["slice"]: line for line in csv.DictReader(file)}
+    assert len(slices) == 6
+    assert float(slices["synthetic-test all"]["psnr_rgb_gain"]) == metrics["psnr_rgb"]["gain"]
+    assert not any("." in name for name in slices["synthetic-test all"])
 
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert {score["slice"] for score in evaluation["scores"]} == {
@@ -114,7 +121,7 @@ def test_where_the_training_made_no_flips_there_is_no_mean_of_views(
     values["evaluate"]["self_ensemble"] = True
     evaluate(RUN, check_params(values), paths)
     assert "self_ensemble" not in json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
-    assert "was trained without flips: there is no mean of views" in capsys.readouterr().out
+    assert "trained without flips: there is no mean of views" in capsys.readouterr().out
 
 
 def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_model: WriteModel) -> None:
@@ -141,8 +148,8 @@ def test_a_network_that_localises_has_its_masks_scored_and_drawn(params: Params,
     run = {"model": "dakd", "dataset": "rain", "options": {"width": 2}, "objective": {"localise_steps": 5}}
     evaluate("dakd-rain", params.model_copy(update={"runs": {"dakd-rain": read_run(run)}}), paths)
     folder = paths.evaluation("dakd-rain")
-    assert {"masks.csv", "maps/synthetic-test-01.png"} < set(contents(folder))
-    rows = read_mask_table(folder / "masks.csv")
+    assert "samples/maps-synthetic-test-01.png" in contents(folder)
+    rows = read_mask_table(folder / "table.csv")
     assert [row.key for row in rows] == [row.facts.key for row in read_table(folder / "table.csv")]
     assert all(row.share == 1.0 and row.outside_restored is None for row in rows)
     metrics = json.loads((folder / "metrics.json").read_text())["synthetic-test"]

@@ -59,14 +59,17 @@ def test_holes_are_judged_beside_opponents_and_an_imported_model_too(paths: Path
     evaluate("madf-inpainting", params, paths)
     folder = paths.evaluation("madf-inpainting")
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    whole = {(one["opponent"], one["protocol"]): one for one in evaluation["versus"] if one["slice"] == "all"}
+    whole = {
+        (one["opponent"], one["protocol"]): one for one in evaluation["opponents"]["scores"] if one["slice"] == "all"
+    }
     assert {opponent for opponent, _ in whole} == set(OPPONENTS)
     assert abs(whole["smooth", "psnr_rgb"]["lead"]) < 0.01  # what the network begins with
     scores = {(one["slice"], one["protocol"]): one for one in evaluation["scores"]}
     assert scores["all", "psnr_rgb"]["degraded"] == pytest.approx(whole["mean", "psnr_rgb"]["theirs"])
     assert {name for name, _ in scores if name.startswith("holes:")} == {"holes:0.01-0.1", "holes:0.1-0.2"}
-    assert [one["file"] for one in evaluation["inside"]][:1] == ["samples/inside-mask-features-1.png"]
-    assert all((folder / one["file"]).is_file() for one in evaluation["inside"])
+    assert set(evaluation["opponents"]["says"]) == set(OPPONENTS)
+    assert [one["file"] for one in evaluation["mask_features"]][:1] == ["samples/mask-features-1.png"]
+    assert all((folder / one["file"]).is_file() for one in evaluation["mask_features"])
     before = contents(folder)
 
     promote(params, paths)

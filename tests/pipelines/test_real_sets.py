@@ -12,7 +12,7 @@ from pipelines.evaluate import evaluate
 from pipelines.promote import promote
 from pipelines.report import report
 from restorekit.config import Params, check_params
-from restorekit.evaluation.score import read_table
+from restorekit.evaluation.results import read_table
 from restorekit.image import decode_rgb, encode_rgb
 from restorekit.paths import Paths
 

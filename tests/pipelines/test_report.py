@@ -13,7 +13,7 @@ from pipelines.promote import promote
 from pipelines.report import report
 from restorekit.config import Params, check_params
 from restorekit.errors import RestorekitError
-from restorekit.metrics import METRICS
+from restorekit.metrics.protocols import METRICS
 from restorekit.paths import Paths
 
 WriteModel = Callable[..., None]

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from restorekit.evaluation.masks import FIGURES, MaskFigure
-from restorekit.evaluation.slices import SliceScore
-from restorekit.evaluation.versus import Versus
+from restorekit.evaluation.results import MASK_FIGURES, MaskFigure, OpponentScore, SliceScore
 from restorekit.image import encode_rgb
 from restorekit.report.caveats import caveats
-from restorekit.report.inputs import InsidePicture, MapStrip, Past, RunResult, Sample
+from restorekit.report.inputs import FeatureStrip, MapStrip, Past, RunResult, Sample
 from restorekit.report.localised import SAYS
 from restorekit.report.page import write_report
 from restorekit.report.wording import slug
@@ -32,7 +30,7 @@ def result(text: str, picture: Path, **changes: object) -> RunResult:
         "run": text, "model": text, "task": text, "trained_on": text, "digest": text, "steps": 10, "version": 1,
         "alias": "champion", "name": text, "decision": text, "reasons": (text,),
         "history": (Past(1, text, (text,)),), "samples": (sample,),
-        "versus": (), "inside": (),
+        "opponents": (), "opponents_say": {}, "mask_features": (),
         "scores": (score("psnr_rgb"), score("ssim_rgb"), score("psnr_rgb", text)),
         "curves": ((1, f"{text}/a", 1.0), (2, f"{text}/a", 2.0), (2, f"{text}/b", 2.0)),
     }  # fmt: skip
@@ -91,15 +89,17 @@ def test_slugs_are_safe_in_any_address(text: str, expected: str) -> None:
     assert slug(text) == expected
 
 
-def test_opponents_and_what_goes_on_inside_are_shown(tmp_path: Path, picture: Path) -> None:
+def test_opponents_and_inner_maps_are_shown(tmp_path: Path, picture: Path) -> None:
     against = [
-        Versus(
+        OpponentScore(
             name, "synthetic-test", piece, 3, 4 if piece == "all" else 3, "psnr_rgb", 25.0, theirs, 25.0 - theirs, ci95
         )
         for piece in ("all", "holes:0.2-0.3")
         for name, theirs, ci95 in (("telea", 23.5, (0.5, 2.0)), ("smooth", 26.25, (-2.0, -0.5)))
     ]
-    shown = result("run", picture, versus=tuple(against), inside=(InsidePicture(picture, HOSTILE, "chelsea"),))
+    says = {"telea": "fast marching", "smooth": HOSTILE}
+    features = (FeatureStrip(picture, HOSTILE, "chelsea"),)
+    shown = result("run", picture, opponents=tuple(against), opponents_say=says, mask_features=features)
     write_report(tmp_path / "report", [shown], [])
     page = (tmp_path / "report" / "index.html").read_text()
     assert "<th>holes:0.2-0.3</th>" in page
@@ -113,7 +113,7 @@ def test_opponents_and_what_goes_on_inside_are_shown(tmp_path: Path, picture: Pa
 
 
 def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Path, tmp_path: Path) -> None:
-    figures = tuple(MaskFigure("synthetic-test", name, 5, 0.25, (0.125, 0.5)) for name in FIGURES)
+    figures = tuple(MaskFigure("synthetic-test", name, 5, 0.25, (0.125, 0.5)) for name in MASK_FIGURES)
     strip = MapStrip(picture, "synthetic-test", HOSTILE, HOSTILE, ("degraded", "predicted mask", HOSTILE))
     write_report(tmp_path / "report", [result("plain", picture, masks=figures, maps=(strip,))], [])
     page = (tmp_path / "report" / "index.html").read_text()

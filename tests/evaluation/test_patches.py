@@ -7,11 +7,21 @@ import pytest
 import torch
 from skimage.data import astronaut
 
-from restorekit.evaluation.pairs import Facts, Pair, PairSet
-from restorekit.evaluation.paths import path_means, score_frame
-from restorekit.evaluation.score import Restored
-from restorekit.evaluation.seams import BOUND_DB, NEAR, Lines, border_cost, patch_lines, roll_by, seam_gap
+from restorekit.evaluation.patches import (
+    BOUND_DB,
+    NEAR,
+    Lines,
+    border_cost,
+    patch_lines,
+    path_means,
+    roll_by,
+    score_frame,
+    seam_gap,
+)
+from restorekit.evaluation.results import Facts
+from restorekit.evaluation.scoring import Restored
 from restorekit.evaluation.studies import PathStudy
+from restorekit.evaluation.test_sets import Pair, PairSet
 from restorekit.models.glsgn import GLSGN
 from restorekit.rng import rng_for
 

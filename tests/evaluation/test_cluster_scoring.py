@@ -12,9 +12,8 @@ import torch
 
 from restorekit.cluster import ray_cluster
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.judge import scoring
-from restorekit.evaluation.pairs import PairPart, PairSet, synthetic_test
-from restorekit.evaluation.score import Restored
+from restorekit.evaluation.scoring import Restored, scoring
+from restorekit.evaluation.test_sets import PairPart, PairSet, synthetic_test
 from restorekit.image import encode_rgb
 from restorekit.inference.batch import on_every_node
 from restorekit.models import create_model

@@ -9,9 +9,9 @@ from skimage.data import astronaut
 
 from restorekit.config import RealSet, load_params
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.real import real_pairs, real_pictures, scored_sets
-from restorekit.evaluation.score import score_pairs
+from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slice_scores
+from restorekit.evaluation.test_sets import real_pairs, real_pictures, scored_sets
 from restorekit.image import encode_rgb, to_float
 from restorekit.paths import Paths
 from restorekit.provenance import PACKAGE

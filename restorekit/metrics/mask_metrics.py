@@ -1,10 +1,10 @@
-"""How well a soft mask finds what is degraded, and an image's error inside and outside of it."""
+"""How well a soft mask finds the degraded pixels, and an image's error at some of its pixels."""
 
 import numpy as np
 
 from restorekit.metrics.psnr import CAP_DB, PEAK
 
-WHITE = 0.5  # from here on a pixel of a soft mask counts as degraded
+WHITE = 0.5  # a pixel of a soft mask counts as degraded from here on
 TIE = 1e-6  # so that a difference of exactly tau is not above it, whatever the rounding
 
 
@@ -14,27 +14,27 @@ def changed(degraded: np.ndarray, clean: np.ndarray, tau: float) -> np.ndarray:
     return np.asarray(difference / PEAK > tau + TIE)
 
 
-def iou_f1(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
-    """Intersection over union and F1 of a soft mask (H, W) for a bool one; 1 where both are all black."""
-    white = found >= WHITE
-    both, either = int(np.sum(white & wanted)), int(np.sum(white | wanted))
+def iou_f1(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Intersection over union and F1 of a soft mask (H, W) against a bool one; 1 where both are all black."""
+    white = predicted >= WHITE
+    both, either = int(np.sum(white & truth)), int(np.sum(white | truth))
     if not either:
         return 1.0, 1.0
     return both / either, 2 * both / (both + either)
 
 
-def auc(found: np.ndarray, wanted: np.ndarray) -> float | None:
+def auc(predicted: np.ndarray, truth: np.ndarray) -> float | None:
     """The chance that a white pixel of the bool mask is higher in the soft one than a black one, ties counting half.
 
-    None where all pixels are of one colour.
+    None where all pixels of the bool mask are of one colour.
     """
     from scipy.stats import rankdata  # half a second, which every process of every training would pay
 
-    white = int(wanted.sum())
-    black = wanted.size - white
+    white = int(truth.sum())
+    black = truth.size - white
     if not white or not black:
         return None
-    ranks = rankdata(found, axis=None)[wanted.ravel()]
+    ranks = rankdata(predicted, axis=None)[truth.ravel()]
     return float((ranks.sum() - white * (white + 1) / 2) / (white * black))
 
 
@@ -46,9 +46,9 @@ def psnr_where(restored: np.ndarray, clean: np.ndarray, where: np.ndarray) -> fl
     return CAP_DB if error == 0 else min(float(10 * np.log10(PEAK**2 / error)), CAP_DB)
 
 
-def correlation(energy: np.ndarray, wanted: np.ndarray) -> float | None:
+def correlation(energy: np.ndarray, truth: np.ndarray) -> float | None:
     """Pearson's correlation of a map (H, W) with a bool mask; None where one of them is constant."""
-    first, second = energy.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
+    first, second = energy.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
     first, second = first - first.mean(), second - second.mean()
     spread = float(np.sqrt(np.mean(first**2) * np.mean(second**2)))
     return None if spread < 1e-12 else float(np.mean(first * second) / spread)

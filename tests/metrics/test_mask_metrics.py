@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 from restorekit.losses.pixel import mask_target
-from restorekit.metrics import score
-from restorekit.metrics.masks import auc, changed, correlation, iou_f1, psnr_where
+from restorekit.metrics.mask_metrics import auc, changed, correlation, iou_f1, psnr_where
+from restorekit.metrics.protocols import score
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Pictures of what a network makes of a mask on its way, for the report: MADF's mask features and its norms' scales."""
+"""Pictures of MADF's inner maps, for the report: the features that it makes of a mask, and the scales of its norms."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.evaluation.pairs import Pair
+from restorekit.evaluation.test_sets import Pair
 from restorekit.image import to_float
 from restorekit.models.madf import MADF
 from restorekit.models.madf.network import record_activations
@@ -18,16 +18,16 @@ GUTTER = 4
 
 
 @dataclass(frozen=True)
-class InsidePicture:
-    """Panels side by side, uint8 (H, W, 3), and what they are."""
+class FeaturePicture:
+    """Panels side by side, uint8 (H, W, 3), under a file's name and with a caption."""
 
-    name: str  # of its file
-    says: str
+    name: str
+    caption: str
     image: np.ndarray
 
 
-def inside_pictures(model: nn.Module, pair: Pair) -> list[InsidePicture]:
-    """Pictures for one pair with holes; none for a network that has nothing to show."""
+def feature_pictures(model: nn.Module, pair: Pair) -> list[FeaturePicture]:
+    """Pictures for one pair with holes; none for networks other than MADF."""
     if not isinstance(model, MADF) or pair.mask is None:
         return []
     height, width = pair.mask.shape
@@ -37,24 +37,23 @@ def inside_pictures(model: nn.Module, pair: Pair) -> list[InsidePicture]:
     pictures = []
     for level, features in enumerate(seen.mask_features[:SHOWN_LEVELS], start=1):
         live = [_grey(one[: -(-height >> level) or 1, : -(-width >> level) or 1]) for one in features]
-        says = (
-            f"what the encoder makes of the mask on level {level}: {len(live)} features, each from black, 0, to its "
+        caption = (
+            f"the encoder's features of the mask on level {level}: {len(live)} of them, each from black, 0, to its "
             f"greatest value; the filters at a point are sums of banks weighted by these"
         )
-        pictures.append(
-            InsidePicture(f"mask-features-{level}", says, _row([_panel(one, height, width) for one in live]))
-        )
+        panels = [_panel(one, height, width) for one in live]
+        pictures.append(FeaturePicture(f"mask-features-{level}", caption, _in_rows(panels)))
     for number, scales in enumerate(seen.scales, start=1):
         panels = []
         for place, scale in enumerate(scales):
             level = len(scales) - 1 - place
             cut = scale[: max(1, -(-height >> level + 1)), : max(1, -(-width >> level + 1))]
             panels.append(_panel(_signed(cut), height, width))
-        says = (
+        caption = (
             f"refinement {number}, coarse to fine: the factor of its point-wise norm, mean over channels; grey is 1, "
             f"blue less and red more, up to the greatest difference of each panel"
         )
-        pictures.append(InsidePicture(f"scales-{number}", says, _row(panels)))
+        pictures.append(FeaturePicture(f"norm-scales-{number}", caption, _in_rows(panels)))
     return pictures
 
 
@@ -77,8 +76,8 @@ def _panel(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
 
 
-def _row(panels: list[np.ndarray]) -> np.ndarray:
-    """Panels in rows of at most eight."""
+def _in_rows(panels: list[np.ndarray]) -> np.ndarray:
+    """The panels as one picture, in rows of at most eight."""
     gap = np.full((panels[0].shape[0], GUTTER, 3), 255, np.uint8)
     rows = []
     for start in range(0, len(panels), 8):

@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from restorekit.evaluation.localised import localiser_of
-from restorekit.evaluation.masks import (
-    FIGURES,
+from restorekit.evaluation.localisation import localiser_of, mask_figures, score_mask
+from restorekit.evaluation.pictures import MAP_GUTTER, laid_over, overlays
+from restorekit.evaluation.results import (
+    MASK_FIGURES,
+    Facts,
+    ImageScore,
     MaskFigure,
-    mask_figures,
     read_mask_table,
-    score_mask,
-    write_mask_table,
+    read_table,
+    write_table,
 )
-from restorekit.evaluation.overlays import GUTTER, laid_over, overlays
-from restorekit.evaluation.pairs import Facts, Pair
-from restorekit.metrics.masks import changed
+from restorekit.evaluation.test_sets import Pair
+from restorekit.metrics.mask_metrics import changed
 from restorekit.models import create_model
 from restorekit.models.dakd import DAKD
 
@@ -72,15 +73,19 @@ def test_what_is_not_defined_is_left_out() -> None:
     figures = {figure.name: figure for figure in mask_figures([clean, row(network(), pair(0.3, "two"))], 1, 100)}
     assert figures["f1"].n == 2
     assert figures["gain_inside"].n == figures["auc"].n == 1
-    assert set(figures) == set(FIGURES)
+    assert set(figures) == set(MASK_FIGURES)
     assert all(MaskFigure.from_json(figure.to_json()) == figure for figure in figures.values())
     assert not {"auc", "gain_inside"} & {figure.name for figure in mask_figures([clean], 1, 100)}
 
 
 def test_the_table_reads_back_to_the_bit(tmp_path: Path) -> None:
     rows = [row(network(), pair(share, key)) for share, key in ((0.0, "none"), (0.4, "some"))]
-    write_mask_table(tmp_path / "masks.csv", rows)
-    assert read_mask_table(tmp_path / "masks.csv") == rows
+    images = [ImageScore("made", Facts(one.key, "photograph"), 46, 37, {"lmse": 0.5}, {"lmse": 0.1}) for one in rows]
+    write_table(tmp_path / "table.csv", images, rows)
+    assert read_mask_table(tmp_path / "table.csv") == rows
+    assert read_table(tmp_path / "table.csv") == images
+    write_table(tmp_path / "table.csv", images)
+    assert read_mask_table(tmp_path / "table.csv") == []
 
 
 @pytest.mark.parametrize("options", [{}, {"gates": "none", "context": False}])
@@ -96,7 +101,7 @@ def test_maps_have_the_size_of_the_image(options: dict[str, Any]) -> None:
     drawn = overlays(one.degraded, changed(one.degraded, one.clean, 0.1), shown)
     panels = len(drawn.names)
     assert panels == 3 + len(shown.maps)
-    assert drawn.image.shape == (SIZE[0], panels * SIZE[1] + (panels - 1) * GUTTER, 3)
+    assert drawn.image.shape == (SIZE[0], panels * SIZE[1] + (panels - 1) * MAP_GUTTER, 3)
     np.testing.assert_array_equal(drawn.image[:, : SIZE[1]], one.degraded)
 
 

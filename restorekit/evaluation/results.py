@@ -1,0 +1,275 @@
+"""What an evaluation says, as rows: the types, the table of images and the constants that its readers need.
+
+The report, the gate and the ablations read evaluations through this file; it imports neither torch nor a network.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from restorekit.errors import RestorekitError
+from restorekit.files import read_json, write_beside
+from restorekit.metrics.protocols import gain
+
+R = TypeVar("R")
+
+EVALUATION_FORMAT = 3  # of evaluation.json
+SYNTHETIC_TEST = "synthetic-test"  # the test set of degraded photographs, among sets that bear their own names
+ALL = "all"  # the slice of all images of a test set
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an image before it is scored; slices and pictures are chosen by it."""
+
+    key: str
+    photograph: str  # images of one photograph are not independent of each other
+    kind: str | None = None  # of degradation
+    severity: float | None = None  # 0 to 1
+    hole_share: float | None = None  # of the image that is missing; None where pixels are degraded, not missing
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One row of the table: the values of each protocol for the degraded and for the restored image."""
+
+    dataset: str
+    facts: Facts
+    width: int
+    height: int
+    degraded: dict[str, float]  # where something is missing, of the image with its holes filled by a mean colour
+    restored: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MaskScore:
+    """The predicted mask of one image, scored; a figure is None where it is undefined, as inside an all-black mask."""
+
+    dataset: str
+    key: str
+    photograph: str
+    share: float  # of the pixels that are degraded
+    iou: float
+    f1: float
+    auc: float | None
+    f1_all_white: float
+    f1_all_black: float
+    inside_degraded: float | None  # PSNR where the true mask is white
+    inside_restored: float | None
+    outside_degraded: float | None
+    outside_restored: float | None
+    correlation: float | None  # of the encoder's energy with the true mask, mean over its levels
+    psnr_found: float
+    psnr_oracle: float
+    psnr_black: float
+    psnr_white: float
+
+
+# Figures of a mask's row; differences are paired, image by image.
+MASK_FIGURES: dict[str, Callable[[MaskScore], float | None]] = {
+    "share": lambda row: row.share,
+    "iou": lambda row: row.iou,
+    "f1": lambda row: row.f1,
+    "auc": lambda row: row.auc,
+    "f1_all_white": lambda row: row.f1_all_white,
+    "f1_all_black": lambda row: row.f1_all_black,
+    "gain_inside": lambda row: _difference(row.inside_restored, row.inside_degraded),
+    "gain_outside": lambda row: _difference(row.outside_restored, row.outside_degraded),
+    "correlation": lambda row: row.correlation,
+    "oracle_gain": lambda row: row.psnr_oracle - row.psnr_found,
+    "black_gain": lambda row: row.psnr_black - row.psnr_found,
+    "white_gain": lambda row: row.psnr_white - row.psnr_found,
+}
+
+
+@dataclass(frozen=True)
+class _WithInterval:
+    """A mean of a set and its interval, as a JSON value and back."""
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        return {**value, "ci95": list(value["ci95"])}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        low, high = value["ci95"]
+        return cls(**{**value, "ci95": (low, high)})
+
+
+@dataclass(frozen=True)
+class SliceScore(_WithInterval):
+    """The means of one protocol over one slice of one test set."""
+
+    dataset: str
+    slice: str
+    n: int  # images
+    photographs: int
+    protocol: str
+    better: str  # "higher" or "lower"
+    degraded: float
+    restored: float
+    gain: float  # mean paired gain; positive is better, also where lower is better
+    ci95: tuple[float, float]  # of the mean paired gain
+
+
+@dataclass(frozen=True)
+class OpponentScore(_WithInterval):
+    """One opponent beside the network, on one slice of one test set."""
+
+    opponent: str
+    dataset: str
+    slice: str
+    n: int  # images that the opponent was asked for
+    of: int  # images of the slice
+    protocol: str
+    ours: float
+    theirs: float
+    lead: float  # mean paired difference; positive where the network is better, also where lower is better
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class MaskFigure(_WithInterval):
+    """The mean of one figure over the images of a set for which it is defined."""
+
+    dataset: str
+    name: str
+    n: int
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Mean(_WithInterval):
+    """A mean over the images of all seeds; the interval resamples pairs of a seed and a photograph, then images."""
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """The scores of one configuration of a table of ablations."""
+
+    model: str
+    dataset: str
+    label: str
+    settings: dict[str, Any]  # where it differs from the first of its group, by dotted name
+    seeds: tuple[int, ...]
+    steps: int
+    images: int  # of each seed
+    photographs: int
+    gain: dict[str, Mean]  # by protocol, over the degraded image
+    by_seed: tuple[float, ...]  # the gain of each seed in PSNR
+    difference: dict[str, Mean] | None  # by protocol, to the first of the group; None for the first itself
+    mask: dict[str, Mean]  # by name in MASK_FIGURES
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)  # of its means, too
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "AblationRow":
+        means = {
+            name: None if value[name] is None else {key: Mean.from_json(one) for key, one in value[name].items()}
+            for name in ("gain", "difference", "mask")
+        }
+        return cls(**{**value, **means, "seeds": tuple(value["seeds"]), "by_seed": tuple(value["by_seed"])})
+
+
+def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[ImageScore] | None = None) -> np.ndarray:
+    """The gain of every row, float64 (n,), over its degraded image or over the row of the same image in `others`."""
+    if others is None:
+        return np.array([gain(protocol, row.degraded[protocol], row.restored[protocol]) for row in rows])
+    before = {(row.dataset, row.facts.key): row.restored[protocol] for row in others}
+    if set(before) != {(row.dataset, row.facts.key) for row in rows} or len(before) != len(rows):
+        raise RestorekitError("the two tables are not of the same test images: run `dvc repro evaluate`")
+    return np.array([gain(protocol, before[row.dataset, row.facts.key], row.restored[protocol]) for row in rows])
+
+
+def read_evaluation(folder: Path, run: str, remedy: str) -> dict[str, Any]:
+    """The evaluation.json of a run; a RestorekitError with the remedy where it is missing or of another format."""
+    value: dict[str, Any] = read_json(folder / "evaluation.json", f"evaluation of '{run}'", remedy)
+    if value["format"] != EVALUATION_FORMAT:
+        raise RestorekitError(f"the evaluation of '{run}' is of another version of restorekit: {remedy}")
+    return value
+
+
+COLUMNS = ("dataset", "key", "photograph", "kind", "severity", "hole_share", "width", "height")
+_MASK = "mask."  # begins the names of a mask's columns
+_MASK_COLUMNS = tuple(field.name for field in fields(MaskScore) if field.name not in COLUMNS)
+
+
+def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScore] = ()) -> None:
+    """Writes table.csv, a line for each image: what is known of it, its scores, and those of its mask if there is one.
+
+    The columns of a protocol are `<protocol>.degraded` and `.restored`, those of a mask `mask.<figure>`; undefined
+    values are empty.
+    """
+    protocols = list(rows[0].restored) if rows else []
+    mask_of = {(mask.dataset, mask.key): mask for mask in masks}
+    header = [*COLUMNS, *(f"{name}.{side}" for name in protocols for side in ("degraded", "restored"))]
+    with write_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header + [_MASK + name for name in _MASK_COLUMNS if masks])
+        for row in rows:
+            facts = row.facts
+            about = [row.dataset, facts.key, facts.photograph, facts.kind, facts.severity, facts.hole_share]
+            values: list[float | None] = [
+                value for name in protocols for value in (row.degraded[name], row.restored[name])
+            ]
+            mask = mask_of.get((row.dataset, facts.key))
+            values += [getattr(mask, name, None) for name in _MASK_COLUMNS if masks]
+            # csv writes None as an empty field and a float so that it reads back to the bit.
+            writer.writerow([*about, row.width, row.height, *values])
+
+
+def read_table(path: Path) -> list[ImageScore]:
+    """The images' rows that `write_table` wrote, to the last bit."""
+    return _read(path, _image_row)
+
+
+def read_mask_table(path: Path) -> list[MaskScore]:
+    """The masks' rows that `write_table` wrote, to the last bit; none where the network predicts no mask."""
+    return [row for row in _read(path, _mask_row) if row is not None]
+
+
+def _read(path: Path, row_of: Callable[[dict[str, str]], R]) -> list[R]:
+    remedy = "run `dvc repro evaluate`"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row_of(line) for line in csv.DictReader(file)]
+    except FileNotFoundError:
+        raise RestorekitError(f"no table of scores at {path}: {remedy}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise RestorekitError(f"the table of scores at {path} cannot be read ({error}): {remedy}") from error
+
+
+def _image_row(line: dict[str, str]) -> ImageScore:
+    values = {name: text for name, text in line.items() if name not in COLUMNS and not name.startswith(_MASK)}
+    facts = Facts(
+        line["key"], line["photograph"], line["kind"] or None, _number(line["severity"]), _number(line["hole_share"])
+    )
+    degraded, restored = (
+        {name.removesuffix(side): float(text) for name, text in values.items() if name.endswith(side)}
+        for side in (".degraded", ".restored")
+    )
+    return ImageScore(line["dataset"], facts, int(line["width"]), int(line["height"]), degraded, restored)
+
+
+def _mask_row(line: dict[str, str]) -> MaskScore | None:
+    if not line.get(f"{_MASK}share"):
+        return None
+    values: dict[str, Any] = {name: _number(line[_MASK + name]) for name in _MASK_COLUMNS}
+    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before

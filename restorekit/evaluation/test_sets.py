@@ -1,0 +1,154 @@
+"""The images that a run is judged on: the synthetic test first, then the real sets of its task.
+
+A set with clean images is scored. One without gives pictures to look at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restorekit.config import Params, RealSet
+from restorekit.evaluation.results import SYNTHETIC_TEST, Facts
+from restorekit.image import to_float
+from restorekit.paths import Paths
+from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.reader import ShardReader
+from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair, pairs_digest
+from restorekit.storage import address_of, local_path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two uint8 (H, W, 3) sRGB images of one size; the mask, where there is one, is float32 (H, W), 1 = degraded."""
+
+    facts: Facts
+    degraded: np.ndarray
+    clean: np.ndarray
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class PairPart:
+    """Opens the pairs `start` to `stop` of a set of `num_pairs`."""
+
+    num_pairs: int
+    open: Callable[[int, int], Iterator[Pair]]
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Pairs under a name and a digest: equal digests mean equal pairs. `open` begins a new pass over them."""
+
+    name: str
+    digest: str
+    open: Callable[[], Iterator[Pair]]
+    known: tuple[Facts, ...] | None = None  # of all pairs in order, where they are known without opening any
+    part: PairPart | None = None  # for sets of which any node can open a part without the rest
+
+    def facts(self) -> list[Facts]:
+        """The facts of every pair, in order."""
+        return list(self.known) if self.known is not None else [pair.facts for pair in self.open()]
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Degraded photographs, uint8 (H, W, 3), without clean ones: to be looked at, and never scored."""
+
+    name: str
+    digest: str
+    facts: tuple[Facts, ...]
+    open: Callable[[Sequence[str]], Iterator[tuple[Facts, np.ndarray]]]  # the photographs of the given keys
+
+
+def scored_sets(run: str, params: Params, paths: Paths, base: Path) -> list[PairSet]:
+    """The sets that a run is scored on, the gate's first; roots of real sets are relative to `base`."""
+    task = params.trained_on(params.run(run).dataset).task
+    real = [real_pairs(name, one, base) for name, one in params.real.to_evaluate(task).items() if one.paired]
+    return [*_synthetic(run, params, paths), *real]
+
+
+def picture_sets(run: str, params: Params, base: Path) -> list[PictureSet]:
+    """The sets without clean images for a run's task."""
+    task = params.trained_on(params.run(run).dataset).task
+    return [real_pictures(name, one, base) for name, one in params.real.to_evaluate(task).items() if not one.paired]
+
+
+def gate_set(run: str, params: Params, paths: Paths, base: Path) -> PairSet:
+    """The one set that promotion looks at: the synthetic test, or the first real one where the run has no other."""
+    synthetic = _synthetic(run, params, paths)
+    return synthetic[0] if synthetic else scored_sets(run, params, paths, base)[0]
+
+
+def synthetic_test(shards: Path) -> PairSet:
+    """The test shards of a data set, the folder `data/shards/<data set>/test`."""
+    manifest, place = ShardManifest.load(shards), address_of(shards)  # another node has a mirror of its own
+    total = manifest.num_samples
+    part = PairPart(total, lambda start, stop: _from_shards(local_path(place), start, stop))
+    return PairSet(SYNTHETIC_TEST, manifest.digest, lambda: _from_shards(shards, 0, total), part=part)
+
+
+def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
+    """The pairs of `real.evaluate.<name>`; a RestorekitError where they are not as their layout says."""
+    root, pairs = _found(name, config, base)
+
+    def opened(start: int = 0, stop: int | None = None) -> Iterator[Pair]:
+        for pair in pairs[start:stop]:
+            loaded = load_pair(root, pair)
+            assert loaded.clean is not None  # the layout is paired
+            mask = None if loaded.mask is None else to_float(loaded.mask)
+            yield Pair(_real_facts(pair), loaded.degraded, loaded.clean, mask)
+
+    known = tuple(_real_facts(pair) for pair in pairs)
+    return PairSet(name, pairs_digest(pairs), opened, known, PairPart(len(pairs), opened))
+
+
+def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:
+    """The photographs of `real.evaluate.<name>`, a set without clean ones."""
+    root, pairs = _found(name, config, base)
+
+    def opened(keys: Sequence[str]) -> Iterator[tuple[Facts, np.ndarray]]:
+        for pair in pairs:
+            if pair.key in keys:
+                yield _real_facts(pair), load_pair(root, pair).degraded
+
+    return PictureSet(name, pairs_digest(pairs), tuple(_real_facts(pair) for pair in pairs), opened)
+
+
+def _synthetic(run: str, params: Params, paths: Paths) -> list[PairSet]:
+    dataset = params.run(run).dataset
+    return [] if dataset in params.real.train else [synthetic_test(paths.shards(dataset) / "test")]
+
+
+def _from_shards(shards: Path, start: int, stop: int) -> Iterator[Pair]:
+    reader = ShardReader(shards)
+    places = ((number, index) for number, shard in enumerate(reader.manifest.shards) for index in range(shard.samples))
+    for place in islice(places, start, stop):
+        sample = reader.sample(*place)
+        mask = None if sample.mask is None else sample.mask.astype(np.float32) / np.float32(255.0)
+        yield Pair(_synthetic_facts(sample.key, sample.record, mask), sample.degraded, sample.clean, mask)
+
+
+def _synthetic_facts(key: str, record: dict[str, Any], mask: np.ndarray | None) -> Facts:
+    """The facts in a sample's record; the kind is the drawn one where the operator says so, not "mixed"."""
+    kind, severity = record.get("params", {}).get("kind", record.get("kind")), record.get("severity")
+    return Facts(
+        key,
+        photograph=str(record["photograph"]),
+        kind=None if kind is None else str(kind),
+        severity=None if severity is None else float(severity),
+        hole_share=float((mask > 0).mean()) if mask is not None and record.get("task") == "inpainting" else None,
+    )
+
+
+def _found(name: str, config: RealSet, base: Path) -> tuple[Path, tuple[RealPair, ...]]:
+    root = base / Path(config.root).expanduser()
+    return root, find_pairs(f"real.evaluate.{name}", root, config.layout, config.pairs)
+
+
+def _real_facts(pair: RealPair) -> Facts:
+    """Facts without kind and severity, which are unknown; images of one scene are not independent of each other."""
+    return Facts(pair.key, photograph=pair.scene)
