@@ -1,4 +1,4 @@
-"""Every program of the project ends alike: a user's error is one message and status 1, an interruption status 130."""
+"""Ends every program the same way: a user's error gives one message and status 1, an interruption status 130."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from restorekit.errors import RestorekitError
 
 
 def run_entry(main: Callable[[], None]) -> None:
-    """Runs `main`; a RestorekitError is printed as ``error: ...`` on stderr without a traceback, and exits with 1."""
+    """Runs `main`; prints a RestorekitError as ``error: ...`` on stderr, without a traceback, and exits with 1."""
     try:
         main()
     except RestorekitError as error:

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: everything is written beside its place and renamed into it."""
+"""Writes files and folders atomically: under a temporary name in the same folder, renamed when complete."""
 
 import glob
 import hashlib
@@ -18,30 +18,30 @@ from restorekit.errors import RestorekitError
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to (a file or a folder) and renames it into place if nothing was raised.
+    """A temporary path for a file or a folder; renamed to `path` if the body raises nothing.
 
-    A file already there is replaced in one step; a folder already there is removed just before the rename.
+    The rename replaces an old file in one step; an old folder is removed just before the rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f".{path.name}.{socket.gethostname()}."
-    for left in path.parent.glob(f"{glob.escape(mine)}*.part"):
-        if not psutil.pid_exists(int(left.name.removeprefix(mine).removesuffix(".part"))):
-            _remove(left)  # by a process of this machine that was killed
-    beside = path.with_name(f"{mine}{os.getpid()}.part")
-    _remove(beside)
+    prefix = f".{path.name}.{socket.gethostname()}."
+    for leftover in path.parent.glob(f"{glob.escape(prefix)}*.part"):
+        if not psutil.pid_exists(int(leftover.name.removeprefix(prefix).removesuffix(".part"))):
+            _remove(leftover)  # of a killed process of this machine
+    partial = path.with_name(f"{prefix}{os.getpid()}.part")
+    _remove(partial)
     try:
-        yield beside
-        if beside.is_file():
-            flush_to_disk(beside)
+        yield partial
+        if partial.is_file():
+            flush_to_disk(partial)
         if path.is_dir():
             shutil.rmtree(path)
-        beside.replace(path)
+        partial.replace(path)
     finally:
-        _remove(beside)
+        _remove(partial)
 
 
 def flush_to_disk(file: Path) -> None:
-    """Returns when the file's bytes would survive a power cut."""
+    """Flushes a file to disk, so that its bytes survive a power cut."""
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
 
@@ -55,17 +55,17 @@ def _remove(path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
-    with write_beside(path) as beside:
-        beside.write_text(canonical_json(value))
+    with write_beside(path) as partial:
+        partial.write_text(canonical_json(value))
 
 
 def canonical_json(value: Any) -> str:
-    """The one text of a JSON value; NaN and infinities are refused with a ValueError."""
+    """The one text of a JSON value; NaN and infinities raise a ValueError."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, what: str, remedy: str) -> Any:
-    """Reads a JSON file; when it is missing or damaged, says `what` it was to be and the `remedy`."""
+    """The value of a JSON file; where it is missing or damaged, the error names `what` it is and the `remedy`."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where everything lies: one root (`RESTOREKIT_ROOT`, a folder or an address, else here), with `data/` below it."""
+"""The paths of all inputs and outputs below one root: `RESTOREKIT_ROOT` (folder or address) or the current folder."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from restorekit.storage import local_path
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders of one working root; see `data/` in DESIGN for what each holds."""
+    """The folders of one working root: inputs, states and outputs below `data/`, runs' records in `mlflow.db`."""
 
     root: Path
-    areas: Mapping[str, str] = field(default_factory=dict)  # folder below data/ of runs outside the main pipeline
+    areas: Mapping[str, str] = field(default_factory=dict)  # run outside the main pipeline -> folder below data/
 
     def with_areas(self, areas: Mapping[str, str]) -> "Paths":
-        """The same root, with runs that keep their outputs apart: `Params.areas`."""
+        """The same root with `areas` (see `Params.areas`): separate output folders for some runs."""
         return replace(self, areas=areas)
 
     @property
@@ -32,7 +32,7 @@ class Paths:
         return self.root / "data" / "promotions"
 
     def promotion(self, run: str) -> Path:
-        """The decision about a run that is promoted by itself."""
+        """The folder of the decision about a run that is promoted on its own."""
         return self._outputs(run) / "promotions" / run
 
     @property
@@ -40,7 +40,7 @@ class Paths:
         return self.root / "data" / "report"
 
     def ablations(self, model: str) -> Path:
-        """The table of a model's ablations, beside their models and evaluations."""
+        """The folder of the table of a model's ablations, next to their models and evaluations."""
         return self.root / "data" / "ablations" / model / "table"
 
     def shards(self, dataset: str) -> Path:
@@ -60,8 +60,8 @@ class Paths:
 
 
 def working_root() -> Paths:
-    """`RESTOREKIT_ROOT` where it is set (a job on a cluster), else the current folder; always absolute.
+    """The root in `RESTOREKIT_ROOT` (a job on a cluster), else the current folder; always absolute.
 
-    An address's root is its mirror on this machine, see restorekit.storage.
+    An address becomes its mirror on this machine, see restorekit.storage.
     """
     return Paths(local_path(os.environ.get("RESTOREKIT_ROOT") or ".").resolve())

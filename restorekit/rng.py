@@ -1,4 +1,4 @@
-"""Every random draw comes from a generator that is named, so that order, workers and processes change nothing."""
+"""Gives every random draw a named generator, so that order, workers and processes change nothing."""
 
 import hashlib
 
@@ -12,5 +12,5 @@ def seed_for(seed: int, *names: str | int) -> int:
 
 
 def rng_for(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for `names`, e.g. ``rng_for(seed, "rain", key)``; the same names give the same draws."""
+    """The generator for `names`, e.g. ``rng_for(seed, "rain", key)``; the same names give the same draws."""
     return np.random.default_rng(seed_for(seed, *names))

@@ -1,8 +1,8 @@
-"""A working root may be an address (s3://bucket/prefix): a folder of this machine mirrors it, file by verified file.
+"""Mirrors a working root at an address (s3://bucket/prefix) in a local folder, and verifies every file.
 
-`local_path` gives the place of an address in the mirror and `address_of` the way back, by arithmetic alone: any process
-on any machine finds its own copy. Outside a mirror, fetching and pushing do nothing, so that the code is the same for
-a folder that all machines share. What is pushed becomes visible with its last file, which lists the others.
+`local_path` maps an address to its path in the mirror and `address_of` maps it back, both without any I/O, so that
+every process on every machine finds its own copy. Outside a mirror, fetching and pushing do nothing: the same code
+serves a folder that all machines share. A pushed folder becomes visible with its last file, which lists the others.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ from filelock import FileLock
 from restorekit.errors import RestorekitError
 from restorekit.files import canonical_json, sha256_file, write_beside
 
-INDEX = ".files.json"  # of a pushed folder: bytes and SHA-256 of every file; written last
-_ON_DISK = ("file", "local")  # whose addresses begin with a slash after the two
+INDEX = ".files.json"  # bytes and SHA-256 of every file of a pushed folder; written last
+_ON_DISK = ("file", "local")  # schemes whose addresses have a third slash (file:///tmp)
 
 
 def cache_root() -> Path:
-    """The folder of all mirrors on this machine: `RESTOREKIT_CACHE`, or ~/.cache/restorekit."""
+    """The folder with all mirrors of this machine: `RESTOREKIT_CACHE`, or ~/.cache/restorekit."""
     return Path(os.environ.get("RESTOREKIT_CACHE") or Path.home() / ".cache" / "restorekit").expanduser().resolve()
 
 
 def local_path(place: str) -> Path:
-    """The path of what another machine named with `address_of`."""
+    """The path on this machine of a place that `address_of` named on another."""
     scheme, separator, rest = place.partition("://")
     return cache_root() / scheme / rest.strip("/") if separator else Path(place)
 
 
 def address_of(path: Path) -> str:
-    """What names `path` on any machine: its address where it is in a mirror, else the path itself."""
+    """The name of `path` on every machine: its address where it lies in a mirror, else the path itself."""
     if not path.is_relative_to(cache_root()) or path == cache_root():
         return str(path)
     scheme, *rest = path.relative_to(cache_root()).parts
@@ -44,63 +44,65 @@ def address_of(path: Path) -> str:
 
 
 def remote_of(path: Path) -> "Remote | None":
-    """The stored counterpart of `path`, or None outside a mirror."""
+    """The stored counterpart of `path`; None outside a mirror."""
     address = address_of(path)
     return Remote(address) if "://" in address else None
 
 
 def fetch_file(path: Path, sha256: str | None = None) -> Path:
-    """`path`, once it holds what is stored; with `sha256` it is fetched only if it does not hold that already.
+    """`path` with the stored bytes; a `path` that already has the digest `sha256` is not fetched again.
 
-    A file that is not stored is not there afterwards either, and the caller says what it was to be.
+    A file that is not stored is removed here too, and the caller raises the error that names it.
     """
     remote = remote_of(path)
     if remote is None:
         return path
-    with one_at_a_time(path):
+    with machine_lock(path):
         if sha256 is not None and path.is_file() and sha256_file(path) == sha256:
             return path
         if remote.size() is None:
             path.unlink(missing_ok=True)
             return path
-        with write_beside(path) as beside:
-            remote.get(beside)
-            if sha256 is not None and sha256_file(beside) != sha256:
-                raise RestorekitError(f"{remote.address} does not hold what its manifest says (its SHA-256 differs)")
+        with write_beside(path) as partial:
+            remote.get(partial)
+            if sha256 is not None and sha256_file(partial) != sha256:
+                raise RestorekitError(f"{remote.address} is not the file of its manifest (its SHA-256 differs)")
     return path
 
 
 def push_file(path: Path) -> None:
-    """Stores one file."""
+    """Stores one file; does nothing outside a mirror."""
     remote = remote_of(path)
     if remote is not None:
         remote.put(path)
 
 
 def fetch(folder: Path) -> Path:
-    """`folder`, once it holds the files that were last pushed; one that was never pushed is left as it is."""
+    """`folder` with the files of the last push; a folder that was never pushed stays as it is."""
     remote = remote_of(folder)
     if remote is None:
         return folder
-    with one_at_a_time(folder):
+    with machine_lock(folder):
         index = _read_index(remote)
         if index is None or index == _index_of(folder):
             return folder
-        with write_beside(folder) as beside:
+        with write_beside(folder) as partial:
             for name, known in index.items():
-                target, old = beside / name, folder / name
+                target, old = partial / name, folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if old.is_file() and sha256_file(old) == known["sha256"]:
                     shutil.copyfile(old, target)
                 else:
                     (remote / name).get(target)
                 if sha256_file(target) != known["sha256"]:
-                    raise RestorekitError(f"{remote.address} changed while it was read, or is damaged: run it again")
+                    raise RestorekitError(
+                        f"{remote.address} changed while it was read, or is damaged: run the same command again"
+                    )
     return folder
 
 
 def push(folder: Path) -> None:
-    """Stores the files of `folder` that are not stored already, then the list of them, and drops what is not in it."""
+    """Stores the new and changed files of `folder`, then the list of all its files, and removes the stored rest."""
     remote = remote_of(folder)
     if remote is None:
         return
@@ -115,7 +117,7 @@ def push(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Remote:
-    """One stored file or folder; whatever goes wrong is told with its address."""
+    """One stored file or folder; every error names its address."""
 
     address: str
 
@@ -123,7 +125,7 @@ class Remote:
         return Remote(f"{self.address}/{name}")
 
     def size(self) -> int | None:
-        """Bytes of a file, or None where there is none."""
+        """The size of a file in bytes, or None where there is no file."""
         with self._open("looked for") as (fs, path):
             try:
                 return int(fs.info(path)["size"])
@@ -131,7 +133,7 @@ class Remote:
                 return None
 
     def read(self) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
+        """The bytes of a file, or None where there is no file."""
         with self._open("read") as (fs, path):
             try:
                 return bytes(fs.cat_file(path))
@@ -143,7 +145,7 @@ class Remote:
             fs.pipe_file(path, data)
 
     def create(self, data: bytes) -> bool:
-        """Writes a file that is not there yet; False where another process was first."""
+        """Writes a new file and returns True; returns False where the file exists already."""
         with self._open("written") as (fs, path):
             try:
                 fs.pipe_file(path, data, mode="create")
@@ -157,14 +159,14 @@ class Remote:
             fs.get_file(path, str(file))
 
     def put(self, file: Path) -> None:
-        """Stores a file; returns when the storage says that it has all of it."""
+        """Stores a file and checks its size in the storage."""
         with self._open("written") as (fs, path):
             fs.put_file(str(file), path)
         if self.size() != file.stat().st_size:
             raise RestorekitError(f"{self.address} did not arrive whole: run the same command again")
 
     def names(self) -> list[str]:
-        """The names below a folder, sorted; none where there is no such folder."""
+        """The sorted names in a folder; empty where there is no folder."""
         with self._open("listed") as (fs, path):
             try:
                 return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in fs.ls(path, detail=True))
@@ -172,18 +174,18 @@ class Remote:
                 return []
 
     def remove(self) -> None:
-        """Drops a file, or a folder with all that is in it; none is fine too."""
+        """Removes a file, or a folder with its contents; a missing one is no error."""
         with self._open("removed") as (fs, path):
             if fs.exists(path):
                 fs.rm(path, recursive=True)
 
     def copy_to(self, other: "Remote") -> None:
-        """Copies a file inside the storage."""
+        """Copies a file within the storage."""
         with self._open("copied") as (fs, path), other._open("written") as (_, target):
             fs.cp_file(path, target)
 
     def filesystem(self) -> tuple[Any, str]:
-        """(the fsspec file system, the path in it), for what takes them apart."""
+        """(fsspec file system, path in it), for libraries that take the two separately."""
         import fsspec
 
         on_disk = {"auto_mkdir": True} if self.address.partition("://")[0] in _ON_DISK else {}
@@ -196,16 +198,16 @@ class Remote:
             yield self.filesystem()
         except RestorekitError:
             raise
-        except Exception as error:  # every storage has exceptions of its own
+        except Exception as error:  # every storage raises its own exceptions
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RestorekitError(
-                f"{self.address} could not be {done} ({reason}): see that the storage answers and the credentials are "
-                f"right, then run the same command again"
+                f"{self.address} could not be {done} ({reason}): check that the storage answers and the credentials "
+                f"are right, then run the same command again"
             ) from error
 
 
 def _index_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """Bytes and SHA-256 of every file, by its path in the folder."""
+    """Bytes and SHA-256 of every file, keyed by its path in the folder."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     return {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
@@ -219,8 +221,8 @@ def _read_index(remote: Remote) -> dict[str, dict[str, Any]] | None:
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Processes of this machine that want the same file wait for each other instead of each fetching it."""
+def machine_lock(path: Path) -> Iterator[None]:
+    """Locks `path` among the processes of this machine, so that one of them fetches it while the others wait."""
     locks = cache_root() / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / hashlib.sha256(str(path).encode()).hexdigest()[:32]):

@@ -1,4 +1,4 @@
-"""Generators by name, and files that are there whole or not at all."""
+"""Named generators, and files that appear complete or not at all."""
 
 import subprocess
 import sys
@@ -22,13 +22,13 @@ def test_seeds_are_the_same_on_every_machine() -> None:
     assert seed_for(17, "rain", 3) == 17370303274642655673
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
 
     def fail_halfway() -> None:
-        with write_beside(target) as beside:
-            beside.write_text("new")
+        with write_beside(target) as partial:
+            partial.write_text("new")
             raise ValueError("halfway")
 
     with pytest.raises(ValueError, match="halfway"):
@@ -37,13 +37,13 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert target.read_text() == "old"
 
 
-def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").touch()
-    with write_beside(target) as beside:
-        beside.mkdir()
-        (beside / "new").touch()
+    with write_beside(target) as partial:
+        partial.mkdir()
+        (partial / "new").touch()
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
@@ -66,16 +66,16 @@ def test_json_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
         read_json(tmp_path / "bad", "recipe", "run x")
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+def test_the_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     script = "import os, pathlib, sys; from restorekit.files import write_beside\n"
-    script += "with write_beside(pathlib.Path(sys.argv[1])) as beside:\n"
-    script += "    beside.write_text('half'); os.kill(os.getpid(), 9)\n"
+    script += "with write_beside(pathlib.Path(sys.argv[1])) as partial:\n"
+    script += "    partial.write_text('half'); os.kill(os.getpid(), 9)\n"
     target = tmp_path / "a.txt"
     killed = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
     assert killed.returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
-    with write_beside(target) as beside:
-        beside.write_text("whole")
+    with write_beside(target) as partial:
+        partial.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "whole"
 

@@ -1,4 +1,4 @@
-"""A folder of this machine mirrors a storage: what is fetched is what was pushed, whole and verified, or an error."""
+"""A local folder mirrors a storage: a fetch gives exactly the files of the last push, verified, or raises."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ def write(folder: Path, **files: str) -> Path:
 @pytest.mark.parametrize(
     "address", ["s3://bucket", "s3://bucket/a/b", "gs://bucket/a", "file:///tmp/a", "hdfs://h:8/a"]
 )
-def test_an_address_and_its_mirror_name_each_other(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_and_its_mirror_map_to_each_other(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTOREKIT_ROOT", address)
     paths = working_root()
     assert address_of(paths.root) == address
@@ -41,7 +41,7 @@ def test_an_address_and_its_mirror_name_each_other(address: str, monkeypatch: py
     assert local_path(f"{address}/data/shards/rain") == paths.shards("rain")
 
 
-def test_a_folder_of_this_machine_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_outside_a_mirror_stays_unchanged(tmp_path: Path) -> None:
     folder = write(tmp_path / "plain", a="1")
     assert address_of(folder) == str(folder)
     assert remote_of(folder) is None
@@ -51,7 +51,7 @@ def test_a_folder_of_this_machine_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a"]
 
 
-def test_another_machine_fetches_what_was_pushed_last(root: str, tmp_path: Path, monkeypatch) -> None:
+def test_another_machine_fetches_the_last_push(root: str, tmp_path: Path, monkeypatch) -> None:
     folder = write(local_path(f"{root}/models/m"), a="1", b="2")
     write(folder / "below", c="3")
     push(folder)
@@ -79,26 +79,26 @@ def test_a_stale_copy_is_replaced(root: str, tmp_path: Path, monkeypatch) -> Non
     assert (second / "a").read_text() == "1"
 
 
-def test_half_a_push_is_not_seen(root: str, tmp_path: Path, monkeypatch) -> None:
+def test_half_a_push_stays_invisible(root: str, tmp_path: Path, monkeypatch) -> None:
     folder = write(local_path(f"{root}/m"), a="1")
     push_file(folder / "a")
     other_machine(tmp_path, monkeypatch)
     assert not fetch(local_path(f"{root}/m")).exists()
 
 
-def test_what_is_stored_is_verified(root: str, tmp_path: Path, monkeypatch) -> None:
+def test_stored_files_are_verified(root: str, tmp_path: Path, monkeypatch) -> None:
     folder = write(local_path(f"{root}/m"), a="1")
     digest = sha256_file(folder / "a")
     push(folder)
     stored = remote_of(folder)
     assert stored is not None
     (stored / "a").write(b"2")
-    assert fetch_file(folder / "a", digest).read_text() == "1"  # it is here
+    assert fetch_file(folder / "a", digest).read_text() == "1"  # the local copy is right
     other_machine(tmp_path, monkeypatch)
     elsewhere = local_path(f"{root}/m")
     with pytest.raises(RestorekitError, match=r"m changed while it was read, or is damaged"):
         fetch(elsewhere)
-    with pytest.raises(RestorekitError, match=r"m/a does not hold what its manifest says"):
+    with pytest.raises(RestorekitError, match=r"m/a is not the file of its manifest"):
         fetch_file(elsewhere / "a", digest)
     assert not (elsewhere / "a").exists()
 
@@ -111,7 +111,7 @@ def test_a_damaged_copy_is_fetched_again(root: str) -> None:
     assert fetch_file(file, digest).read_text() == "1"
 
 
-def test_what_is_not_stored_is_not_there(root: str) -> None:
+def test_a_file_that_is_not_stored_is_removed(root: str) -> None:
     file = write(local_path(f"{root}/m"), a="1") / "a"
     assert not fetch_file(file).exists()
     stored = remote_of(file)
@@ -120,14 +120,14 @@ def test_what_is_not_stored_is_not_there(root: str) -> None:
     stored.remove()
 
 
-def test_of_two_that_create_a_file_one_is_first(root: str) -> None:
+def test_only_the_first_of_two_creates_a_file(root: str) -> None:
     stored = remote_of(local_path(f"{root}/lease"))
     assert stored is not None
     assert [(stored / "1").create(text) for text in (b"mine", b"yours")] == [True, False]
     assert (stored / "1").read() == b"mine"
 
 
-def test_files_move_inside_the_storage(root: str) -> None:
+def test_files_are_copied_within_the_storage(root: str) -> None:
     folder = write(local_path(f"{root}/m"), a="1")
     push_file(folder / "a")
     stored = remote_of(folder)
@@ -138,7 +138,7 @@ def test_files_move_inside_the_storage(root: str) -> None:
     assert stored.names() == []
 
 
-def test_a_storage_that_does_not_answer_is_told_by_its_address(root: str, tmp_path: Path, monkeypatch) -> None:
+def test_an_error_of_the_storage_names_the_address(root: str, tmp_path: Path, monkeypatch) -> None:
     file = write(local_path(f"{root}/m"), a="1") / "a"
     if root.startswith("s3"):
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -148,6 +148,6 @@ def test_a_storage_that_does_not_answer_is_told_by_its_address(root: str, tmp_pa
         fsspec.filesystem("s3").clear_instance_cache()
     else:
         (tmp_path / "stored").write_text("a file where a folder should be")
-    with pytest.raises(RestorekitError, match=r"/m/a could not be written .*: see that the storage answers"):
+    with pytest.raises(RestorekitError, match=r"/m/a could not be written .*: check that the storage answers"):
         push_file(file)
     shutil.rmtree(file.parent)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
-from restorekit.storage import Remote, cache_root, one_at_a_time, remote_of
+from restorekit.storage import Remote, cache_root, machine_lock, remote_of
 from restorekit.training.state import LOCK_WAIT_S, StateStore
 
 LOOK_S = 0.5
@@ -74,7 +74,7 @@ class RemoteStates:
 
     def fetch(self, folder: Path) -> None:
         """Makes `folder` from the stored state of the same name, unless it is there; the caller verifies it."""
-        with one_at_a_time(folder):
+        with machine_lock(folder):
             if not (folder / RECORD).exists():
                 with write_beside(folder) as beside:
                     for name in (self._remote / folder.name).names():
@@ -166,7 +166,7 @@ def open_states(folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> StateStore:
 def this_machine() -> str:
     """The name of this machine's cache: a random one, drawn once."""
     mark = cache_root() / ".machine"
-    with one_at_a_time(mark):
+    with machine_lock(mark):
         if not mark.exists():
             with write_beside(mark) as beside:
                 beside.write_text(uuid.uuid4().hex)

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import torch
 
-from restorekit.cluster import require_resources, watched
+from restorekit.cluster import require_resources, run_watched
 from restorekit.distributed.figures import Logger
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.progress_bar import progress_bar
@@ -74,7 +74,7 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
     patience_s = START_S * (config.controller_failure_limit + 2)
     with progress_bar(job):
         try:
-            watched(trainer.fit, config.fewest_workers, cpus, gpus, patience_s)
+            run_watched(trainer.fit, config.fewest_workers, cpus, gpus, patience_s)
         except Exception as error:
             raise _explained(error, job) from error
     if fetch_file(refusal).exists():
