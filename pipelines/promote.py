@@ -19,7 +19,7 @@ from restorekit.files import read_json, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.decisions import DecisionRecord, recorded_decisions
-from restorekit.tracking.promotion import alias_of, judge
+from restorekit.tracking.gate import alias_of, judge
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.versions import RegisteredVersion
 

@@ -1,9 +1,21 @@
-"""Whether a candidate becomes champion: a pure decision from paired gains, with its reasons in plain words."""
+"""Compares a run's version with the champion on the same test images, then applies and records the decision."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from torch import nn
+
+from restorekit.config import Params
+from restorekit.evaluation.results import ImageScore, paired_gains
+from restorekit.evaluation.scoring import restoring, score_pairs
+from restorekit.evaluation.slices import gain_interval, num_photographs
+from restorekit.evaluation.test_sets import PairSet
 from restorekit.metrics.protocols import get_metric
+from restorekit.tracking.decisions import DecisionRecord, record_decision
+from restorekit.tracking.registry import UnusableVersionError, load_version, set_champion
+from restorekit.tracking.versions import CANDIDATE, CHAMPION, RegisteredVersion, find_alias, find_digest
 
 Outcome = Literal["promoted", "rejected", "already champion"]
 IDENTITY = "the degraded images themselves"
@@ -12,12 +24,12 @@ MEAN_FILL = "the mean fill of the holes"
 
 @dataclass(frozen=True)
 class Evidence:
-    """The paired gain of a candidate over an opponent on the same test images; positive is better."""
+    """The paired gain of a candidate over an opponent on the same test images; positive means better."""
 
     metric: str
     opponent: str  # in words: IDENTITY, MEAN_FILL, or "version 3"
     gain: float  # mean over the images
-    ci95: tuple[float, float]  # of that mean
+    ci95: tuple[float, float]  # of the mean
     n: int  # images
     photographs: int
 
@@ -33,10 +45,11 @@ class Decision:
 
 
 def decide(evidence: Evidence, min_gain: float, candidate_digest: str, champion_digest: str | None) -> Decision:
-    """Promotes if the lower end of the interval of the mean paired gain is above `min_gain`, in the metric's unit.
+    """The decision with its reasons: promoted if the interval of the mean paired gain lies above `min_gain`.
 
-    `champion_digest` is None where nothing was promoted before; the evidence is then against the identity. A candidate
-    with the champion's digest is the champion. A single image is never enough, for its interval has no width.
+    `min_gain` is in the metric's unit. `champion_digest` is None where there is no champion; the evidence is then
+    against the identity. A candidate with the champion's digest is the champion. One image is never enough, because
+    its interval has no width.
     """
     measured = describe(evidence)
     if candidate_digest == champion_digest:
@@ -53,7 +66,7 @@ def decide(evidence: Evidence, min_gain: float, candidate_digest: str, champion_
 
 
 def describe(evidence: Evidence) -> str:
-    """One sentence with the gain, its interval and what it rests on."""
+    """One sentence with the gain, its interval, the opponent and the numbers of images and photographs."""
     metric = get_metric(evidence.metric)
     low, high = (f"{value:+.{metric.digits}f}" for value in evidence.ci95)
     value = f"{evidence.gain:+.{metric.digits}f} {metric.unit}".strip()
@@ -62,4 +75,69 @@ def describe(evidence: Evidence) -> str:
     return (
         f"{evidence.metric} {value} (95% interval {low} to {high}) over {evidence.opponent}, "
         f"on {evidence.n} {images} of {evidence.photographs} {photographs}"
+    )
+
+
+def judge(
+    run: str, candidate: RegisteredVersion, rows: Sequence[ImageScore], pairs: PairSet, params: Params, root: Path
+) -> DecisionRecord:
+    """The recorded decision about `candidate`, whose scores on `pairs` are `rows`; moves the alias if promoted.
+
+    A champion with other weights restores the pairs now. Without a champion, or with one that can no longer load, the
+    opponent is the identity.
+    """
+    champion = find_alias(candidate.name, CHAMPION, root)
+    same = champion is not None and champion.digest == candidate.digest
+    model, notes = (None, ()) if champion is None or same else _load(champion, root)
+    others = None if model is None else _scores(model, pairs, params)
+    evidence = _evidence(rows, champion, others, params)
+    decision = decide(evidence, params.promote.min_gain, candidate.digest, candidate.digest if same else None)
+    decision = replace(decision, reasons=(*decision.reasons, *notes))
+    record = DecisionRecord(
+        number=0, run=run, name=candidate.name, version=candidate.version, digest=candidate.digest,
+        champion_before=None if champion is None else champion.version, dataset=pairs.name, test_digest=pairs.digest,
+        metric=evidence.metric, min_gain=params.promote.min_gain, opponent=evidence.opponent, gain=evidence.gain,
+        ci95=evidence.ci95, n=evidence.n, photographs=evidence.photographs, decision=decision.outcome,
+        reasons=decision.reasons,
+    )  # fmt: skip
+    if not same:
+        record = record_decision(candidate, record, root)
+    if decision.promoted or (same and CHAMPION not in candidate.aliases):  # the same weights were registered again
+        set_champion(candidate, root)
+    return record
+
+
+def alias_of(record: DecisionRecord, root: Path) -> str:
+    """The current alias of the judged version, `champion` before `candidate`; "" if the version has neither."""
+    found = find_digest(record.name, record.digest, root)
+    aliases = found.aliases if found is not None else ()
+    return next((alias for alias in (CHAMPION, CANDIDATE) if alias in aliases), "")
+
+
+def _load(champion: RegisteredVersion, root: Path) -> tuple[nn.Module | None, tuple[str, ...]]:
+    """The champion's network, or None with the reason; raises where the store does not answer."""
+    try:
+        return load_version(champion, root)[0], ()
+    except UnusableVersionError:
+        return None, (f"the champion, version {champion.version}, can no longer load and was not compared",)
+
+
+def _scores(model: nn.Module, pairs: PairSet, params: Params) -> list[ImageScore]:
+    restore = restoring(model, params.evaluate.precision)
+    return [restored.score for restored in score_pairs(pairs, restore, [params.promote.metric])]
+
+
+def _evidence(
+    rows: Sequence[ImageScore], champion: RegisteredVersion | None, others: Sequence[ImageScore] | None, params: Params
+) -> Evidence:
+    """The paired gain over the champion's rows `others`; None compares with the degraded images, holes mean-filled."""
+    baseline = IDENTITY if rows[0].facts.hole_share is None else MEAN_FILL
+    gains = paired_gains(rows, params.promote.metric, others)
+    return Evidence(
+        metric=params.promote.metric,
+        opponent=baseline if champion is None or others is None else f"the champion, version {champion.version}",
+        gain=float(gains.mean()),
+        ci95=gain_interval(gains, rows, params.seed, params.evaluate.resamples),
+        n=len(rows),
+        photographs=num_photographs(rows),
     )

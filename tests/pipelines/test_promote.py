@@ -130,7 +130,7 @@ def test_a_champion_without_files_is_not_in_the_way(judge: Callable[[float], dic
         shutil.rmtree(folder)
     other = judge(12.0)
     assert other["decision"] == "promoted"
-    assert other["reasons"][-1] == "the champion, version 1, loads no longer and could not be compared"
+    assert other["reasons"][-1] == "the champion, version 1, can no longer load and was not compared"
     assert champion(paths) == 2
 
     with find_alias(RUN, "champion", paths.root).files(tracking_uri(paths.root)) as folder:  # type: ignore[union-attr]
@@ -154,7 +154,7 @@ def test_a_champion_of_a_network_that_has_changed_is_not_in_the_way(
         load_registered(RUN, root=paths.root)
     newer = judge(12.0)
     assert newer["decision"] == "promoted"
-    assert newer["reasons"][-1] == "the champion, version 1, loads no longer and could not be compared"
+    assert newer["reasons"][-1] == "the champion, version 1, can no longer load and was not compared"
 
 
 def test_a_registry_that_was_lost_is_built_again(

@@ -1,4 +1,4 @@
-"""The gate's table of cases: what is promoted, what is not, and the words for it."""
+"""The gate's table of cases: evidence, outcome and the words of the reason."""
 
 import pytest
 
@@ -26,7 +26,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("gain, low, high, n, min_gain, champion, outcome, words", CASES)
-def test_cases(
+def test_outcome_and_reason(
     gain: float, low: float, high: float, n: int, min_gain: float, champion: str | None, outcome: str, words: str
 ) -> None:
     decision = decide(evidence(gain, low, high, n), min_gain, "mine", champion)
