@@ -20,8 +20,10 @@ from restorekit.config.params import Params, check_params, load_params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Precision, Run, TrainConfig
 from restorekit.config.runs import read_run
+from restorekit.config.strict import DEFAULTS
 
 __all__ = [
+    "DEFAULTS",
     "AnyDataset",
     "DakdObjective",
     "DakdRun",

@@ -9,6 +9,10 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
 Positive = Annotated[float, Field(gt=0.0)]
 
+# Part of every training's digest, which covers only settings that differ from their defaults. Raise it where a default
+# that exists is changed (tests/test_defaults.py says when).
+DEFAULTS = 1
+
 
 class Strict(BaseModel):
     """A section: unknown keys are refused, numbers must be finite, values cannot be changed afterwards."""

@@ -16,32 +16,13 @@ from restorekit.config import AnyDataset, FrameConfig, MaskData, SynthesizeConfi
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
 from restorekit.paths import Paths
-from restorekit.provenance import sources_digest
+from restorekit.provenance import sources, sources_digest
 from restorekit.shards.manifest import REMEDY, Shard, ShardManifest, write_shard
 from restorekit.shards.mask_shards import MaskRecipe
 from restorekit.shards.real_shards import with_pairs
 from restorekit.shards.synthesis import recipe_for
 from restorekit.sources.photo_index import SPLITS, PhotoIndex, SplitName
 from restorekit.storage import address_of, fetch_file, local_path, push_file, remote_of
-
-# What a shard's bytes depend on beside its recipe and its photographs; all are deps of the synthesize stage in dvc.yaml
-# (a test compares them).
-SOURCES = (
-    "degradations",
-    "image",
-    "layouts.py",
-    "rng.py",
-    "shards/frames.py",
-    "shards/manifest.py",
-    "shards/mask_shards.py",
-    "shards/real_shards.py",
-    "shards/staging.py",
-    "shards/synthesis.py",
-    "sources/folders.py",
-    "sources/matching.py",
-    "sources/photo_index.py",
-    "sources/real_pairs.py",
-)
 
 
 class Recipe(Protocol):
@@ -77,7 +58,9 @@ def write_dataset(
     name: str, recipes: Sequence[Recipe], source: Path, source_digest: str, num_workers: int, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
     """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; needs an initialised Ray."""
-    digest = digest_of([sources_digest(SOURCES), *(recipe.digest_values() for recipe in recipes)])
+    digest = digest_of(
+        [sources_digest(sources(__name__, stage="shards")), *(recipe.digest_values() for recipe in recipes)]
+    )
     staging = paths.state(f"shards-{name}-{digest[:16]}")
     tasks = [(recipe, number) for recipe in recipes for number in range(recipe.num_shards)]
     missing = [task for task in tasks if _finished(staging, *task) is None]

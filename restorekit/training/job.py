@@ -5,27 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restorekit.config import Run, TrainConfig, read_run
+from restorekit.config import DEFAULTS, Run, TrainConfig, read_run
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
-from restorekit.provenance import sources_digest
+from restorekit.provenance import sources, sources_digest
 from restorekit.storage import address_of, fetch_file, local_path
-
-# What the weights depend on beside parameters and shards; all are deps of the train stage in dvc.yaml (a test compares
-# them). `{model}` keeps one model's sources from retraining another's runs.
-SOURCES = (
-    "image/arrays.py",
-    "losses",
-    "models/trunks.py",
-    "models/{model}",
-    "objectives/objective.py",
-    "objectives/{model}.py",
-    "rng.py",
-    "shards/augmentation.py",
-    "shards/plan.py",
-    "shards/reader.py",
-    "training",
-)
 
 
 @dataclass(frozen=True)
@@ -79,16 +63,25 @@ OPERATIONAL = (
 def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """The digest that names a training's state: parameters, data and sources, and not the git revision.
 
-    A file of weights counts by its bytes, wherever it lies.
+    Settings count where they differ from their defaults, so that a new option with a default restarts nothing. A file
+    of weights counts by its bytes, wherever it lies.
     """
-    settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL))
+    settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL), exclude_defaults=True)
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
-    spec = job.spec.model_dump(mode="json", exclude={"train", "seed"})  # `settings` and job.seed have them
-    for setting in job.spec.weight_files:
+    # `settings` and job.seed hold what is excluded here.
+    spec = job.spec.model_dump(mode="json", exclude={"train", "seed"}, exclude_defaults=True)
+    for setting in weights:
         section, _, field = setting.partition(".")
         del spec[section][field]
-    sources = sources_digest(sources_of(job.spec.model))
-    return digest_of([job.run, spec, weights, settings, job.seed, list(shard_digests), sources])
+    return digest_of(
+        [job.run, spec, weights, settings, DEFAULTS, job.seed, list(shard_digests), training_sources(job.spec.model)]
+    )
+
+
+def training_sources(model: str) -> str:
+    """The digest of the sources that the weights of a model's runs depend on."""
+    networks = (f"restorekit.models.{model}", f"restorekit.objectives.{model}")
+    return sources_digest(sources("restorekit.training.loop", *networks, stage="training state", models=[model]))
 
 
 def weight_files(spec: Run) -> dict[str, Path]:
@@ -121,8 +114,3 @@ def _with_files(spec: Run, change: Callable[[str, str], str]) -> Run:
             changed = getattr(spec, section).model_copy(update={field: change(setting, file)})
             spec = spec.model_copy(update={section: changed})
     return spec
-
-
-def sources_of(model: str) -> list[str]:
-    """The files and folders below the package that the runs of a model depend on."""
-    return [source.format(model=model) for source in SOURCES]

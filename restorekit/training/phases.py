@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
+from restorekit.config import DEFAULTS
 from restorekit.files import digest_of
 from restorekit.objectives import Phase
-from restorekit.provenance import sources_digest
 from restorekit.shards.manifest import ShardManifest
-from restorekit.training.job import OPERATIONAL, Job, sources_of
+from restorekit.training.job import OPERATIONAL, Job, training_sources
 
 # Settings of the loop that a first phase does not depend on. It does on `validate_every`: a validation may end it.
 _WITHOUT = {*OPERATIONAL, "steps", "export"} - {"validate_every"}
@@ -62,15 +61,16 @@ def phase_steps(phase: Phase, progress: Progress, steps: int) -> int:
 def first_phase_folder(job: Job, phase: Phase, weights: Mapping[str, Tensor]) -> Path:
     """The folder below `job.phases` that keeps the end of `phase`; `weights` are those it begins with, by name."""
     assert job.phases is not None
-    named: dict[str, Any] = {}
+    changed, named = job.spec.model_dump(mode="json", exclude_defaults=True), {}
     for setting in phase.settings:
         section, _, field = setting.partition(".")
-        named[setting] = getattr(getattr(job.spec, section), field)
-    loop = job.config.model_dump(mode="json", exclude=_WITHOUT)
+        if field in changed.get(section, {}):
+            named[setting] = changed[section][field]
+    loop = job.config.model_dump(mode="json", exclude=_WITHOUT, exclude_defaults=True)
     data = [ShardManifest.load(job.shards / split).digest for split in ("train", "val")]
     steps = phase_steps(phase, Progress(), job.config.steps)  # the span of the learning rate schedule
-    sources = sources_digest(sources_of(job.spec.model))
-    digest = digest_of([phase.name, steps, named, _digest(weights), loop, job.seed, data, sources])
+    sources = training_sources(job.spec.model)
+    digest = digest_of([phase.name, steps, named, _digest(weights), loop, DEFAULTS, job.seed, data, sources])
     return job.phases / f"{job.spec.model}-{job.spec.dataset}-{phase.name}-{digest[:16]}"
 
 

@@ -148,6 +148,13 @@ def test_the_digest_follows_what_the_weights_depend_on(make_job) -> None:
     assert len({base, digest(make_job(lr=0.5)), digest(make_job(width=4)), digest(make_job(), shards="b")}) == 4
 
 
+def test_an_option_that_is_given_as_its_default_changes_no_digest(make_job) -> None:
+    base = make_job()
+    default = TrainConfig.model_fields["weight_decay"].default
+    assert job_digest(make_job(weight_decay=default), []) == job_digest(base, [])
+    assert job_digest(make_job(weight_decay=default + 0.1), []) != job_digest(base, [])
+
+
 def test_a_file_of_weights_counts_by_its_bytes_and_is_found_from_the_root(make_job, tmp_path: Path) -> None:
     def job(root: Path, text: str) -> Job:
         (root / "weights").mkdir(parents=True)
