@@ -1,15 +1,12 @@
-"""Samples come out of verified shards only, in the order asked for, decoded to 8-bit arrays.
+"""Samples of verified shards, in the order asked for, decoded to 8-bit arrays.
 
-A shard is opened once: its SHA-256 is held against the manifest, and its tar headers are walked, which leaves eight
-bytes a sample to keep. A sample is then one read of the file, whichever it is.
+A shard is verified once: its SHA-256 and its index's are compared with the manifest. After that any sample is one read
+of the file, at the place that the index names.
 """
 
 import json
-import mmap
 import os
-import re
 import weakref
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,8 +22,6 @@ from restorekit.shards.plan import BLOCK_SHARDS, EpochOrder
 from restorekit.tasks import MEMBERS
 
 RawSample = dict[str, bytes]
-_HEADER = 512  # bytes; a tar's headers and members begin at multiples of it
-_PAX_NAME = re.compile(rb"\d+ path=([^\n]*)\n")
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,15 @@ class ShardSample:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What the sample was made from; parsed when it is asked for, since a training never does."""
+        """What the sample was made from; parsed on demand, since a training never reads it."""
         return dict(json.loads(self.record_json))
 
 
 class ShardReader:
-    """Random access to the samples of one folder of shards; the shards of one block are held open."""
+    """Random access to the samples of one folder of shards; the shards of one block stay open."""
 
     def __init__(self, folder: Path, members: frozenset[str] = MEMBERS) -> None:
-        """`members` are the images that are decoded where a sample has them; the pair always is."""
+        """`members`: the images that are decoded, where a sample has them, besides the pair."""
         self.folder = folder
         self._members = members
         self.manifest = ShardManifest.load(folder)
@@ -83,69 +78,44 @@ class ShardReader:
 
     def _members_of(self, opened: "_OpenShard", index: int) -> tuple[str, dict[str, memoryview]]:
         """The key and the members of a sample; they lie in one buffer, which the next call overwrites."""
-        start, size = opened.starts[index], opened.starts[index + 1] - opened.starts[index]
+        key, places = opened.places(index)
+        start = min(offset for offset, _ in places.values())
+        size = max(offset + length for offset, length in places.values()) - start
         if len(self._buffer) < size:
             self._buffer = bytearray(size)
         view = memoryview(self._buffer)[:size]
         if os.preadv(opened.file, [view], start) != size:
-            raise RestorekitError(f"shard {opened.path} was cut short while it was read: {REMEDY}")
-        members = {}
-        for _, name, offset, length in _walk(view):
-            key, _, member = name.partition(".")
-            members[member] = view[offset : offset + length]
-        return key, members
+            raise RestorekitError(f"shard {opened.path} ends before its sample '{key}' does: {REMEDY}")
+        return key, {name: view[offset - start :][:length] for name, (offset, length) in places.items()}
 
     def _open(self, number: int) -> "_OpenShard":
         shard = self.manifest.shards[number]
-        path = self.folder / shard.name
         if shard.name not in self._verified:
             self.manifest.verify(self.folder, shard)
             self._verified.add(shard.name)
-        opened = _OpenShard(path)
-        if len(opened.starts) - 1 != shard.samples:
-            raise RestorekitError(
-                f"shard {path} holds {len(opened.starts) - 1} samples, its manifest says {shard.samples}: {REMEDY}"
-            )
-        return opened
+        return _OpenShard(self.folder / shard.name, self.manifest.index(self.folder, shard))
 
 
 class _OpenShard:
-    """A tar's open file, and where each of its samples begins; the last of `starts` is where they end."""
+    """A tar's open file, and the line of its index for each sample."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.file = path, os.open(path, os.O_RDONLY)
+    def __init__(self, path: Path, lines: list[bytes]) -> None:
+        self.path, self.file, self._lines = path, os.open(path, os.O_RDONLY), lines
         weakref.finalize(self, os.close, self.file)
-        self.starts, last, end = array("q"), None, 0
+
+    def places(self, index: int) -> tuple[str, dict[str, tuple[int, int]]]:
+        """A sample's key, and (first byte, number of bytes) of each of its members by name."""
+        fields = self._lines[index].decode().split(" ")
         try:
-            with mmap.mmap(self.file, 0, prot=mmap.PROT_READ) as tar:
-                for start, name, offset, length in _walk(tar):
-                    key, end = name.partition(".")[0], offset + length
-                    if key != last:
-                        self.starts.append(start)
-                        last = key
+            members = zip(fields[::4], fields[1::4], fields[2::4], strict=True)
+            return fields[3].partition(".")[0], {name: (int(offset), int(size)) for name, offset, size in members}
         except (ValueError, IndexError) as error:
-            raise RestorekitError(f"shard {path} is no tar of samples ({error}): {REMEDY}") from error
-        self.starts.append(end)
+            raise RestorekitError(f"the index of shard {self.path} is none at sample {index}: {REMEDY}") from error
 
 
 def iter_samples(folder: Path) -> Iterator[ShardSample]:
     """Every sample of a folder of shards, in the order in which they were written."""
     return iter(ShardReader(folder))
-
-
-def _walk(tar: mmap.mmap | memoryview) -> Iterator[tuple[int, str, int, int]]:
-    """(where its headers begin, name, where its bytes begin, their number) of each file in a tar or a part of one."""
-    offset = start = 0
-    long_name = None
-    while offset < len(tar) and tar[offset]:
-        size, body = int(bytes(tar[offset + 124 : offset + 135]), 8), offset + _HEADER
-        if tar[offset + 156] == ord("x"):  # the name of the file that follows: longer than 100 bytes, or not ASCII
-            long_name = _PAX_NAME.search(bytes(tar[body : body + size]))
-        else:
-            name = long_name[1] if long_name else bytes(tar[offset : offset + 100]).partition(b"\0")[0]
-            yield start, name.decode(), body, size
-            start, long_name = body + -(-size // _HEADER) * _HEADER, None
-        offset = body + -(-size // _HEADER) * _HEADER
 
 
 def _decode(key: str, members: dict[str, memoryview], wanted: frozenset[str], path: Path) -> ShardSample:

@@ -8,6 +8,7 @@ import ctypes
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +79,8 @@ def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, Sha
     for split, manifest in manifests.items():
         for shard in manifest.shards:
             if stored is not None and staged is not None:
-                (staged / split / shard.name).copy_to(stored / split / shard.name)
+                for name in (shard.name, shard.index):
+                    (staged / split / name).copy_to(stored / split / name)
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,26 +128,29 @@ def keep_freed_memory() -> None:
 
 
 def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Shard:
-    """Makes one shard and, once it is whole, the note beside it that says so."""
+    """Makes one shard with its index, and then the note that says that both are whole."""
     path = _shard_path(staging, recipe, number)
     shard = write_shard(path, recipe.samples(number, source))
-    write_json(path.with_suffix(".json"), {"samples": shard.samples, "bytes": shard.bytes, "sha256": shard.sha256})
-    for file in (path, path.with_suffix(".json")):
+    write_json(path.with_suffix(".json"), asdict(shard))
+    for file in (path, path.with_name(shard.index), path.with_suffix(".json")):
         push_file(file)
     return shard
 
 
 def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
-    """The shard, if an earlier run finished it and its bytes are still those."""
+    """The shard, if an earlier run finished it and its files still have their bytes."""
     path = _shard_path(staging, recipe, number)
     note = fetch_file(path.with_suffix(".json"))
-    stored = remote_of(path)
-    if not note.is_file() or not (stored or path.is_file()):
+    if not note.is_file():
         return None
-    shard = Shard(path.name, **read_json(note, "shard note", REMEDY))
-    if stored is not None:
-        return shard if stored.size() == shard.bytes else None
-    return shard if path.stat().st_size == shard.bytes and sha256_file(path) == shard.sha256 else None
+    shard = Shard(**read_json(note, "shard note", REMEDY))
+    index = path.with_name(shard.index)
+    stored, stored_index = remote_of(path), remote_of(index)
+    if stored is not None and stored_index is not None:
+        return shard if stored.size() == shard.bytes and stored_index.size() else None
+    if not (path.is_file() and index.is_file()) or path.stat().st_size != shard.bytes:
+        return None
+    return shard if (sha256_file(path), sha256_file(index)) == (shard.sha256, shard.index_sha256) else None
 
 
 def finish(recipe: Recipe, staging: Path, source_digest: str) -> ShardManifest:
@@ -153,11 +158,12 @@ def finish(recipe: Recipe, staging: Path, source_digest: str) -> ShardManifest:
     shards = []
     for number in range(recipe.num_shards):
         note = fetch_file(_shard_path(staging, recipe, number).with_suffix(".json"))
-        shards.append(Shard(_shard_path(staging, recipe, number).name, **read_json(note, "shard note", REMEDY)))
+        shards.append(Shard(**read_json(note, "shard note", REMEDY)))
         note.unlink()
+    kept = {name for shard in shards for name in (shard.name, shard.index)}
     for path in (staging / recipe.split).iterdir():
-        if path.name not in {shard.name for shard in shards}:
-            path.unlink()  # what a killed writer left
+        if path.name not in kept:
+            path.unlink()  # a killed writer left it
     manifest = ShardManifest(recipe.name, recipe.task, recipe.split, source_digest, tuple(shards))
     manifest.save(staging / recipe.split)
     return manifest

@@ -95,7 +95,8 @@ def make_manifest(folder: Path) -> ShardManifest:
     sizes = np.maximum(1, shares / shares.sum() * NUM_SAMPLES).astype(np.int64)
     sizes[0] += NUM_SAMPLES - sizes.sum()
     shards = (
-        Shard(f"rain-train-{n:06d}.tar", int(size), int(size) * 150_000, f"{n:064x}") for n, size in enumerate(sizes)
+        Shard(f"rain-train-{n:06d}.tar", int(size), int(size) * 150_000, f"{n:064x}", f"{n:064x}")
+        for n, size in enumerate(sizes)
     )
     return ShardManifest("rain", "rain", "train", "made", tuple(shards))
 

@@ -108,7 +108,7 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
         files = sorted(paths.shards("haze").rglob("*"))
         manifests.append([(str(f.relative_to(paths.root)), f.read_bytes()) for f in files if f.is_file()])
     assert manifests[0] == manifests[1]
-    assert {Path(name).suffix for name, _ in manifests[0]} == {".tar", ".json"}
+    assert {Path(name).suffix for name, _ in manifests[0]} == {".tar", ".idx", ".json"}
 
     # A photograph that was changed is told in one sentence, and the shards that are there stay.
     photograph = PhotoManifest.load(paths.photos).split("train")[0]

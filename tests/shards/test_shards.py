@@ -1,6 +1,7 @@
 """Shards: the same bytes for the same samples, and nothing but what the manifest names is read."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -59,12 +60,44 @@ def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
     assert [reader.sample(0, index).key for index in (3, 0, 4)] == [keys[3], keys[0], keys[4]]
 
 
-def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ("v1.2 1\nclean.png 0 70 a.clean.png degraded.png 70 70 a.degraded.png json 0 9 a.json\n", "cannot be decoded"),
+        ("v1.2 1\nclean.png 1000 500 a.clean.png\n", "ends before its sample 'a' does"),
+        ("v1.2 1\nclean.png 0 70 a.clean.png degraded.png\n", "is none at sample 0"),
+        ("v1.2 1\nclean.png x 70 a.clean.png\n", "is none at sample 0"),
+        ("v1.2 1\n", "is no index of 1 samples"),
+        ("no tar", "is no index of 1 samples"),
+        (None, r"0\.idx, the index of shard 0\.tar, is missing"),
+    ],
+)
+def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path, index: str | None, says: str) -> None:
+    """Nor is one whose index is none, though the manifest names both."""
     (tmp_path / "0.tar").write_bytes(b"no tar" * 200)
-    shard = Shard("0.tar", 1, 1200, sha256_file(tmp_path / "0.tar"))
-    ShardManifest("rain", "rain", "test", "photos", (shard,)).save(tmp_path)
-    with pytest.raises(RestorekitError, match=r"0\.tar is no tar of samples"):
+    (tmp_path / "0.idx").write_text(index or "")
+    digests = sha256_file(tmp_path / "0.tar"), sha256_file(tmp_path / "0.idx")
+    ShardManifest("rain", "rain", "test", "photos", (Shard("0.tar", 1, 1200, *digests),)).save(tmp_path)
+    if index is None:
+        (tmp_path / "0.idx").unlink()
+    with pytest.raises(RestorekitError, match=rf"{says}.*dvc repro") as caught:
         list(iter_samples(tmp_path))
+    assert re.search(r"0\.(tar|idx)", str(caught.value))
+
+
+def test_the_index_is_the_one_that_dali_makes(tmp_path: Path) -> None:
+    """One line a sample: extension, first byte, bytes and name of each member, as its wds2idx writes them."""
+    keys = ["short", "k" * 140, "Zürich-03"]
+    shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
+    assert shard.index_sha256 == sha256_file(tmp_path / "0.idx")
+    head, *lines = (tmp_path / "0.idx").read_text().splitlines()
+    assert head == "v1.2 3"
+    data = (tmp_path / "0.tar").read_bytes()
+    for number, (key, line) in enumerate(zip(keys, lines, strict=True)):
+        fields = line.split(" ")
+        for name, start, size, file in zip(*(fields[n::4] for n in range(4)), strict=True):
+            assert file == f"{key}.{name}"
+            assert data[int(start) :][: int(size)] == members(number)[name]
 
 
 def test_more_shards_than_are_held_open_are_read_in_any_order(tmp_path: Path) -> None:
@@ -96,9 +129,16 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_with_a_dot_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["k.1", "k 1", "k\n1"])
+def test_a_key_with_a_dot_or_a_space_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(ValueError, match="dot"):
-        write_shard(tmp_path / "a.tar", [("k.1", members(1))])
+        write_shard(tmp_path / "a.tar", [(key, members(1))])
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"2 samples of a\.tar have 1 keys"):
+        write_shard(tmp_path / "a.tar", [("k", members(1)), ("k", members(2))])
+    assert list(tmp_path.iterdir()) == []
 
 
 def altered(folder: Path) -> None:
@@ -119,7 +159,15 @@ def missing(folder: Path) -> None:
     (folder / "1.tar").unlink()
 
 
-@pytest.mark.parametrize("harm", [altered, truncated, foreign, missing])
+def without_index(folder: Path) -> None:
+    (folder / "1.idx").unlink()
+
+
+def another_index(folder: Path) -> None:
+    (folder / "1.idx").write_bytes((folder / "0.idx").read_bytes())
+
+
+@pytest.mark.parametrize("harm", [altered, truncated, foreign, missing, without_index, another_index])
 def test_a_wrong_shard_is_refused_by_name(folder: Path, harm) -> None:
     harm(folder)
     with pytest.raises(RestorekitError, match=r"1\.tar.*dvc repro"):
@@ -127,7 +175,8 @@ def test_a_wrong_shard_is_refused_by_name(folder: Path, harm) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"format": 9}', '{"format": 1, "digest": "x", "shards": [{"name": "a"}]}']
+    "text",
+    ["", "{}", "[]", '{"format": 9}', '{"format": 1}', '{"format": 2, "digest": "x", "shards": [{"name": "a"}]}'],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
@@ -143,7 +192,7 @@ def test_an_edited_manifest_is_refused(folder: Path) -> None:
 
 
 def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path) -> None:
-    ShardManifest("rain", "rain", "test", "p", (Shard("../0.tar", 1, 1, "x"),)).save(tmp_path)
+    ShardManifest("rain", "rain", "test", "p", (Shard("../0.tar", 1, 1, "x", "x"),)).save(tmp_path)
     with pytest.raises(RestorekitError, match="outside"):
         ShardManifest.load(tmp_path)
 
