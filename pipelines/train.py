@@ -37,13 +37,13 @@ def main() -> None:
 
 
 def train_run(name: str, params: Params, paths: Paths) -> None:
-    """Takes a run from where it stopped to its end, writes data/models/<run>/ whole, and registers it."""
+    """Trains a run from its last state to the end, writes data/models/<run>/ as a whole, and registers the model."""
     job, digests = make_job(name, params, paths)
     state = open_states(job.state).load_latest()
     done = 0 if state is None else state.step
     print(f"{name}: {done} of {job.config.steps} steps are done, state in {job.state}", flush=True)
     logger = open_run(job, digests, paths)
-    with failing(logger):
+    with failed_on_error(logger):
         if done < job.config.steps:
             with ray_cluster(num_cpus=local_cpus(job)):
                 fit(job, partial(RunLogger, logger.uri, logger.run_id))
@@ -59,7 +59,7 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
 
 
 def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, str]]:
-    """The job of a run, in the state folder that its digest names, and the digests that go with it."""
+    """The job of a run, with the state folder named by its digest, and the digests for the model's record."""
     spec, config = with_weight_files(params.run(name), name, paths.root), params.training(name)
     shards = paths.shards(spec.dataset)
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
@@ -72,7 +72,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
 
 
 def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
-    """The MLflow run of this training; the one it began with, where it was interrupted."""
+    """The MLflow run of this training; an interrupted training continues its first run."""
     uri = ensure_store(paths.root)
     note = fetch_file(job.state / "mlflow_run.json")
     known = read_json(note, "note of the MLflow run", f"remove {note}")["run_id"] if note.exists() else None
@@ -84,8 +84,8 @@ def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
 
 
 @contextmanager
-def failing(logger: RunLogger) -> Iterator[None]:
-    """Marks the MLflow run as failed where the body does; run again, it goes on as the same run."""
+def failed_on_error(logger: RunLogger) -> Iterator[None]:
+    """Marks the MLflow run as failed if the body raises; the next call of the stage continues the same run."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a small data set of rain-like pairs, and the parameters of a tiny training."""
+"""Fixtures of several rooms' tests: a small data set of rain-like pairs, an S3 server and a bucket."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray looks once a process; a token of this machine is no matter
+os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray reads this once a process; a token on this machine must not matter
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from restorekit.shards.manifest import ShardManifest, write_shard
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_one_seed() -> None:
-    """Tiny networks lose by a second thread, ruinously so beside another load; tests that use no torch load none."""
+    """One thread, because a second one slows tiny networks, badly so under another load; does not import torch."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
@@ -28,7 +28,7 @@ def _one_thread_and_one_seed() -> None:
 
 
 def pair(number: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth scene with bright slanted lines on it, and the scene without them; uint8 side x side x 3."""
+    """(degraded, clean): a smooth scene with and without bright slanted lines; uint8 side x side x 3."""
     rng = rng_for(7, "pair", number)
     clean = cv2.resize(rng.random((4, 4, 3), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     degraded = clean.copy()
@@ -80,7 +80,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """An empty bucket of that server, as `s3://...`, with a cache of its own."""
+    """The address (`s3://...`) of an empty bucket on the server, with its own cache folder."""
     import fsspec
 
     settings = {

@@ -1,4 +1,4 @@
-"""The house has one direction: a module imports only from its own room and from the rows above it."""
+"""Imports have one direction: a module imports only from its own room and from the rows above it."""
 
 import ast
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 
 
 def imported_rooms(source: str) -> Iterator[str]:
-    """The rooms that a module's text imports from, inside functions too."""
+    """The rooms that a module's source imports from, also inside functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "restorekit":
             yield from (alias.name for alias in node.names)
@@ -40,7 +40,7 @@ def room_of(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def test_no_arrow_runs_back_up() -> None:
+def test_no_import_points_upward() -> None:
     files = [file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE or file.name != "__init__.py"]
     upward = [
         f"{file.relative_to(PACKAGE)} imports {room}"
@@ -52,6 +52,6 @@ def test_no_arrow_runs_back_up() -> None:
     assert {room_of(file) for file in files} == set(RANK)
 
 
-def test_an_upward_import_would_be_seen() -> None:
+def test_every_form_of_import_is_found() -> None:
     text = "def f():\n    from restorekit.tracking import runs\nfrom restorekit import report\nimport restorekit.shards"
     assert set(imported_rooms(text)) == {"tracking", "report", "shards"}

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Sends a stage to the cluster that RAY_API_SERVER_ADDRESS names; the code travels with it, data/ does not. JOB=file
-# takes another environment than job.yaml.
+# Sends a stage with the code, without data/, to the cluster at RAY_API_SERVER_ADDRESS. JOB=file replaces job.yaml.
 #   pipelines/cluster/submit.sh synthesize --dataset rain
 #   pipelines/cluster/submit.sh train --run dmgn-rain
 #   pipelines/cluster/submit.sh evaluate --run dmgn-rain

@@ -1,7 +1,7 @@
-"""A working root with everything up to `train`: two photographs, darkened test images, and models that brighten them.
+"""A working root with the inputs of `evaluate`: two photographs, darkened test images, and models that brighten them.
 
-DMGN with a last layer of zeros gives back its input, and with a bias its input plus a constant: so the gain of a model
-is known beforehand, without any training.
+DMGN with a last layer of zeros returns its input; with a bias it returns the input plus a constant. So the tests know
+a model's gain in advance, without any training.
 """
 
 import csv
@@ -26,7 +26,7 @@ from restorekit.shards.manifest import ShardManifest, write_shard
 from restorekit.sources.photo_index import Photograph, PhotoManifest
 from restorekit.tracking.store import ensure_store
 
-DARKER = 24  # levels that every test image lacks
+DARKER = 24  # levels by which a test image is too dark, at least
 RUN = "dmgn-rain"
 
 SHARDS = {"variants": 1}
@@ -54,10 +54,10 @@ def params() -> Params:
 
 @pytest.fixture
 def write_model(paths: Paths) -> Callable[..., None]:
-    """Writes data/models/<run>/ of a network that adds `levels` to every value."""
+    """A function that writes data/models/<run>/ of a network that adds `levels` to every value."""
 
     def write(levels: float, run: str = RUN, **more: Any) -> None:
-        torch.manual_seed(0)  # equal levels give equal weights, and so one digest
+        torch.manual_seed(0)  # so that equal levels give equal weights and one digest
         model = create_model("dmgn", variant="rain", width=4, trunk="none", zero_last=True)
         with torch.no_grad():
             model.refiner.last.bias.fill_(2.0 * levels / 255.0)  # type: ignore[union-attr, operator]
@@ -74,7 +74,7 @@ def write_model(paths: Paths) -> Callable[..., None]:
 
 
 def write_photos(folder: Path) -> None:
-    """data/photos/ with two photographs of the test split."""
+    """Writes data/photos/ with two photographs of the test split."""
     folder.mkdir(parents=True)
     photographs = []
     for name, image in scenes():
@@ -90,7 +90,7 @@ def write_photos(folder: Path) -> None:
 
 
 def write_test_shards(folder: Path, darker: int = DARKER) -> None:
-    """Test shards: each photograph three times, darker by about `darker` levels."""
+    """Writes test shards: each photograph three times, darker by `darker` to `darker` + 2 levels."""
 
     def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
         for name, clean in scenes():
@@ -115,14 +115,14 @@ def write_test_shards(folder: Path, darker: int = DARKER) -> None:
 
 
 def scenes() -> list[tuple[str, np.ndarray]]:
-    """Two crops whose values leave room above and below."""
+    """Two named crops with values between 40 and 220, so that darkening and brightening do not clip."""
     crops = {"astronaut": astronaut()[40:77, 200:245], "chelsea": chelsea()[80:125, 140:190]}
     return [(name, np.clip(crop, 40, 220).astype(np.uint8)) for name, crop in crops.items()]
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs, to be copied: making one takes seconds."""
+    """A store without runs, for copying: creating one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         root = tmp_path_factory.mktemp("store")

@@ -1,4 +1,4 @@
-"""The cluster and job files say what the installed Ray understands."""
+"""The installed Ray accepts the cluster and job files."""
 
 import shlex
 from pathlib import Path
@@ -18,7 +18,7 @@ def read(name: str) -> Any:
 
 
 def ray_start(arguments: list[str]) -> dict[str, Any]:
-    """What `ray start` makes of its arguments; an unknown one raises."""
+    """The parsed arguments of `ray start`; an unknown one raises."""
     from ray.scripts.scripts import start
 
     return start.make_context("start", arguments).params
@@ -31,7 +31,7 @@ def kuberay_clusters() -> dict[str, Any]:
     }
 
 
-def test_the_virtual_machines_are_as_ray_up_wants_them() -> None:
+def test_ray_up_accepts_the_virtual_machines() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = prepare_config(read("vms.yaml"))
@@ -46,7 +46,7 @@ def test_the_virtual_machines_are_as_ray_up_wants_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["kuberay-cluster.yaml", "kuberay-train.yaml"])
-def test_a_cluster_in_kubernetes_has_what_the_operator_asks_for(name: str) -> None:
+def test_a_cluster_in_kubernetes_meets_the_operators_requirements(name: str) -> None:
     import ray
 
     spec = kuberay_clusters()[name]
@@ -68,12 +68,12 @@ def test_a_cluster_in_kubernetes_has_what_the_operator_asks_for(name: str) -> No
         assert worker["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
-def test_the_job_and_the_cluster_that_stays_are_of_the_same_nodes() -> None:
+def test_the_job_and_the_permanent_cluster_have_the_same_nodes() -> None:
     one, other = kuberay_clusters().values()
     assert one == other
 
 
-def test_jobs_are_of_stages_and_runs_that_there_are() -> None:
+def test_jobs_name_existing_stages_and_runs() -> None:
     from ray.runtime_env import RuntimeEnv
 
     job = read("kuberay-train.yaml")
@@ -88,7 +88,7 @@ def test_jobs_are_of_stages_and_runs_that_there_are() -> None:
         assert environment["env_vars"].keys() == {"RESTOREKIT_ROOT", "MLFLOW_TRACKING_URI"}
 
 
-def test_a_stage_is_submitted_with_options_that_ray_has() -> None:
+def test_ray_knows_the_options_of_submit() -> None:
     from ray.dashboard.modules.job.cli import submit
 
     text = (FILES / "submit.sh").read_text()

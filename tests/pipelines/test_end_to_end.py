@@ -1,4 +1,4 @@
-"""The whole way at a tiny size, on a Ray cluster of its own: photographs to a promoted model that restores a photo."""
+"""The whole pipeline at a tiny size, on a local Ray cluster: from photographs to a restored photo."""
 
 import json
 from pathlib import Path
@@ -48,12 +48,12 @@ def tiny_params(seed: int = 1, **train: object) -> Params:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def local_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "RESTOREKIT_ROOT"):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("local_only")
 def test_from_photographs_to_a_restored_photo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,14 +73,14 @@ def test_from_photographs_to_a_restored_photo(
     assert row["alias"] == "champion"
     assert RUN in (paths.report / "index.html").read_text()
 
-    # A second call trains nothing: the state is finished, and the model is registered already.
+    # A second call trains nothing: the state is complete and the model is registered.
     capsys.readouterr()
     train_run(RUN, params, paths)
-    told = capsys.readouterr().out
-    assert "60 of 60 steps are done" in told
-    assert "version 1" in told
+    printed = capsys.readouterr().out
+    assert "60 of 60 steps are done" in printed
+    assert "version 1" in printed
 
-    # The champion restores a photo of another size than it was trained on.
+    # The champion restores a photo of a size that it was not trained on.
     sample = next(iter(iter_samples(paths.shards("haze") / "test")))
     pixels = np.ascontiguousarray(sample.degraded[:51, :67])
     photo = tmp_path / "photo.png"
@@ -97,7 +97,7 @@ def test_from_photographs_to_a_restored_photo(
     assert not np.array_equal(expected, pixels)
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("local_only")
 def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     manifests = []
     for number in (1, 2):
@@ -110,7 +110,7 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     assert manifests[0] == manifests[1]
     assert {Path(name).suffix for name, _ in manifests[0]} == {".tar", ".idx", ".json"}
 
-    # A photograph that was changed is told in one sentence, and the shards that are there stay.
+    # A changed photograph raises a one-sentence error, and the old shards stay.
     photograph = PhotoManifest.load(paths.photos).split("train")[0]
     (paths.photos / photograph.file).write_bytes(b"no photograph")
     with pytest.raises(RestorekitError, match="is not the one of the manifest"):
@@ -118,8 +118,8 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     assert ShardManifest.load(paths.shards("haze") / "train").num_samples == 40
 
 
-@pytest.mark.usefixtures("alone")
-def test_a_cluster_that_is_too_small_is_said_with_the_arithmetic(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("local_only")
+def test_the_error_of_a_too_small_cluster_has_the_arithmetic(tmp_path: Path) -> None:
     from restorekit.cluster import ray_cluster
     from restorekit.distributed.ray_train import fit
 

@@ -1,4 +1,4 @@
-"""evaluate: holes are scored over the mean fill, beside opponents, by bucket; so is a model from elsewhere."""
+"""evaluate: holes are compared with the mean fill and other methods, by hole size; an imported model likewise."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_holes_are_judged_beside_opponents_and_an_imported_model_too(paths: Paths) -> None:
+def test_holes_are_compared_with_opponents_for_trained_and_imported_models(paths: Paths) -> None:
     params = check_params(VALUES)
     write_holes(paths.shards("inpainting") / "test")
     record = {"task": "inpainting", "dataset": "inpainting", "seed": 1, "steps": 0}
@@ -63,7 +63,7 @@ def test_holes_are_judged_beside_opponents_and_an_imported_model_too(paths: Path
         (one["opponent"], one["protocol"]): one for one in evaluation["opponents"]["scores"] if one["slice"] == "all"
     }
     assert {opponent for opponent, _ in whole} == set(OPPONENTS)
-    assert abs(whole["smooth", "psnr_rgb"]["lead"]) < 0.01  # what the network begins with
+    assert abs(whole["smooth", "psnr_rgb"]["lead"]) < 0.01  # the untrained network starts from the smooth fill
     scores = {(one["slice"], one["protocol"]): one for one in evaluation["scores"]}
     assert scores["all", "psnr_rgb"]["degraded"] == pytest.approx(whole["mean", "psnr_rgb"]["theirs"])
     assert {name for name, _ in scores if name.startswith("holes:")} == {"holes:0.01-0.1", "holes:0.1-0.2"}

@@ -1,4 +1,4 @@
-"""pairs: a public set becomes shards that a run trains on, through the same staging as what is made here."""
+"""pairs: a public set becomes training shards through the same staging as synthetic pairs."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def real(params: Params, tmp_path: Path) -> Params:
 
 
 def write_here(params: Params, paths: Paths) -> None:
-    """What `write_pairs` does, without a cluster."""
+    """Does the work of `write_pairs` without a cluster."""
     config = params.real.train[NAME]
     root = Path(config.root)
     pairs = find_pairs("real", root, config.layout)
@@ -49,7 +49,7 @@ def write_here(params: Params, paths: Paths) -> None:
         finish(recipe, paths.shards(NAME), pairs_digest(pairs))
 
 
-def test_a_run_is_fed_from_a_public_set(real: Params, tmp_path: Path) -> None:
+def test_a_run_trains_on_a_public_set(real: Params, tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_here(real, paths)
     train, val = (ShardManifest.load(paths.shards(NAME) / split) for split in ("train", "val"))
@@ -77,7 +77,7 @@ def test_the_cluster_writes_the_same_bytes(
     assert not list(Paths(tmp_path).state("x").parent.glob("shards-*"))
 
 
-def test_a_set_that_is_not_there_or_not_known_is_named(real: Params, tmp_path: Path) -> None:
+def test_errors_name_a_missing_or_unknown_set(real: Params, tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="did you mean 'rain-own'"):
         write_pairs("rain-won", real, Paths(tmp_path))
     for pair in find_pairs("real", tmp_path / "own", "plain"):

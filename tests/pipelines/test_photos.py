@@ -1,4 +1,4 @@
-"""The stage that collects photographs, run as DVC runs it."""
+"""The stage that collects photographs, started as DVC starts it."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def test_the_stage_writes_the_photographs_and_one_line(tmp_path):
     assert len(PhotoManifest.load(tmp_path / "data/photos").photographs) == 8
 
 
-def test_the_root_of_a_job_decides_where_the_photographs_go(tmp_path):
+def test_a_jobs_root_receives_the_photographs(tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code/params.yaml").write_text(PARAMS.format(photos="{}"))
     assert run(tmp_path / "code", RESTOREKIT_ROOT=str(tmp_path / "shared")).returncode == 0

@@ -1,4 +1,4 @@
-"""Real sets beside the synthetic test: scored and shown under their own name, and never what promotion looks at."""
+"""Real sets are scored and shown under their own names; promotion ignores them where there is a synthetic test."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def write_images(folder: Path, count: int, darker: int = 0) -> None:
 
 @pytest.fixture
 def values(params: Params, tmp_path: Path) -> dict[str, Any]:
-    """A set of pairs, darker by 30 levels, and one of pictures alone."""
+    """Parameters with a set of pairs, darker by 30 levels, and a set of unpaired pictures."""
     write_images(tmp_path / "sets/pairs/input", 4, darker=30)
     write_images(tmp_path / "sets/pairs/target", 4)
     write_images(tmp_path / "sets/alone/input", 2)
@@ -38,12 +38,12 @@ def values(params: Params, tmp_path: Path) -> dict[str, Any]:
     made["real"]["evaluate"] = {
         "mine": {"task": "rain", "layout": "plain", "root": str(tmp_path / "sets/pairs")},
         "alone": {"task": "rain", "layout": "unpaired", "root": str(tmp_path / "sets/alone")},
-        "elsewhere": {"task": "haze", "layout": "plain", "root": "nowhere"},  # of another task: never opened
+        "elsewhere": {"task": "haze", "layout": "plain", "root": "nowhere"},  # another task: never opened
     }
     return made
 
 
-def test_real_sets_stand_beside_the_synthetic_test(
+def test_real_sets_are_scored_next_to_the_synthetic_test(
     values: dict[str, Any], paths: Paths, write_model: WriteModel
 ) -> None:
     params = check_params(values)
@@ -73,7 +73,7 @@ def test_real_sets_stand_beside_the_synthetic_test(
     assert "mine: pairs from your folders, not made here" in page
 
 
-def test_real_pairs_decide_where_a_run_has_no_others(
+def test_real_pairs_decide_for_a_run_without_synthetic_ones(
     values: dict[str, Any], paths: Paths, write_model: WriteModel
 ) -> None:
     run = "dmgn-rain-own"

@@ -1,4 +1,4 @@
-"""Every stage with `RESTOREKIT_ROOT` at a bucket, each on a machine that has nothing yet; and a DVC remote there."""
+"""Every stage with `RESTOREKIT_ROOT` at a bucket, each on a machine with an empty cache; a DVC remote."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def write_params(folder: Path) -> None:
-    """A params.yaml with one run of a few steps."""
+    """Writes a params.yaml with one run of a few steps."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     small = {
         "short_side": 64,
@@ -41,7 +41,7 @@ def write_params(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_stage_finds_in_the_bucket_what_the_one_before_put_there(
+def test_every_stage_finds_the_previous_stages_outputs_in_the_bucket(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -63,11 +63,11 @@ def test_every_stage_finds_in_the_bucket_what_the_one_before_put_there(
     assert {row["run"] for row in rows} == {RUN}
     assert RUN in (page / "index.html").read_text()
     states = [name for name in (Remote(bucket) / "data" / "state").names() if name.startswith("shards-")]
-    assert states == []  # nothing half made is left
+    assert states == []  # no unfinished shards are left
 
 
 @pytest.mark.slow
-def test_a_dvc_remote_in_the_bucket_gives_back_what_was_pushed(
+def test_a_dvc_remote_in_the_bucket_returns_the_pushed_files(
     bucket: str, s3_server: str, tiny_shards: Path, tmp_path: Path
 ) -> None:
     work = tmp_path / "work"

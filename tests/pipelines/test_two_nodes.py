@@ -1,4 +1,4 @@
-"""Two nodes with their own addresses on this machine: one is lost inside an epoch, and every sample is read once."""
+"""Two nodes with their own addresses on this machine: one fails during an epoch, and every sample is read once."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def has_namespaces() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("elastic", [False, True], ids=["replaced", "elastic"])
-def test_a_node_is_lost_inside_an_epoch_and_every_sample_is_read_once(
+def test_a_node_is_lost_during_an_epoch_and_every_sample_is_read_once(
     tiny_shards: Path, tmp_path: Path, elastic: bool
 ) -> None:
     if not has_namespaces():
