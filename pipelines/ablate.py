@@ -13,18 +13,19 @@ from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_syntheti
 from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
 from restorekit.files import write_beside, write_json
 from restorekit.paths import Paths, working_root
-from restorekit.report.ablations import render_ablations
+from restorekit.report.page import render_ablations
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a key of `ablations` in params.yaml")
+    model = parser.parse_args().model
     params = load_params(Path("params.yaml"))
-    ablate(parser.parse_args().model, params, working_root().with_areas(params.areas))
+    ablate(model, params, working_root().with_areas(params.areas))
 
 
 def ablate(model: str, params: Params, paths: Paths) -> None:
-    """Writes the table of a model's ablations, each held to the first variant of its data set."""
+    """Writes the table of a model's ablations, each compared with the first variant of its data set."""
     if model not in params.ablations:
         raise unknown_name("model with ablations", model, params.ablations)
     names = [name for name, run in params.ablation_runs.items() if run.model == model]
@@ -36,12 +37,12 @@ def ablate(model: str, params: Params, paths: Paths) -> None:
         (folder / "index.html").write_text(render_ablations(rows), encoding="utf-8")
     for row in rows:
         gain, change = row.gain["psnr_rgb"], row.difference
-        told = "" if change is None else f", {change['psnr_rgb'].mean:+.2f} dB to the first"
-        print(f"{row.model}-{row.dataset} {row.label}: gain {gain.mean:+.2f} dB over {len(row.seeds)} seeds{told}")
+        lead = "" if change is None else f", {change['psnr_rgb'].mean:+.2f} dB to the first"
+        print(f"{row.model}-{row.dataset} {row.label}: gain {gain.mean:+.2f} dB over {len(row.seeds)} seeds{lead}")
 
 
 def read_evaluated(run: str, params: Params, paths: Paths) -> Evaluated:
-    """What the evaluation of an ablation wrote."""
+    """The evaluation of an ablation, as rows on the synthetic test."""
     folder = paths.evaluation(run)
     evaluation = read_evaluation(folder, run, "run `make ablate`")
     scores = on_synthetic_test(run, read_table(folder / "table.csv"))

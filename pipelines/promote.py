@@ -6,6 +6,8 @@ python -m pipelines.promote --run dmgn-rain--long    (one run by itself, -> data
 
 import argparse
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,15 +15,22 @@ import torch
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError, unknown_name
-from restorekit.evaluation.results import ImageScore, read_table
+from restorekit.evaluation.results import (
+    REMEDY,
+    ImageScore,
+    not_evaluated,
+    not_trained,
+    read_evaluation,
+    read_table,
+)
 from restorekit.evaluation.test_sets import PairSet, gate_set
-from restorekit.files import read_json, write_json
+from restorekit.files import write_json
+from restorekit.models.checkpoint import read_record
 from restorekit.paths import Paths, working_root
 from restorekit.storage import fetch, push
 from restorekit.tracking.decisions import DecisionRecord, recorded_decisions
 from restorekit.tracking.gate import alias_of, judge
 from restorekit.tracking.registry import find_or_register
-from restorekit.tracking.versions import RegisteredVersion
 
 
 def main() -> None:
@@ -36,40 +45,69 @@ def main() -> None:
     promote(params, paths, run)
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """A run with a model and an evaluation that belong together."""
+
+    run: str
+    model: Path
+    pairs: PairSet  # the test images that decide
+    rows: list[ImageScore]  # the model's scores on them
+
+
 def promote(params: Params, paths: Paths, only: str | None = None) -> None:
-    """Judges every run's version in turn and writes the log: today's decisions, and all that the registry remembers."""
+    """Judges every evaluated run in turn and writes the log: today's decisions, and all that the registry has recorded.
+
+    Every evaluation is read and checked before the first alias changes. Runs that are not evaluated yet are named.
+    """
     runs, folder = (params.runs, paths.promotions) if only is None else ([only], paths.promotion(only))
-    decisions = [judge_run(run, params, paths) for run in runs]
+    evaluated, left_out = read_evaluated(runs, params, paths)
+    decisions = [judge_run(one, params, paths) for one in evaluated]
     names = sorted({decision.name for decision in decisions})
     write_json(
         folder / "decisions.json",
         {
             "current": [{**decision.to_json(), "alias": alias_of(decision, paths.root)} for decision in decisions],
             "history": [decision.to_json() for name in names for decision in recorded_decisions(name, paths.root)],
+            "left_out": [{"run": run, "reason": reason} for run, reason in left_out.items()],
         },
     )
     push(folder)
     for decision in decisions:
         print(f"{decision.run} version {decision.version}: {decision.decision}. {'; '.join(decision.reasons)}.")
+    for run, reason in left_out.items():
+        print(f"{run} is {reason}")
 
 
-def judge_run(run: str, params: Params, paths: Paths) -> DecisionRecord:
-    """The decision about the model in data/models/<run>/, by its evaluation."""
-    pairs = gate_set(run, params, paths, Path.cwd())
-    candidate = find_or_register(fetch(paths.model(run)), paths.root)
-    fetch(paths.evaluation(run))
-    return judge(run, candidate, evaluated(run, candidate, pairs, paths), pairs, params, paths.root)
+def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[list[Evaluated], dict[str, str]]:
+    """The runs that can be judged, and the reason for each of the others.
+
+    A RestorekitError where no run can be judged, or an evaluation is of another model or of other test images.
+    """
+    evaluated, left_out = [], {}
+    for run in runs:
+        model, folder = fetch(paths.model(run)), fetch(paths.evaluation(run))
+        reason = not_trained(model, run) or not_evaluated(folder, run)
+        if reason is not None:
+            left_out[run] = reason
+            continue
+        pairs = gate_set(run, params, paths, Path.cwd())
+        evaluation = read_evaluation(folder, run)
+        if evaluation["digest"] != read_record(model)["digest"]:
+            raise RestorekitError(f"the evaluation of '{run}' is of another model than {model}: {REMEDY}")
+        if {"dataset": pairs.name, "digest": pairs.digest} not in evaluation["tests"]:
+            raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {REMEDY}")
+        rows = [row for row in read_table(folder / "table.csv") if row.dataset == pairs.name]
+        evaluated.append(Evaluated(run, model, pairs, rows))
+    if not evaluated:
+        raise RestorekitError("nothing to promote: " + "; ".join(f"{run} is {why}" for run, why in left_out.items()))
+    return evaluated, left_out
 
 
-def evaluated(run: str, candidate: RegisteredVersion, pairs: PairSet, paths: Paths) -> list[ImageScore]:
-    """The rows of the run's evaluation on `pairs`, once it is sure that they are of this model and of these images."""
-    remedy = "run `dvc repro evaluate`"
-    evaluation = read_json(paths.evaluation(run) / "evaluation.json", f"evaluation of '{run}'", remedy)
-    if evaluation["digest"] != candidate.digest:
-        raise RestorekitError(f"the evaluation of '{run}' is of another model than data/models/{run}: {remedy}")
-    if {"dataset": pairs.name, "digest": pairs.digest} not in evaluation["tests"]:
-        raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {remedy}")
-    return [row for row in read_table(paths.evaluation(run) / "table.csv") if row.dataset == pairs.name]
+def judge_run(one: Evaluated, params: Params, paths: Paths) -> DecisionRecord:
+    """The decision about a run's model, which is registered if it is not yet."""
+    candidate = find_or_register(one.model, paths.root)
+    return judge(one.run, candidate, one.rows, one.pairs, params, paths.root)
 
 
 if __name__ == "__main__":

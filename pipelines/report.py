@@ -11,15 +11,14 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry
 from restorekit.evaluation.test_sets import real_pairs
 from restorekit.paths import Paths, working_root
-from restorekit.report.ablations import read_groups
-from restorekit.report.inputs import read_results
+from restorekit.report.inputs import read_ablations, read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
 from restorekit.report.traits import Traits, traits_of
 from restorekit.sources.photo_index import SPLITS, PhotoIndex
 from restorekit.storage import fetch, push
 
-PAIRS = 24  # of a real set, whose traits are told
+PAIRS = 24  # of a real set, of which the traits are taken
 
 
 def main() -> None:
@@ -28,30 +27,39 @@ def main() -> None:
 
 
 def report(params: Params, paths: Paths) -> None:
-    """Writes data/report/ whole from the outputs of photos, train, evaluate and promote."""
+    """Writes data/report/ whole from the outputs of photos, train, evaluate and promote.
+
+    The report shows the runs that are evaluated and judged, and names the others.
+    """
     for folder in (paths.promotions, *map(paths.evaluation, params.runs), *map(paths.model, params.runs)):
         fetch(folder)
-    results = read_results(paths, params.runs)
+    results, missing = read_results(paths, params.runs)
     photos = PhotoIndex.open(paths.photos)
-    sheets = make_sheets(photos, params.seed)
-    real = real_traits(params, Path.cwd())
-    every = (photograph for split in SPLITS for photograph in photos.photographs(split))
-    ablations = [group for model in params.ablations for group in read_groups(paths.ablations(model) / "table.json")]
-    write_report(paths.report, results, every, params.promote.metric, sheets, real, ablations)
+    write_report(
+        paths.report,
+        results,
+        (photograph for split in SPLITS for photograph in photos.photographs(split)),
+        params.promote.metric,
+        missing,
+        make_sheets(photos, params.seed),
+        real_traits(params, Path.cwd()),
+        [row for model in params.ablations for row in read_ablations(paths.ablations(model) / "table.json")],
+    )
     push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
+    for one in missing:
+        print(f"{one.run} is {one.reason}")
 
 
 def real_traits(params: Params, base: Path) -> list[Traits]:
-    """The traits of the first pairs of every real set whose task has a synthetic data set; roots are from `base` on."""
+    """The traits of the first pairs of every real set whose task has a synthetic data set; roots are under `base`."""
     made = {dataset.task for dataset in params.datasets.values()}
     sets = {name: one for name, one in params.real.evaluate.items() if one.task in made and one.paired}
-    return [
-        traits_of(
-            one.task, name, ((pair.degraded, pair.clean) for pair in islice(real_pairs(name, one, base).open(), 24))
-        )
-        for name, one in sets.items()
-    ]
+    traits = []
+    for name, one in sets.items():
+        pairs = islice(real_pairs(name, one, base).open(), PAIRS)
+        traits.append(traits_of(one.task, name, ((pair.degraded, pair.clean) for pair in pairs)))
+    return traits
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ R = TypeVar("R")
 EVALUATION_FORMAT = 3  # of evaluation.json
 SYNTHETIC_TEST = "synthetic-test"  # the test set of degraded photographs, among sets that bear their own names
 ALL = "all"  # the slice of all images of a test set
+REMEDY = "run `dvc repro evaluate`"
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,21 @@ def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[Ima
         return np.array([gain(protocol, row.degraded[protocol], row.restored[protocol]) for row in rows])
     before = {(row.dataset, row.facts.key): row.restored[protocol] for row in others}
     if set(before) != {(row.dataset, row.facts.key) for row in rows} or len(before) != len(rows):
-        raise RestorekitError("the two tables are not of the same test images: run `dvc repro evaluate`")
+        raise RestorekitError(f"the two tables are not of the same test images: {REMEDY}")
     return np.array([gain(protocol, before[row.dataset, row.facts.key], row.restored[protocol]) for row in rows])
 
 
-def read_evaluation(folder: Path, run: str, remedy: str) -> dict[str, Any]:
+def not_trained(folder: Path, run: str) -> str | None:
+    """Why a run has no model in `folder` yet, with the remedy; None where it has one."""
+    return None if (folder / "model.json").is_file() else f"not trained yet: run `dvc repro train@{run}`"
+
+
+def not_evaluated(folder: Path, run: str) -> str | None:
+    """Why a run has no evaluation in `folder` yet, with the remedy; None where it has one."""
+    return None if (folder / "evaluation.json").is_file() else f"not evaluated yet: run `dvc repro evaluate@{run}`"
+
+
+def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, Any]:
     """The evaluation.json of a run; a RestorekitError with the remedy where it is missing or of another format."""
     value: dict[str, Any] = read_json(folder / "evaluation.json", f"evaluation of '{run}'", remedy)
     if value["format"] != EVALUATION_FORMAT:
@@ -238,14 +249,13 @@ def read_mask_table(path: Path) -> list[MaskScore]:
 
 
 def _read(path: Path, row_of: Callable[[dict[str, str]], R]) -> list[R]:
-    remedy = "run `dvc repro evaluate`"
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [row_of(line) for line in csv.DictReader(file)]
     except FileNotFoundError:
-        raise RestorekitError(f"no table of scores at {path}: {remedy}") from None
+        raise RestorekitError(f"no table of scores at {path}: {REMEDY}") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise RestorekitError(f"the table of scores at {path} cannot be read ({error}): {remedy}") from error
+        raise RestorekitError(f"the table of scores at {path} cannot be read ({error}): {REMEDY}") from error
 
 
 def _image_row(line: dict[str, str]) -> ImageScore:

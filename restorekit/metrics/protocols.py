@@ -1,6 +1,6 @@
 """The table of metrics: a protocol is a function of a restored and a clean image, and an entry of METRICS.
 
-A new metric is written here and nowhere else. Its `judges` says whether `promote.metric` may name it.
+A new metric is written here and nowhere else.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,6 @@ class Metric:
     digits: int  # after the point, where people read it
     min_side: int  # pixels that both sides must have
     says: str  # the protocol in one line, for the report
-    judges: bool = False  # whether promotion may be decided by it
 
 
 def score(restored: np.ndarray, clean: np.ndarray, protocols: Iterable[str] | None = None) -> dict[str, float]:
@@ -174,16 +173,10 @@ def _windows(image: np.ndarray) -> np.ndarray:
 
 
 METRICS: dict[str, Metric] = {
-    "psnr_rgb": Metric(
-        psnr_rgb, "higher", "dB", 2, 1, "one mean squared error over all 8-bit RGB values, no crop", judges=True
-    ),
-    "ssim_rgb": Metric(
-        ssim_rgb, "higher", "", 4, GAUSSIAN_WINDOW, "Gaussian window 1.5, per RGB channel, averaged", judges=True
-    ),
-    "psnr_y": Metric(psnr_y, "higher", "dB", 2, 1, "on limited-range BT.601 luma (as MATLAB and BasicSR)", judges=True),
-    "ssim_y": Metric(
-        ssim_y, "higher", "", 4, GAUSSIAN_WINDOW, "Gaussian window 1.5 on limited-range BT.601 luma", judges=True
-    ),
+    "psnr_rgb": Metric(psnr_rgb, "higher", "dB", 2, 1, "one mean squared error over all 8-bit RGB values, no crop"),
+    "ssim_rgb": Metric(ssim_rgb, "higher", "", 4, GAUSSIAN_WINDOW, "Gaussian window 1.5, per RGB channel, averaged"),
+    "psnr_y": Metric(psnr_y, "higher", "dB", 2, 1, "on limited-range BT.601 luma (as MATLAB and BasicSR)"),
+    "ssim_y": Metric(ssim_y, "higher", "", 4, GAUSSIAN_WINDOW, "Gaussian window 1.5 on limited-range BT.601 luma"),
     "psnr_dmgn": Metric(psnr_dmgn, "higher", "dB", 2, 1, "per RGB channel, then averaged (DMGN's own)"),
     "ssim_dmgn": Metric(ssim_dmgn, "higher", "", 4, UNIFORM_WINDOW, "7 x 7 uniform window, per channel (DMGN's own)"),
     "l1_percent": Metric(l1_percent, "lower", "%", 3, 1, "mean absolute error over all values, in per cent of 255"),

@@ -1,4 +1,4 @@
-"""All that the report shows, read from the outputs of the stages before it and checked to belong together."""
+"""The report's inputs, read from the outputs of the earlier stages and checked to belong together."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,11 +7,17 @@ from typing import Any
 
 from restorekit.distributed.figures import read_curves
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.results import MaskFigure, OpponentScore, SliceScore, read_evaluation
+from restorekit.evaluation.results import (
+    AblationRow,
+    MaskFigure,
+    OpponentScore,
+    SliceScore,
+    not_evaluated,
+    read_evaluation,
+)
 from restorekit.files import read_json
 from restorekit.paths import Paths
 
-EVALUATE = "run `dvc repro evaluate`"
 PROMOTE = "run `dvc repro promote`"
 
 
@@ -35,23 +41,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class MapStrip:
-    """A picture of several panels side by side, named from left to right: a degraded image, and maps over it."""
+class Picture:
+    """Panels side by side in one file: maps over a photograph, or a network's inner maps of it."""
 
     file: Path
-    dataset: str
-    key: str
     photograph: str
-    panels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FeatureStrip:
-    """A picture of a network's inner maps of a photograph's mask."""
-
-    file: Path
     caption: str
-    photograph: str
 
 
 @dataclass(frozen=True)
@@ -74,21 +69,21 @@ class RunResult:
     digest: str
     steps: int
     version: int
-    alias: str  # "" for a version that bears none
+    alias: str  # "" for a version without one
     name: str  # of the registered model
     decision: str
     reasons: tuple[str, ...]
     history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
-    opponents: tuple[OpponentScore, ...]  # where there are any
-    opponents_say: dict[str, str]  # what each opponent is, by its name
-    mask_features: tuple[FeatureStrip, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
+    opponents: tuple[OpponentScore, ...] = ()  # of a network that fills holes
+    opponents_say: dict[str, str] | None = None  # what each opponent is, by its name
+    mask_features: tuple[Picture, ...] = ()
     masks: tuple[MaskFigure, ...] = ()  # of a network that localises
-    maps: tuple[MapStrip, ...] = ()
+    maps: tuple[Picture, ...] = ()
     patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths: `path_means` of each test set
-    ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, where it was asked for
+    ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, where it was scored
     views: int = 1
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
@@ -96,22 +91,74 @@ class RunResult:
         return {score.protocol: score for score in self.scores if (score.dataset, score.slice) == (dataset, name)}
 
 
-def read_results(paths: Paths, runs: Iterable[str]) -> list[RunResult]:
-    """The results of the runs, in the order given."""
+@dataclass(frozen=True)
+class Missing:
+    """A run that is not in the report, and why."""
+
+    run: str
+    reason: str
+
+
+def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], list[Missing]]:
+    """The results of the runs that are evaluated and judged, and the others, in the order given.
+
+    A RestorekitError where there is no result at all, or where a decision is about another model than the evaluation.
+    """
     log = read_json(paths.promotions / "decisions.json", "log of decisions", PROMOTE)
     decisions = {decision["run"]: decision for decision in log["current"]}
     history: dict[str, list[Past]] = {}
     for past in log["history"]:
         history.setdefault(past["name"], []).append(Past(past["version"], past["decision"], tuple(past["reasons"])))
-    return [_result(paths, run, decisions, history) for run in runs]
+    results, missing = [], []
+    for run in runs:
+        reason = not_evaluated(paths.evaluation(run), run)
+        if reason is None and run not in decisions:
+            reason = f"not judged yet: {PROMOTE}"
+        if reason is None:
+            results.append(_result(paths, run, decisions[run], history))
+        else:
+            missing.append(Missing(run, reason))
+    if not results:
+        raise RestorekitError("nothing to report: " + "; ".join(f"{one.run} is {one.reason}" for one in missing))
+    return results, missing
 
 
-def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str, list[Past]]) -> RunResult:
+def read_ablations(table: Path) -> list[AblationRow]:
+    """The rows of a table.json; none where it was not made."""
+    if not table.is_file():
+        return []
+    rows: list[dict[str, Any]] = read_json(table, "table of ablations", "run `make ablate`")["rows"]
+    return [AblationRow.from_json(row) for row in rows]
+
+
+def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -> dict[str, list[dict[str, Any]]]:
+    """leaderboard.json: a row for each run, test set, slice and protocol, for programs to read.
+
+    `degraded` and `restored` are means over n images; `ci95` is the interval of the mean paired gain. The gain is an
+    improvement where it is positive: restored - degraded, or the reverse where `better` is "lower". `alias` is
+    "champion", "candidate", or "" for a version that is neither. `opponents` fill the same holes without learning: a
+    row for each of them, with the run's mean and the interval of its lead over the same images.
+    """
+    results = list(results)
+    return {
+        "rows": [_board_row(result, score) for result in results for score in result.scores],
+        "opponents": [{"run": result.run, **one.to_json()} for result in results for one in result.opponents],
+        "missing": [{"run": one.run, "reason": one.reason} for one in missing],
+    }
+
+
+def _board_row(result: RunResult, score: SliceScore) -> dict[str, Any]:
+    return {
+        "run": result.run, "model": result.model, "task": result.task, "version": result.version,
+        "alias": result.alias, "dataset": score.dataset, "slice": score.slice, "n": score.n,
+        "photographs": score.photographs, "protocol": score.protocol, "better": score.better,
+        "degraded": score.degraded, "restored": score.restored, "ci95": list(score.ci95),
+    }  # fmt: skip
+
+
+def _result(paths: Paths, run: str, decision: dict[str, Any], history: dict[str, list[Past]]) -> RunResult:
     folder = paths.evaluation(run)
-    evaluation = read_evaluation(folder, run, EVALUATE)
-    if run not in decisions:
-        raise RestorekitError(f"there is no decision about '{run}' yet: {PROMOTE}")
-    decision = decisions[run]
+    evaluation = read_evaluation(folder, run)
     if decision["digest"] != evaluation["digest"]:
         raise RestorekitError(f"the decision about '{run}' is of another model than its evaluation: {PROMOTE}")
     curves = paths.model(run) / "curves.csv"
@@ -123,18 +170,21 @@ def _result(paths: Paths, run: str, decisions: dict[str, Any], history: dict[str
         history=tuple(history.get(decision["name"], ())),
         scores=tuple(SliceScore.from_json(score) for score in evaluation["scores"]),
         samples=tuple(Sample(**{**sample, "file": folder / sample["file"]}) for sample in evaluation["samples"]),
+        curves=tuple(read_curves(curves)) if curves.is_file() else (),
         opponents=tuple(OpponentScore.from_json(one) for one in evaluation["opponents"]["scores"]),
         opponents_say=evaluation["opponents"]["says"],
         mask_features=tuple(
-            FeatureStrip(**{**one, "file": folder / one["file"]}) for one in evaluation["mask_features"]
+            Picture(folder / one["file"], one["photograph"], one["caption"]) for one in evaluation["mask_features"]
         ),
-        curves=tuple(read_curves(curves)) if curves.is_file() else (),
         masks=tuple(MaskFigure.from_json(figure) for figure in evaluation["masks"]),
         maps=tuple(
-            MapStrip(**{**strip, "file": folder / strip["file"], "panels": tuple(strip["panels"])})
-            for strip in evaluation["maps"]
+            Picture(folder / one["file"], one["photograph"], _caption(one["panels"])) for one in evaluation["maps"]
         ),
         patches=tuple(evaluation["patches"]),
         ensemble=tuple(SliceScore.from_json(score) for score in ensemble["scores"]),
         views=ensemble["views"],
     )  # fmt: skip
+
+
+def _caption(panels: list[str]) -> str:
+    return f"from left to right: {', '.join(panels)}; dark and grey is none, yellow is most"

@@ -1,47 +1,34 @@
 """data/report/: index.html, leaderboard.json and the pictures they need, written as one folder or not at all."""
 
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, SliceScore
+from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, AblationRow, SliceScore
 from restorekit.files import write_beside, write_json
 from restorekit.metrics.protocols import METRICS
-from restorekit.report.ablations import AblationGroup
-from restorekit.report.caveats import caveats
-from restorekit.report.figures import Chart, charts_of, interval_mark
-from restorekit.report.inputs import FeatureStrip, RunResult, Sample
-from restorekit.report.leaderboard import leaderboard
-from restorekit.report.localised import MaskSection, mask_section
-from restorekit.report.pathways import PathTable, path_tables
-from restorekit.report.rivals import RivalTable, rival_tables
+from restorekit.report import environment
+from restorekit.report.charts import Chart, charts_of
+from restorekit.report.inputs import Missing, Picture, RunResult, Sample, leaderboard
 from restorekit.report.sheets import Sheet, write_sheets
+from restorekit.report.tables import (
+    Cell,
+    Row,
+    Table,
+    ablation_tables,
+    mask_table,
+    opponent_tables,
+    path_tables,
+    score_cells,
+    score_table,
+)
 from restorekit.report.traits import Traits
-from restorekit.report.wording import signed, slug
 from restorekit.sources.photo_index import Photograph
 
 HEADLINE = ("psnr_rgb", "ssim_rgb")
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of a table of scores, as texts."""
-
-    slice: str
-    protocol: str
-    before: str
-    after: str
-    gain: str
-    low: str
-    high: str
-    better: str  # "up", "down" or "unsure": where the interval lies
-    n: int
-    photographs: int
-    mark: Markup
+FEW = 20  # photographs below which the interval is known to be too narrow; see `mean_interval` in evaluation/slices.py
 
 
 @dataclass(frozen=True)
@@ -59,25 +46,35 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A picture on the page."""
+
+    file: str  # relative to the page
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
 class TestSection:
     """A run's scores on one test set."""
 
     dataset: str
-    headline: list[Line]
-    slices: list[Line]
-    protocols: list[Line]
+    headline: list[Row]
+    slices: Table
+    protocols: Table
 
 
 @dataclass(frozen=True)
 class RunSection:
     result: RunResult
     tests: list[TestSection]
-    ensemble: list[tuple[str, list[Line]]]  # test set and scores of the mean of views
+    ensemble: list[Table]  # the mean of several views, on each test set
     comparisons: list[Comparison]
-    masks: MaskSection | None
-    paths: list[PathTable]
-    rivals: list[RivalTable]
-    inside: list[tuple[str, str]]  # file and what it shows
+    masks: Table | None
+    maps: list[Shown]
+    paths: list[Table]
+    opponents: list[Table]
+    mask_features: list[Shown]
     charts: list[Chart]
     more_charts: list[Chart]
 
@@ -87,64 +84,102 @@ def write_report(
     results: Sequence[RunResult],
     photographs: Iterable[Photograph],
     metric: str = HEADLINE[0],
+    missing: Sequence[Missing] = (),
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
-    ablations: Sequence[AblationGroup] = (),
+    ablations: Sequence[AblationRow] = (),
 ) -> None:
     """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
 
-    `sheets` show the degradations on a page of their own, with the traits of `real` pairs beside theirs. `ablations`
-    are tables of runs outside the main pipeline.
+    The page names the `missing` runs. `sheets` show the degradations on a page of their own, with the traits of `real`
+    pairs. `ablations` are rows of runs outside the main pipeline.
     """
     with write_beside(folder) as beside:
-        beside.mkdir()
+        (beside / "pictures").mkdir(parents=True)
         sections = [_section(beside, number, result, metric) for number, result in enumerate(results, start=1)]
-        page = render(sections, results, photographs, bool(sheets), ablations)
+        shown = {sample.photograph for result in results for sample in result.samples}
+        page = environment().get_template("report.html.j2").render(
+            sections=sections,
+            missing=missing,
+            has_sheets=bool(sheets),
+            ablations=ablation_tables(ablations),
+            caveats=caveats(results),
+            credits=[photograph for photograph in photographs if photograph.name in shown],
+            protocols={name: METRICS[name].says for name in _protocols(results)},
+        )  # fmt: skip
         (beside / "index.html").write_text(page, encoding="utf-8")
         if sheets:
             write_sheets(beside, sheets, real)
-        write_json(beside / "leaderboard.json", leaderboard(results))
+        write_json(beside / "leaderboard.json", leaderboard(results, missing))
 
 
-def render(
-    sections: Sequence[RunSection],
-    results: Sequence[RunResult],
-    photographs: Iterable[Photograph],
-    has_sheets: bool = False,
-    ablations: Sequence[AblationGroup] = (),
-) -> str:
-    """The page's text; every value is escaped unless it is markup that figures.py made."""
-    environment = Environment(
-        loader=PackageLoader("restorekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    shown = {sample.photograph for result in results for sample in result.samples}
-    return environment.get_template("report.html.j2").render(
-        sections=sections,
-        has_sheets=has_sheets,
-        groups=ablations,
-        caveats=caveats(results),
-        credits=[photograph for photograph in photographs if photograph.name in shown],
-        protocols={name: METRICS[name].says for name in _protocols(results)},
+def render_ablations(rows: Sequence[AblationRow]) -> str:
+    """The text of a page of ablations alone."""
+    return environment().get_template("ablations.html.j2").render(ablations=ablation_tables(rows))
+
+
+def caveats(results: Sequence[RunResult]) -> list[str]:
+    """The limits of these results: a sentence or two for each that applies."""
+    scores = [score for result in results for score in result.scores]
+    texts = []
+    if scores and all(score.dataset == SYNTHETIC_TEST for score in scores):
+        texts.append(
+            "All test images are synthetic: clean photographs that this project degraded itself, with the operators "
+            "that the networks were trained on. Networks trained on synthetic degradations often do much less for real "
+            "photographs, and nothing here measures that. Do not compare these figures with published ones on other "
+            "test sets."
+        )
+    real = list(dict.fromkeys(score.dataset for score in scores if score.dataset != SYNTHETIC_TEST))
+    if real:
+        texts.append(
+            f"{', '.join(real)}: pairs from your folders, not made here. Public ones are under licences of their own; "
+            "look at those before you show this page's pictures to anyone. Figures are by the protocols named here, "
+            "on whole images as the files have them; published figures may be by other protocols."
+        )
+    fewest = min((score.photographs for score in scores if score.slice == ALL), default=FEW)
+    if fewest < FEW:
+        photographs = "1 test photograph" if fewest == 1 else f"{fewest} test photographs"
+        texts.append(
+            f"There are few photographs: {photographs}, each degraded several times. An interval from so few is too "
+            "narrow (with two photographs it holds the true mean in 60 to 90 of 100 cases, not in 95) and says little "
+            "about other photographs. More images of the same photographs do not help; more photographs do."
+        )
+    if any(score.slice.startswith("holes:") for score in scores):
+        texts.append(
+            "Where something is missing, gains are over the mean fill: the mean colour of all known pixels, "
+            "one for each image."
+        )
+    texts.append(
+        "The gain is paired: for each image, the restored value less the degraded one (the reverse where lower is "
+        "better), then the mean. Its 95% interval is a bootstrap over photographs and over the images within each. "
+        "Equal images count as 100 dB."
     )
+    texts.append("The pictures were chosen by photograph and severity before anything was restored, not by the result.")
+    return texts
+
+
+def slug(text: str) -> str:
+    """`text` as lower-case letters, digits and hyphens only."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "image"
 
 
 def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSection:
     charts, more = charts_of(result.curves)
     return RunSection(
         result=result,
-        tests=[_test(result, dataset, metric) for dataset in dict.fromkeys(score.dataset for score in result.scores)],
+        tests=[_test(result, dataset, metric) for dataset in _datasets(result.scores)],
         ensemble=[
-            (dataset, _lines([score for score in result.ensemble if score.dataset == dataset]))
-            for dataset in dict.fromkeys(score.dataset for score in result.ensemble)
+            score_table(f"Mean of {result.views} views on {dataset}", _of(result.ensemble, dataset), "protocol")
+            for dataset in _datasets(result.ensemble)
         ],
         comparisons=[
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],
-        masks=mask_section(folder, number, result),
-        paths=path_tables(result),
-        rivals=rival_tables(result.opponents, result.opponents_say, metric),
-        inside=[_inside(folder, number, picture) for picture in result.mask_features],
+        masks=mask_table(result.masks) if result.masks else None,
+        maps=[_shown(folder, number, picture) for picture in result.maps],
+        paths=path_tables(result.patches),
+        opponents=opponent_tables(result.opponents, result.opponents_say or {}, metric),
+        mask_features=[_shown(folder, number, picture) for picture in result.mask_features],
         charts=charts,
         more_charts=more,
     )
@@ -152,37 +187,20 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
 
 def _test(result: RunResult, dataset: str, metric: str) -> TestSection:
     whole = result.of_slice(dataset, ALL)
-    first = [name for name in dict.fromkeys((metric, *HEADLINE)) if name in whole]
-    of_metric = [score for score in result.scores if score.dataset == dataset and score.protocol == metric]
+    headline = [
+        (Cell(name), *score_cells(whole[name]), Cell(dataset))
+        for name in dict.fromkeys((metric, *HEADLINE))
+        if name in whole
+    ]
+    of_metric = [score for score in _of(result.scores, dataset) if score.protocol == metric]
+    slices = score_table(f"By slice, {metric} on {dataset}", of_metric, "slice")
     return TestSection(
-        dataset, _lines([whole[name] for name in first]), _lines(of_metric), _lines(list(whole.values()))
+        dataset, headline, slices, score_table(f"All protocols on {dataset}", list(whole.values()), "protocol")
     )
-
-
-def _lines(scores: Sequence[SliceScore]) -> list[Line]:
-    """Table rows; the marks of one protocol share their axis."""
-    return [_line(score, [other for other in scores if other.protocol == score.protocol]) for score in scores]
-
-
-def _line(score: SliceScore, same: Sequence[SliceScore]) -> Line:
-    digits = METRICS[score.protocol].digits
-    low, high = score.ci95
-    reach = (min(0.0, *(one.ci95[0] for one in same)), max(0.0, *(one.ci95[1] for one in same)))
-    room = 0.06 * (reach[1] - reach[0]) or 1.0
-    return Line(
-        slice=score.slice, protocol=score.protocol, before=f"{score.degraded:.{digits}f}",
-        after=f"{score.restored:.{digits}f}", gain=signed(score.gain, digits), low=signed(low, digits),
-        high=signed(high, digits), better="up" if low > 0 else "down" if high < 0 else "unsure", n=score.n,
-        photographs=score.photographs,
-        mark=interval_mark(score.gain, score.ci95, (reach[0] - room, reach[1] + room)),
-    )  # fmt: skip
 
 
 def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Comparison:
     """Copies the triptych under a name that is safe in any address."""
-    name = f"pictures/{number:02d}-{index:02d}-{slug(sample.key)}.png"
-    (folder / "pictures").mkdir(exist_ok=True)
-    shutil.copyfile(sample.file, folder / name)
     facts = [
         None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
         sample.kind,
@@ -193,17 +211,29 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
     total = sample.panels * sample.width + (sample.panels - 1) * sample.gutter
     return Comparison(
-        file=name, title=sample.photograph, note=", ".join(fact for fact in facts if fact), width=sample.width,
-        height=sample.height, scale=100 * total / sample.width, shift=100 * (sample.width + sample.gutter) / total,
-        clean=sample.panels == 3,
+        file=_copied(folder, f"{number:02d}-{index:02d}-{slug(sample.key)}", sample.file), title=sample.photograph,
+        note=", ".join(fact for fact in facts if fact), width=sample.width, height=sample.height,
+        scale=100 * total / sample.width, shift=100 * (sample.width + sample.gutter) / total, clean=sample.panels == 3,
     )  # fmt: skip
 
 
-def _inside(folder: Path, number: int, picture: FeatureStrip) -> tuple[str, str]:
-    name = f"pictures/{number:02d}-{slug(picture.file.stem)}.png"
-    (folder / "pictures").mkdir(exist_ok=True)
-    shutil.copyfile(picture.file, folder / name)
-    return name, f"{picture.photograph}: {picture.caption}"
+def _shown(folder: Path, number: int, picture: Picture) -> Shown:
+    file = _copied(folder, f"{number:02d}-{slug(picture.file.stem)}", picture.file)
+    return Shown(file, picture.photograph, picture.caption)
+
+
+def _copied(folder: Path, stem: str, file: Path) -> str:
+    name = f"pictures/{stem}.png"
+    shutil.copyfile(file, folder / name)
+    return name
+
+
+def _datasets(scores: Sequence[SliceScore]) -> list[str]:
+    return list(dict.fromkeys(score.dataset for score in scores))
+
+
+def _of(scores: Sequence[SliceScore], dataset: str) -> list[SliceScore]:
+    return [score for score in scores if score.dataset == dataset]
 
 
 def _protocols(results: Sequence[RunResult]) -> list[str]:

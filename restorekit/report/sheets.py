@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from restorekit.degradations import DEGRADATIONS, Degradation, Degraded, Scene, get_degradation
 from restorekit.image import encode_rgb, resize_short_side, to_float, to_uint8
+from restorekit.report import environment
 from restorekit.report.traits import Traits, reference_traits, traits_of
 from restorekit.rng import rng_for
 from restorekit.sources.photo_index import Photograph, PhotoIndex, load_photograph
@@ -60,14 +60,9 @@ def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) 
     for sheet in sheets:
         for row in sheet.rows:
             (folder / row.file).write_bytes(encode_rgb(row.image, "jpeg", QUALITY))
-    environment = Environment(
-        loader=PackageLoader("restorekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("degradations.html.j2").render(
-        sheets=sheets, severities=SEVERITIES, real=real, public=reference_traits()
-    )
-    (folder / "degradations.html").write_text(page, encoding="utf-8")
+    page = environment().get_template("degradations.html.j2")
+    text = page.render(sheets=sheets, severities=SEVERITIES, real=real, public=reference_traits())
+    (folder / "degradations.html").write_text(text, encoding="utf-8")
 
 
 def _scene(folder: Path, photograph: Photograph) -> Scene:

@@ -8,7 +8,8 @@ from restorekit.config import read_run
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, label_of
 from restorekit.evaluation.results import AblationRow, Facts, ImageScore, MaskScore
-from restorekit.report.ablations import groups_of, render_ablations
+from restorekit.report.page import render_ablations
+from restorekit.report.tables import ablation_tables
 
 GAINS = {"one": 1.0, "two": 2.0, "three": 4.0}
 
@@ -95,11 +96,11 @@ def test_what_cannot_be_compared_is_refused(runs: list[Evaluated], message: str)
 
 def test_each_data_set_has_its_table_and_its_first() -> None:
     runs = [*two_labels(), evaluated("full", 0, 0.0, dataset="haze"), evaluated("none", 0, -1.0, "haze", context=False)]
-    groups = groups_of(ablation_rows(runs, 1, 200))
-    assert [(group.title, [line.label for line in group.lines]) for group in groups] == [
+    tables = ablation_tables(ablation_rows(runs, 1, 200))
+    assert [(table.title, [row[0].text for row in table.rows]) for table in tables] == [
         ("dakd-rain", ["a0", "a2"]), ("dakd-haze", ["full", "none"]),
     ]  # fmt: skip
-    assert [line.better for line in groups[1].lines] == ["", "down"]
+    assert [row[3].style for row in tables[1].rows] == ["num", "num down"]
     page = render_ablations(ablation_rows(runs, 1, 200))
     for text in ("dakd-rain", "2 seeds of 10 steps", "gates guided", "+1.10 (", "mask F1", "context False"):
         assert text in page, text

@@ -19,7 +19,7 @@ from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slices_of
 from restorekit.evaluation.test_sets import Pair, PairSet
 from restorekit.metrics.protocols import gain, l1_percent, score
-from restorekit.report.rivals import rival_tables
+from restorekit.report.tables import opponent_tables
 
 
 def pair(key: str, hole: int, photograph: str = "astronaut") -> Pair:
@@ -103,15 +103,17 @@ def test_leads_are_paired_over_the_same_images() -> None:
 
 
 def test_the_table_shows_every_bucket_with_all_opponents() -> None:
-    (table,) = rival_tables(compared(), SAYS, "psnr_rgb")
-    assert table.names == list(OPPONENTS)
-    assert [row.slice for row in table.rows] == ["all", "holes:0.01-0.1", "holes:0.1-0.2", "holes:0.4-0.5"]
-    missing = table.rows[3].rivals[table.names.index("biharmonic")]
-    assert missing is None
-    assert table.rows[0].rivals[table.names.index("biharmonic")].note.endswith("2 of 3 images, ours 100.00")
-    assert all(rival.better == "up" for rival in table.rows[1].rivals if rival)
-    assert rival_tables(compared(), SAYS, "ncc")[0].protocol == "psnr_rgb"
-    assert rival_tables([], {}, "psnr_rgb") == []
+    (table,) = opponent_tables(compared(), SAYS, "psnr_rgb")
+    names = [cell.text for cell in table.head]
+    assert names == ["slice", "images", "this network", *(name.replace("_", " ") for name in OPPONENTS)]
+    assert [row[0].text for row in table.rows] == ["all", "holes:0.01-0.1", "holes:0.1-0.2", "holes:0.4-0.5"]
+    place = names.index("biharmonic")
+    assert (table.rows[3][place].text, table.rows[3][place].note) == ("-", "")
+    assert table.rows[0][place].note.endswith("2 of 3 images, ours 100.00")
+    assert all(cell.style == "num up" for cell in table.rows[1][3:])
+    assert all(f"{one.says}." in table.note for one in OPPONENTS.values())
+    assert "psnr_rgb" in opponent_tables(compared(), SAYS, "ncc")[0].title
+    assert opponent_tables([], {}, "psnr_rgb") == []
 
 
 @pytest.mark.parametrize("share, bucket", [(0.01, "other"), (0.011, "0.01-0.1"), (0.1, "0.01-0.1"), (0.1001, "0.1-0.2"),

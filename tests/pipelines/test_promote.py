@@ -105,7 +105,7 @@ def test_a_gain_below_min_gain_is_not_enough(params: Params, paths: Paths, write
 
 def test_an_evaluation_of_something_else_is_refused(params: Params, paths: Paths, write_model: WriteModel) -> None:
     write_model(12.0)
-    with pytest.raises(RestorekitError, match=r"no evaluation of 'dmgn-rain'.*dvc repro evaluate"):
+    with pytest.raises(RestorekitError, match="dmgn-rain is not evaluated yet: run `dvc repro evaluate@dmgn-rain`"):
         promote(params, paths)
     evaluate(RUN, params, paths)
     write_model(13.0)
@@ -170,3 +170,50 @@ def test_a_registry_that_was_lost_is_built_again(
     promote(params, paths)  # as where DVC brings the evaluation back from its cache
     assert current(paths)["decision"] == "promoted"
     assert champion(paths) == 1
+
+
+def two_runs(params: Params, other: str = "dmgn-rain--other") -> Params:
+    """The parameters with a second run, before the first in order."""
+    values = params.model_dump(mode="json")
+    values["runs"] = {other: values["runs"][RUN], **values["runs"]}
+    return check_params(values)
+
+
+def test_runs_without_an_evaluation_are_left_out_and_named(
+    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both, other = two_runs(params), "dmgn-rain--other"
+    with pytest.raises(RestorekitError, match=f"nothing to promote: {other} is not trained yet: .*; {RUN} is not"):
+        promote(both, paths)
+    assert not paths.promotions.exists()
+    write_model(24.0)
+    evaluate(RUN, both, paths)
+    promote(both, paths)
+    assert (current(paths)["run"], current(paths)["decision"]) == (RUN, "promoted")
+    reason = f"not trained yet: run `dvc repro train@{other}`"
+    assert log(paths)["left_out"] == [{"run": other, "reason": reason}]
+    assert f"{other} is {reason}" in capsys.readouterr().out
+    write_model(12.0, run=other)
+    promote(both, paths)
+    assert log(paths)["left_out"] == [{"run": other, "reason": f"not evaluated yet: run `dvc repro evaluate@{other}`"}]
+    evaluate(other, both, paths)
+    promote(both, paths)
+    assert [decision["run"] for decision in log(paths)["current"]] == [other, RUN]
+    assert log(paths)["left_out"] == []
+
+
+def test_a_contradiction_in_the_last_run_changes_no_alias_of_the_first(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    both, other = two_runs(params), "dmgn-rain--other"
+    write_model(24.0, run=other, registered_name=other)
+    evaluate(other, both, paths)
+    write_model(12.0)
+    evaluate(RUN, both, paths)
+    write_model(13.0)
+    with pytest.raises(RestorekitError, match="of another model than"):
+        promote(both, paths)
+    assert not paths.promotions.exists()
+    assert [version.aliases for name in (other, RUN) for version in versions_of(name, paths.root)] == [
+        ("candidate",), ("candidate",),
+    ]  # fmt: skip

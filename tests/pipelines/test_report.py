@@ -130,3 +130,25 @@ def test_a_run_without_curves_or_pictures_is_still_reported(reported: Path, para
     assert RUN in page
     assert 'class="stage"' not in page
     assert "<polyline" not in page
+
+
+def test_runs_that_are_not_evaluated_or_judged_are_named(
+    reported: Path, params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    values = params.model_dump(mode="json")
+    values["runs"]["dmgn-rain--other"] = values["runs"][RUN]
+    both = check_params(values)
+    report(both, paths)
+    page = (reported / "index.html").read_text()
+    assert "promoted" in page
+    assert "<li><b>dmgn-rain--other</b>, not evaluated yet: run `dvc repro evaluate@dmgn-rain--other`</li>" in page
+    board = json.loads((reported / "leaderboard.json").read_text())
+    assert {row["run"] for row in board["rows"]} == {RUN}
+    assert [one["run"] for one in board["missing"]] == ["dmgn-rain--other"]
+    write_model(12.0, run="dmgn-rain--other")
+    evaluate("dmgn-rain--other", both, paths)
+    report(both, paths)
+    assert "</b>, not judged yet: run `dvc repro promote`" in (reported / "index.html").read_text()
+    promote(both, paths)
+    report(both, paths)
+    assert json.loads((reported / "leaderboard.json").read_text())["missing"] == []

@@ -9,11 +9,9 @@ from markupsafe import escape
 
 from restorekit.evaluation.results import MASK_FIGURES, MaskFigure, OpponentScore, SliceScore
 from restorekit.image import encode_rgb
-from restorekit.report.caveats import caveats
-from restorekit.report.inputs import FeatureStrip, MapStrip, Past, RunResult, Sample
-from restorekit.report.localised import SAYS
-from restorekit.report.page import write_report
-from restorekit.report.wording import slug
+from restorekit.report.inputs import Missing, Past, Picture, RunResult, Sample
+from restorekit.report.page import caveats, slug, write_report
+from restorekit.report.tables import MASK_CAPTIONS
 from restorekit.sources.photo_index import Photograph
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>{{ 7 * 7 }}'
@@ -30,7 +28,6 @@ def result(text: str, picture: Path, **changes: object) -> RunResult:
         "run": text, "model": text, "task": text, "trained_on": text, "digest": text, "steps": 10, "version": 1,
         "alias": "champion", "name": text, "decision": text, "reasons": (text,),
         "history": (Past(1, text, (text,)),), "samples": (sample,),
-        "opponents": (), "opponents_say": {}, "mask_features": (),
         "scores": (score("psnr_rgb"), score("ssim_rgb"), score("psnr_rgb", text)),
         "curves": ((1, f"{text}/a", 1.0), (2, f"{text}/a", 2.0), (2, f"{text}/b", 2.0)),
     }  # fmt: skip
@@ -71,6 +68,17 @@ def test_a_failure_leaves_the_old_report(tmp_path: Path, picture: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+def test_runs_that_are_missing_are_named(tmp_path: Path, picture: Path) -> None:
+    missing = [Missing(HOSTILE, "not evaluated yet")]
+    write_report(tmp_path / "report", [result("first", picture)], [], missing=missing)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert f"<li><b>{escape(HOSTILE)}</b>, not evaluated yet</li>" in page
+    board = json.loads((tmp_path / "report" / "leaderboard.json").read_text())
+    assert board["missing"] == [{"run": HOSTILE, "reason": "not evaluated yet"}]
+    write_report(tmp_path / "report", [result("first", picture)], [])
+    assert "Not in this report" not in (tmp_path / "report" / "index.html").read_text()
+
+
 def test_caveats_depend_on_the_data(picture: Path) -> None:
     few = " ".join(caveats([result("a", picture)]))
     assert "All test images are synthetic" in few
@@ -98,7 +106,7 @@ def test_opponents_and_inner_maps_are_shown(tmp_path: Path, picture: Path) -> No
         for name, theirs, ci95 in (("telea", 23.5, (0.5, 2.0)), ("smooth", 26.25, (-2.0, -0.5)))
     ]
     says = {"telea": "fast marching", "smooth": HOSTILE}
-    features = (FeatureStrip(picture, HOSTILE, "chelsea"),)
+    features = (Picture(picture, "chelsea", HOSTILE),)
     shown = result("run", picture, opponents=tuple(against), opponents_say=says, mask_features=features)
     write_report(tmp_path / "report", [shown], [])
     page = (tmp_path / "report" / "index.html").read_text()
@@ -114,17 +122,20 @@ def test_opponents_and_inner_maps_are_shown(tmp_path: Path, picture: Path) -> No
 
 def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Path, tmp_path: Path) -> None:
     figures = tuple(MaskFigure("synthetic-test", name, 5, 0.25, (0.125, 0.5)) for name in MASK_FIGURES)
-    strip = MapStrip(picture, "synthetic-test", HOSTILE, HOSTILE, ("degraded", "predicted mask", HOSTILE))
+    maps = picture.with_name('maps-"1.png')
+    maps.write_bytes(picture.read_bytes())
+    strip = Picture(maps, HOSTILE, f"degraded, predicted mask, {HOSTILE}")
     write_report(tmp_path / "report", [result("plain", picture, masks=figures, maps=(strip,))], [])
     page = (tmp_path / "report" / "index.html").read_text()
-    for says, _, is_difference in SAYS.values():
-        assert escape(says) in page, says
+    assert MASK_CAPTIONS.keys() == MASK_FIGURES.keys()
+    for caption, _, is_difference, _ in MASK_CAPTIONS.values():
+        assert escape(caption) in page, caption
         assert not is_difference or "+0.25" in page
     assert "predicted mask" in page
     assert HOSTILE not in page
-    maps = [file.name for file in (tmp_path / "report" / "pictures").iterdir() if "maps" in file.name]
-    assert len(maps) == 1
-    assert maps[0] in page
+    copied = [file.name for file in (tmp_path / "report" / "pictures").iterdir() if "maps" in file.name]
+    assert copied == ["01-maps-1.png"]
+    assert copied[0] in page
 
 
 def test_a_network_of_paths_has_each_of_them_and_what_borders_cost(picture: Path, tmp_path: Path) -> None:
@@ -142,5 +153,5 @@ def test_a_network_of_paths_has_each_of_them_and_what_borders_cost(picture: Path
 def test_a_network_without_masks_has_no_such_section(picture: Path, tmp_path: Path) -> None:
     write_report(tmp_path / "report", [result("plain", picture)], [])
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "Where it is degraded" not in page
+    assert "Where the image is degraded" not in page
     assert "Path by path" not in page

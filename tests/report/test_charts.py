@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from restorekit.report.figures import HEIGHT, MOST_POINTS, WIDTH, charts_of, interval_mark, line_chart, ticks
+from restorekit.report.charts import HEIGHT, MOST_POINTS, WIDTH, charts_of, interval_mark, line_chart, ticks
 
 
 def points(svg: str) -> list[tuple[float, float]]:

@@ -68,12 +68,16 @@ def interval_mark(gain: float, ci95: tuple[float, float], reach: tuple[float, fl
     """A dot with its interval on an axis from reach[0] to reach[1], with a line at zero."""
     axis = _Axis(reach[0], reach[1], 4, 136)
     low, high, dot, zero = (f"{axis.at(value):.1f}" for value in (*ci95, gain, 0.0))
-    sign = "up" if ci95[0] > 0 else "down" if ci95[1] < 0 else "unsure"
     return Markup(
         '<svg class="interval {}" viewBox="0 0 140 18" role="img" aria-label="gain and its interval">'
         '<line class="zero" x1="{}" x2="{}" y1="1" y2="17"/><line class="span" x1="{}" x2="{}" y1="9" y2="9"/>'
         '<circle cx="{}" cy="9" r="4"/></svg>'
-    ).format(sign, zero, zero, low, high, dot)
+    ).format(side_of_zero(ci95), zero, zero, low, high, dot)
+
+
+def side_of_zero(ci95: tuple[float, float]) -> str:
+    """Where an interval lies, as a class of the style sheet: "up" above zero, "down" below, else "unsure"."""
+    return "up" if ci95[0] > 0 else "down" if ci95[1] < 0 else "unsure"
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
