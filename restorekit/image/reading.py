@@ -14,6 +14,7 @@ from restorekit.image.arrays import to_float
 from restorekit.image.colour import UnreadableProfileError, is_srgb, picture_to_srgb, pixels_to_srgb
 from restorekit.image.exif import exif_of_tiff, upright_exif
 from restorekit.image.photo import Format, Photo
+from restorekit.image.tiff import decode_sixteen, upright
 
 MAX_PIXELS = 178_000_000  # above it a small file can fill the memory; Pillow's own limit is just above
 
@@ -78,7 +79,7 @@ def _photo(picture: Image.Image, data: bytes, path: Path) -> Photo:
     decode = _decode_sixteen if bits == 16 else _decode_eight
     pixels, alpha = decode(picture, data, icc, notes)
     orientation = picture.getexif().get(0x0112, 1)
-    pixels, alpha = _upright(pixels, orientation), None if alpha is None else _upright(alpha, orientation)
+    pixels, alpha = upright(pixels, orientation), None if alpha is None else upright(alpha, orientation)
     exif = exif_of_tiff(picture) if picture.format == "TIFF" else picture.info.get("exif")
     kept = upright_exif(exif, pixels.shape[1], pixels.shape[0]) if exif else None
     if exif and not kept:
@@ -135,14 +136,11 @@ def _decode_eight(
 def _decode_sixteen(
     picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pillow reads colour with 16 bits as 8, so OpenCV decodes; like Pillow, it gives a TIFF upright."""
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16 or array.shape[:2] != (picture.height, picture.width):
-        raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG or TIFF")
-    if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=2)
-    alpha = to_float(array[..., 3]) if array.shape[2] == 4 else None
-    pixels = to_float(np.ascontiguousarray(array[..., 2::-1]))
+    """Pillow reads colour with 16 bits as 8, so that OpenCV decodes PNG and tifffile TIFF."""
+    size = (picture.height, picture.width)
+    pixels, alpha = decode_sixteen(data, size) if picture.format == "TIFF" else _decode_png_sixteen(data, size)
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
     if icc:
         try:
             pixels = pixels if is_srgb(icc) else pixels_to_srgb(pixels, icc)
@@ -151,15 +149,14 @@ def _decode_sixteen(
     return pixels, alpha
 
 
-def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Undoes an EXIF orientation of 1 to 8 (EXIF 2.32, table 8); others count as 1."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)
+def _decode_png_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colours float32 (H, W, 1 or 3) and alpha (H, W)."""
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16 or array.shape[:2] != size:
+        raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG")
+    if array.ndim == 2:
+        return to_float(array[..., None]), None
+    return to_float(np.ascontiguousarray(array[..., 2::-1])), to_float(array[..., 3]) if array.shape[2] == 4 else None
 
 
 THRESHOLD = 0.5  # brightness from which on a pixel is missing; what is transparent counts as black

@@ -1,20 +1,19 @@
 """A photo back in a file, whole or not at all: its metadata, depth and channels, as far as the format holds them."""
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 from restorekit.image.arrays import quantise, to_uint8
 from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile
 from restorekit.image.photo import Format, Photo, format_of
+from restorekit.image.tiff import encode_tiff
 
 JPEG_QUALITY = 95  # with 4:4:4 chroma; the same number for lossy WebP
 _LONGEST: dict[Format, int] = {"jpeg": 65500, "webp": 16383}  # pixels
@@ -120,49 +119,19 @@ def _profile(photo: Photo) -> bytes | None:
 def _png_sixteen(photo: Photo) -> bytes:
     channels = _channels(photo, np.dtype(np.uint16))
     ordered = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.shape[2] > 1 else channels
-    done, buffer = cv2.imencode(".png", np.ascontiguousarray(ordered))
+    profile = _profile(photo)
+    exif = photo.exif.removeprefix(b"Exif\x00\x00") if photo.exif else None
+    kept = {cv2.IMAGE_METADATA_ICCP: profile, cv2.IMAGE_METADATA_EXIF: exif}
+    metadata = {kind: np.frombuffer(block, np.uint8) for kind, block in kept.items() if block}
+    done, buffer = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(ordered), [*metadata], [*metadata.values()])
     if not done:
         raise ValueError("OpenCV refused")
-    data = buffer.tobytes()
-    header_end = 33  # signature and header
-    extra = b""
-    profile = _profile(photo)
-    if profile:
-        extra += _png_chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(profile))
-    if photo.exif:
-        extra += _png_chunk(b"eXIf", photo.exif.removeprefix(b"Exif\x00\x00"))
-    return data[:header_end] + extra + data[header_end:]
-
-
-def _png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return buffer.tobytes()
 
 
 def _tiff(photo: Photo) -> bytes:
-    """One strip of deflated samples after one directory (TIFF 6.0).
-
-    Pillow writes no colour of 16 bits, and its compressed TIFFs take no EXIF directory.
-    """
-    channels = _channels(photo, np.dtype("<u2" if photo.bits == 16 else "u1"))
-    height, width, count = channels.shape
-    strip = zlib.compress(channels.tobytes())
-    tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\x00\x08\x00\x00\x00")
-    tags[0x0100], tags[0x0101], tags[0x0102] = width, height, (photo.bits,) * count
-    tags[0x0103] = 8  # deflate
-    tags[0x0106] = 1 if count < 3 else 2  # black is zero, or RGB
-    tags[0x0111], tags[0x0115], tags[0x0116], tags[0x0117] = 0, count, height, len(strip)
-    tags[0x011C] = 1  # samples of a pixel lie together
-    if photo.alpha is not None:
-        tags[0x0152] = 2  # unassociated alpha
-    profile = _profile(photo)
-    if profile:
-        tags[0x8773] = profile
-    if photo.exif:
-        exif = Image.Exif()
-        exif.load(photo.exif)
-        for tag, value in exif.items():
-            tags[tag] = exif.get_ifd(tag) if tag in (0x8769, 0x8825) else value
-    return b"II*\x00\x08\x00\x00\x00" + tags.tobytes(8) + strip
+    channels = _channels(photo, np.dtype(np.uint16 if photo.bits == 16 else np.uint8))
+    return encode_tiff(channels, photo.alpha is not None, _profile(photo), photo.exif)
 
 
 _ENCODERS: dict[Format, Callable[[Photo], bytes]] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}

@@ -1,0 +1,105 @@
+"""TIFF with 16 bits: tifffile reads its samples as they are meant, and one compressed strip with EXIF is written.
+
+Planes apart, white as zero, and colours that are multiplied by their alpha are told by the tags, which OpenCV ignores.
+"""
+
+import io
+import logging
+import zlib
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image, TiffImagePlugin
+
+from restorekit.image.arrays import to_float
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # problems of a file are raised, with the file's name
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # photometric interpretations
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are alpha; 0 is anything else
+_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and of GPS
+
+
+def decode_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colours float32 (H, W, 1 or 3) in [0, 1], not multiplied by alpha, and alpha (H, W); the first page, upright.
+
+    `size` is the (height, width) that the upright picture must have. A ValueError says what cannot be decoded.
+    """
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        kind, extra = int(page.photometric), [int(one) for one in page.extrasamples]
+        samples = _samples(page, data, size)
+    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        raise ValueError("its 16-bit colours are neither grey nor RGB; save it as RGB")
+    if kind == _WHITE_IS_ZERO:
+        samples[..., 0] = np.iinfo(np.uint16).max - samples[..., 0]
+    count = 3 if kind == _RGB else 1
+    colours = to_float(samples[..., :count])
+    if samples.shape[2] == count or (extra and extra[0] not in (_ASSOCIATED, _UNASSOCIATED)):
+        return colours, None
+    alpha = to_float(samples[..., count])
+    if extra and extra[0] == _ASSOCIATED:
+        np.divide(colours, alpha[..., None], out=colours, where=alpha[..., None] > 0)
+        np.minimum(colours, 1.0, out=colours)
+    return colours, alpha
+
+
+def _samples(page: tifffile.TiffPage, data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """The samples as they are stored, uint16 (H, W, samples of a pixel), upright."""
+    turned = page.tags.valueof(0x0112, 1)
+    if (page.imagelength, page.imagewidth) != (size if turned < 5 else size[::-1]):
+        raise ValueError("its directory names two sizes")
+    try:
+        array = page.asarray(maxworkers=1)
+    except ValueError:
+        # A codec that tifffile takes from imagecodecs, such as LZW: OpenCV has it, but takes planes for one another.
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+            raise ValueError("its compressed planes of 16 bits cannot be decoded; save it with ZIP or none") from None
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # upright
+        if array is not None and array.ndim == 3:
+            array = array[..., [2, 1, 0, *range(3, array.shape[2])]]
+        turned = 1
+    if array is None or array.dtype.kind + str(array.dtype.itemsize) != "u2":
+        raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG or TIFF")
+    array = array.astype(np.uint16)  # the machine's byte order, and a copy
+    array = np.moveaxis(array, 0, 2) if page.axes == "SYX" else array
+    return upright(array if array.ndim == 3 else array[..., None], turned)
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, ...) with an EXIF orientation of 1 to 8 undone (EXIF 2.32, table 8); others count as 1."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def encode_tiff(channels: np.ndarray, has_alpha: bool, icc: bytes | None, exif: bytes | None) -> bytes:
+    """A TIFF file of (H, W, 1 to 4), uint8 or uint16: one directory and one strip of deflated samples (TIFF 6.0).
+
+    Pillow writes no colour of 16 bits, and no EXIF directory into a compressed TIFF; tifffile writes no directory
+    within another, as EXIF needs.
+    """
+    height, width, count = channels.shape
+    strip = zlib.compress(channels.astype(channels.dtype.newbyteorder("<")).tobytes())
+    tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\x00\x08\x00\x00\x00")
+    tags[0x0100], tags[0x0101], tags[0x0102] = width, height, (8 * channels.itemsize,) * count
+    tags[0x0103] = 8  # deflate
+    tags[0x0106] = _BLACK_IS_ZERO if count < 3 else _RGB
+    tags[0x0111], tags[0x0115], tags[0x0116], tags[0x0117] = 0, count, height, len(strip)
+    tags[0x011C] = 1  # the samples of a pixel lie together
+    if has_alpha:
+        tags[0x0152] = _UNASSOCIATED
+    if icc:
+        tags[0x8773] = icc
+    if exif:
+        found = Image.Exif()
+        found.load(exif)
+        for tag, value in found.items():
+            tags[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else value
+    return b"II*\x00\x08\x00\x00\x00" + tags.tobytes(8) + strip
