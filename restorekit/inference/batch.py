@@ -1,4 +1,4 @@
-"""A network works through a list on all nodes of a cluster with Ray Data; results come in the list's order."""
+"""A network working through a list on all nodes of a cluster, with Ray Data; results come in the list's order."""
 
 import logging
 import pickle
@@ -13,16 +13,16 @@ from restorekit.cluster import room_for, rows_of
 from restorekit.errors import RestorekitError
 
 R = TypeVar("R")
-# The results of items `start` to `stop` of a list that it knows, made with a network of its own.
+# Takes a network, `start` and `stop`; gives the results of these items of a list that the function knows.
 Work = Callable[[nn.Module, int, int], Iterable[R]]
 PARTS_PER_WORKER = 4  # so that a slow node does not keep the others waiting
 
 
 def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R]:
-    """The results of all items in their order; needs a connected Ray.
+    """The results of all items in their order, from a connected Ray cluster.
 
     A worker takes a GPU where the cluster has some, else one CPU and one thread; `work` must find its items on every
-    node. What it raises as a RestorekitError is raised here.
+    node. A RestorekitError that `work` raises is raised here.
     """
     import ray
     import ray.data
@@ -37,7 +37,7 @@ def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     ranges = [{"start": start, "stop": stop} for start, stop in pairwise(edges)]
     resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-    # The ranges are the input itself: a task to make them would wait for ever for a CPU that the workers have.
+    # The ranges are the input itself: a task that makes them would wait for ever for a CPU, since workers hold all.
     done = ray.data.from_items(ranges, override_num_blocks=parts).flat_map(
         _Worker,
         fn_constructor_args=(ray.put(model), work),
@@ -47,11 +47,11 @@ def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R
     for row in rows_of(done):
         if row["problem"]:
             raise RestorekitError(row["problem"])
-        yield pickle.loads(row["result"])  # of our own workers
+        yield pickle.loads(row["result"])  # made by our own workers
 
 
 class _Worker:
-    """One process of the pool, with the network in it."""
+    """One process of the pool, which holds a copy of the network."""
 
     def __init__(self, model: Any, work: Work[Any]) -> None:
         import ray
@@ -64,5 +64,5 @@ class _Worker:
         try:
             for result in self._work(self._model, int(part["start"]), int(part["stop"])):
                 yield {"problem": "", "result": pickle.dumps(result)}
-        except RestorekitError as error:  # Ray Data would wrap what is raised into a traceback
+        except RestorekitError as error:  # Ray Data would wrap an exception into a traceback
             yield {"problem": str(error), "result": b""}

@@ -1,4 +1,4 @@
-"""How much memory there is: on a CPU an out-of-memory cannot be caught, so it is budgeted before the run."""
+"""How much memory a network may take: on a CPU running out cannot be caught, so memory is budgeted before the run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import psutil
 import torch
 
-HOST_SHARE = 0.5  # of what is free: other programs live there too, and running out ends the process
-DEVICE_SHARE = 0.8  # of what is free: running out on a GPU is caught, and a smaller tile is tried
+HOST_SHARE = 0.5  # of the free memory: other programs need some, too, and running out ends the process
+DEVICE_SHARE = 0.8  # of the free memory: running out on a GPU is caught, and a smaller tile is tried
 
 
 def default_budget(device: torch.device) -> int:
-    """Bytes that restoring may take on `device`, over what is loaded already."""
+    """Bytes that restoring may take on `device`, besides the loaded model."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -20,21 +20,20 @@ def default_budget(device: torch.device) -> int:
 
 
 def available_bytes() -> int:
-    """Bytes of main memory that this process can still get: the machine's, or its control group's if that is less."""
+    """Bytes of main memory that this process can still get: the machine's, or its control group's where fewer."""
     free = psutil.virtual_memory().available
     try:
         groups = Path("/proc/self/cgroup").read_text()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return free
     return min([free, *cgroup_free_bytes(groups, Path("/sys/fs/cgroup"))])
 
 
 def cgroup_free_bytes(groups: str, root: Path) -> Iterator[int]:
-    """What each limit on the way from this process's control group up to the root leaves free.
+    """The free bytes under each limit from this process's control group up to the root, versions 1 and 2.
 
-    `groups` is the text of /proc/self/cgroup, `root` the folder where the groups are mounted; versions 1 and 2. Pages
-    of files that were not used of late count as free. In a container the group's own path is not to be seen: the root
-    is then the container's.
+    `groups` is the text of /proc/self/cgroup, `root` the folder where the groups are mounted. Pages of files that were
+    not used lately count as free. A container does not see the group's own path; its root is the container's group.
     """
     for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)

@@ -13,7 +13,7 @@ from restorekit.inference.self_ensemble import AS_IT_IS, View, mean_of_views
 from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile, whole
 from restorekit.models.descriptor import Descriptor, StreamingModel
 
-Progress = Callable[[int, int], None]  # (tiles done, tiles in all)
+OnTile = Callable[[int, int], None]  # takes the tiles done and the tiles in all
 
 _HOST_BYTES = 12  # a pixel of three float32 channels
 
@@ -21,11 +21,11 @@ _HOST_BYTES = 12  # a pixel of three float32 channels
 class Restorer:
     """Restores images with one model on one device.
 
-    `memory_bytes`: what restoring may take on the device, over what is loaded; without it half of what is free in
-    main memory, or 0.8 of what is free on a GPU. On the CPU the restored image is counted in. `tile`: the side of
-    every tile in pixels, which is then never changed; without it the budget decides. `views`: the mean of what these
-    views of an image give is taken, in as many times the time (see `trained_views`). The model is moved to the device
-    and left in eval mode. A RestorekitError where the device is not there.
+    `memory_bytes` is what restoring may take on the device besides the model: by default half of the free main memory,
+    or 0.8 of a GPU's free memory. On the CPU it includes the restored image. `tile` fixes the side of every tile in
+    pixels; by default the budget decides. `views` are views of an image whose restored versions are averaged, which
+    takes as many times longer (see `trained_views`). The model is moved to the device and left in eval mode. Raises a
+    RestorekitError where the device is not there.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Restorer:
         views: Sequence[View] = AS_IT_IS,
     ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise RestorekitError(f"no GPU is to be seen here for device '{device}': take cpu")
+            raise RestorekitError(f"there is no GPU here for device '{device}': take cpu")
         if memory_bytes is not None and memory_bytes <= 0:
             raise RestorekitError(f"a memory budget must be above 0 bytes, not {memory_bytes}")
         self.device = torch.device(device)
@@ -46,18 +46,16 @@ class Restorer:
         self.memory_bytes = memory_bytes
         self.tile = tile
         if not views:
-            raise RestorekitError("a Restorer needs a view of the image at least: AS_IT_IS")
+            raise RestorekitError("a Restorer needs at least one view of the image: AS_IT_IS")
         self.views = tuple(views)
 
-    def restore(
-        self, image: np.ndarray, mask: np.ndarray | None = None, progress: Progress | None = None
-    ) -> np.ndarray:
+    def restore(self, image: np.ndarray, mask: np.ndarray | None = None, progress: OnTile | None = None) -> np.ndarray:
         """Restores float32 (H, W, 3) sRGB in [0, 1], of one pixel or more, to the same shape and range.
 
         `mask` is float32 (H, W), 1 = degraded or missing, for models that take one, and only for them; pixels where it
-        is 0 come back as they were, to the bit. `progress` is called after each tile. An out-of-memory on a GPU is
-        met with tiles of half the side, unless the user chose it. Raises a RestorekitError where the smallest tile
-        does not fit, or where the model gives values that are no numbers.
+        is 0 are returned unchanged, to the bit. `progress` is called after each tile. When a GPU runs out of memory,
+        tiles of half the side are tried, unless `tile` fixes the side. Raises a RestorekitError where the smallest tile
+        does not fit, or where the model returns values that are not finite.
         """
         self._check(image, mask)
         if self.views != AS_IT_IS:
@@ -72,8 +70,8 @@ class Restorer:
             restored = np.where((mask == 0)[..., None], image, restored)
         return np.ascontiguousarray(restored)
 
-    def _restore(self, image: np.ndarray, mask: np.ndarray | None, progress: Progress | None) -> np.ndarray:
-        """What `restore` gives of one view, but also of what the mask leaves alone."""
+    def _restore(self, image: np.ndarray, mask: np.ndarray | None, progress: OnTile | None) -> np.ndarray:
+        """One view restored, including the pixels that the mask leaves alone."""
         height, width = image.shape[:2]
         padded, padded_mask = self._padded(image), None if mask is None else self._padded_mask(mask)
         layout = self.layout(height, width)
@@ -88,7 +86,7 @@ class Restorer:
         return restored[:height, :width]
 
     def layout(self, height: int, width: int) -> Layout:
-        """How an image of this size is cut with the memory there is now."""
+        """How an image of this size is cut with the memory that is free now."""
         padded_height, padded_width = self._padded_length(height), self._padded_length(width)
         if self.tile is not None:
             return layout_for_tile(padded_height, padded_width, self.tile, self.descriptor)
@@ -101,11 +99,11 @@ class Restorer:
         except RestorekitError as error:
             raise RestorekitError(
                 f"{error}: {max(0, budget) / 2**30:.2f} GiB are left for a tile, at {per_pixel} bytes a pixel; "
-                f"allow more memory or free some, or make the image smaller"
+                f"allow more memory, free some, or make the image smaller"
             ) from error
 
     def _budget(self, height: int, width: int) -> int:
-        """Bytes on the device for an image of this size; on the CPU, without what is held around the network."""
+        """Bytes on the device for an image of this size; on the CPU, less the copies held outside the network."""
         budget = default_budget(self.device) if self.memory_bytes is None else self.memory_bytes
         if self.device.type != "cpu":
             return budget
@@ -121,7 +119,10 @@ class Restorer:
         return needed + 2 * _HOST_BYTES * height * width <= budget
 
     def _smaller(self, layout: Layout, error: torch.OutOfMemoryError) -> Layout:
-        """Streamed where that is possible, else tiles of half the side; a RestorekitError where it is the user's."""
+        """A layout that takes less: streamed where possible, else tiles of half the side.
+
+        A RestorekitError where the user fixed the side, or the smallest tile does not fit.
+        """
         if self.tile is not None:
             raise RestorekitError(f"tiles of {self.tile} pixels do not fit into the GPU's memory: take less") from error
         rows, columns = layout.rows, layout.columns
@@ -133,7 +134,7 @@ class Restorer:
             raise RestorekitError("not even the smallest tile fits into the GPU's memory: take cpu") from error
 
     def _restore_tiles(
-        self, image: np.ndarray, mask: np.ndarray | None, layout: Layout, progress: Progress | None
+        self, image: np.ndarray, mask: np.ndarray | None, layout: Layout, progress: OnTile | None
     ) -> np.ndarray:
         if layout.num_tiles == 1:
             restored = self._run(image, mask, layout.streamed)
@@ -155,7 +156,7 @@ class Restorer:
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
             missing = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))[None, None].to(self.device)
-            if streamed:  # what the image itself and its result take is not for the network's maps
+            if streamed:  # the image and its result take part of the budget
                 height, width = image.shape[:2]
                 memory = self._budget(height, width) - 2 * _HOST_BYTES * height * width
                 restored = cast(StreamingModel, self.model).restore_streamed(pixels, memory)
@@ -163,14 +164,16 @@ class Restorer:
                 restored = self.model.restore(pixels, missing)  # type: ignore[operator]
             array = np.array(restored[0].float().permute(1, 2, 0).cpu().numpy(), order="C")
         if not np.isfinite(array).all():
-            raise RestorekitError(f"{self.descriptor.name} gave values that are no numbers: its weights are of no use")
+            raise RestorekitError(
+                f"{self.descriptor.name} returned values that are not finite: its weights are unusable"
+            )
         return array
 
     def _check(self, image: np.ndarray, mask: np.ndarray | None) -> None:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or image.size == 0:
             raise ValueError(f"an image is float32 (H, W, 3), not {image.dtype} {image.shape}")
         if not np.isfinite(image).all():
-            raise RestorekitError("the image holds values that are no numbers")
+            raise RestorekitError("the image holds values that are not finite")
         if (mask is not None) != self.descriptor.takes_mask:
             need = "needs a mask of what is missing" if self.descriptor.takes_mask else "takes no mask"
             raise RestorekitError(f"{self.descriptor.name} {need}")
@@ -182,12 +185,12 @@ class Restorer:
         return -(-max(length, self.descriptor.min_size) // multiple) * multiple
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
-        """Reflected at the bottom and the right up to a size that the model takes; one pixel is repeated."""
+        """The image reflected at the bottom and the right up to a size that the model takes; one pixel is repeated."""
         below, right = self._margins(image)
         return np.pad(image, [(0, below), (0, right), (0, 0)], mode="reflect") if below or right else image
 
     def _padded_mask(self, mask: np.ndarray) -> np.ndarray:
-        """What is added to the image is missing there."""
+        """The mask of the padded image: the padding counts as missing."""
         below, right = self._margins(mask)
         return np.pad(mask, [(0, below), (0, right)], constant_values=1.0) if below or right else mask
 
@@ -196,6 +199,6 @@ class Restorer:
         return self._padded_length(height) - height, self._padded_length(width) - width
 
 
-def _of_view(progress: Progress, view: int, views: int) -> Progress:
-    """Tells `progress` of the tiles of all views while those of one are restored."""
+def _of_view(progress: OnTile, view: int, views: int) -> OnTile:
+    """`progress` over the tiles of all views, to be called with those of one."""
     return lambda done, total: progress(view * total + done, views * total)

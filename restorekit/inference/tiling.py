@@ -1,4 +1,4 @@
-"""How a large image is cut: tiles overlap by the network's context, and their weights add up to one at every pixel."""
+"""The cutting of large images: tiles overlap by the network's context; their weights add up to one at every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ EXACT_RAMP = 4  # pixels on each side of a seam: tiles of an exact network agree
 class Axis:
     """One direction of a layout: `len(starts)` tiles of `size` pixels that cover `length`.
 
-    Around each seam, the middle of two neighbours' overlap, one fades into the other over 2 x `ramp` pixels; a tile
-    counts nothing beyond, so `overlap` / 2 - `ramp` pixels of each end are context alone.
+    A seam is the middle of two neighbours' overlap. Around it one tile fades into the other over 2 x `ramp` pixels. A
+    tile has no weight beyond, so `overlap` / 2 - `ramp` pixels at each end are context alone.
     """
 
     length: int
@@ -28,7 +28,7 @@ class Axis:
     starts: tuple[int, ...]
 
     def weights(self, index: int) -> np.ndarray:
-        """What tile `index` counts, float32 (size,); over all tiles the weights add up to one at every pixel."""
+        """The weights of tile `index`, float32 (size,); over all tiles they add up to one at every pixel."""
         places = np.arange(self.starts[index], self.starts[index] + self.size) + 0.5
         before = self._share_left_of(index - 1, places) if index > 0 else 0.0
         after = self._share_left_of(index, places) if index < len(self.starts) - 1 else 1.0
@@ -61,7 +61,7 @@ class Layout:
 
     rows: Axis
     columns: Axis
-    streamed: bool = False  # in one piece, for a network that streams, within the memory there is
+    streamed: bool = False  # in one piece, by a network that streams within the free memory
 
     @property
     def num_tiles(self) -> int:
@@ -97,9 +97,9 @@ def layout_for_tile(height: int, width: int, tile: int, descriptor: Descriptor) 
 
 
 def layout_for_budget(height: int, width: int, max_pixels: int, descriptor: Descriptor) -> Layout:
-    """Tiles of at most `max_pixels`, as large as they can be, then as even as they can be.
+    """Tiles of at most `max_pixels`, as large as possible, then as even as possible.
 
-    A RestorekitError where the smallest tile that makes sense is larger.
+    A RestorekitError where the smallest sensible tile is larger.
     """
     if height * width <= max_pixels:
         return whole(height, width)
@@ -129,7 +129,7 @@ def _even(length: int, size: int, descriptor: Descriptor) -> int:
 def _cut(length: int, size: int, descriptor: Descriptor) -> Axis:
     """Tiles whose overlap is the network's context and a ramp on both sides of a seam, but at most half a tile.
 
-    Where statistics of the whole image differ from tile to tile, the ramp is wide, so that no seam shows.
+    The ramp is wide for a network that uses statistics of the whole image, which differ from tile to tile.
     """
     if size >= length:
         return _axis(length, length, 0, 1, 1)
@@ -139,7 +139,7 @@ def _cut(length: int, size: int, descriptor: Descriptor) -> Axis:
 
 
 def _axis(length: int, size: int, overlap: int, ramp: int, multiple: int) -> Axis:
-    """Starts are multiples of `multiple`, so that a network that strides meets the same pixels as in the whole."""
+    """Tiles that start at multiples of `multiple`, so that a network with strides sees the grid of the whole."""
     if size >= length:
         return Axis(length, length, 0, 1, (0,))
     units, tile = length // multiple, size // multiple

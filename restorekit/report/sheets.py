@@ -1,4 +1,4 @@
-"""data/report/degradations.html: every task and kind by severity on photographs kept apart, and in figures."""
+"""data/report/degradations.html: every task and kind by severity on test photographs, and in figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from restorekit.tasks import get_task
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell
 GUTTER = 4
-PHOTOGRAPHS = 12  # at most, that figures are taken from
+PHOTOGRAPHS = 12  # the most that figures are taken from
 QUALITY = 88  # of the sheets' jpeg
 
 
@@ -29,7 +29,7 @@ class Row:
     photograph: str
     file: str  # relative to the page
     image: np.ndarray  # uint8 (h, w, 3), the cells side by side
-    psnr: tuple[str, ...]  # a cell's, dB
+    psnr: tuple[str, ...]  # of each degraded cell, dB
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
 def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) -> None:
     """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs.
 
-    Those of public pairs, which came with the code, are always beside them.
+    The page always shows the traits of public pairs, which ship with the code, too.
     """
     (folder / "degradations").mkdir()
     for sheet in sheets:
@@ -86,7 +86,7 @@ def _sheet(task: str, scenes: dict[Photograph, Scene], seed: int) -> Sheet:
 
 
 def _made(degradation: Degradation, kind: str, scene: Scene, other: Scene, seed: int, name: str) -> list[Degraded]:
-    """The photograph at every severity: one scene, ever stronger."""
+    """The photograph degraded at every severity, in growing order."""
     height, width = scene.image.shape[:2]
     shown = Scene(scene.image, other=other.image if degradation.needs_other else None)
     return [

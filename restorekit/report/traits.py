@@ -1,4 +1,4 @@
-"""What a set of degraded photographs is like, in figures: how far from clean, how much of it, and which way it runs."""
+"""The traits of degraded photographs in figures: distance from clean, share of changed pixels, direction of streaks."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,12 +17,12 @@ STREAKS = ("rain",)  # tasks whose change has a direction
 
 @dataclass(frozen=True)
 class Traits:
-    """Of a task's pairs under one name; (10th, 50th, 90th percentile) over `n` pairs."""
+    """The traits of a task's pairs under one name: (10th, 50th, 90th percentile) over `n` pairs."""
 
     task: str
     name: str
     psnr: tuple[float, float, float]  # of the degraded image, dB
-    share: tuple[float, float, float]  # of the pixels that changed visibly
+    share: tuple[float, float, float]  # of visibly changed pixels
     direction: tuple[float, float, float] | None  # degrees from the vertical, positive to the right; streaks only
     n: int
 
@@ -52,11 +52,11 @@ def traits_of(task: str, name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray
 
 
 def streak_direction(change: np.ndarray) -> float:
-    """The main direction in which `change`, float32 (H, W, 3), runs: degrees from the vertical, positive to the right.
+    """The main direction of `change`, float32 (H, W, 3): degrees from the vertical, positive to the right.
 
-    The normal of the main direction of the gradients of its brightness (structure tensor over the frame).
+    It is the normal of the main direction of the gradients of its brightness (structure tensor over the frame).
     """
-    # Smoothed: differences of neighbours measure streaks of a pixel's width too small.
+    # Smoothed, since differences of neighbouring pixels underestimate streaks of a pixel's width.
     grey = cv2.GaussianBlur(cv2.cvtColor(change, cv2.COLOR_RGB2GRAY), (0, 0), 1.5)
     down, across = np.gradient(grey.astype(np.float64)) if min(grey.shape) > 1 else (np.zeros(1), np.zeros(1))
     normal = 0.5 * np.arctan2(2 * (down * across).sum(), (across**2 - down**2).sum())

@@ -1,4 +1,4 @@
-"""Ablations side by side: seeds are averaged, differences are paired, and what cannot be compared is refused."""
+"""Ablations compared: seeds are averaged, differences are paired, and incomparable runs are refused."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_the_order_of_the_rows_and_json_change_nothing() -> None:
         ([evaluated("a0", 0, 0.0), evaluated("a2", 1, 0.0)], "no run of seed 1"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(runs: list[Evaluated], message: str) -> None:
+def test_incomparable_runs_are_refused(runs: list[Evaluated], message: str) -> None:
     with pytest.raises(RestorekitError, match=message):
         ablation_rows(runs, 1, 200)
 

@@ -1,4 +1,4 @@
-"""A set that is scored on a cluster has the rows and the pictures, in the order, of one that is scored here."""
+"""A set scored on a cluster has the same rows and pictures, in the same order, as one scored here."""
 
 import json
 import threading
@@ -54,7 +54,7 @@ def test_a_part_is_a_part_of_the_whole(pairs: PairSet, start: int, stop: int) ->
     assert [pair.facts.key for pair in pairs.part.open(start, stop)] == keys[start:stop]
 
 
-def test_nodes_score_what_one_process_does(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_give_the_scores_of_one_process(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     torch.manual_seed(1)
     model = create_model("dmgn", variant="rain", width=2, trunk="none", init="he").eval()
@@ -78,7 +78,7 @@ def test_nodes_score_what_one_process_does(pairs: PairSet, monkeypatch: pytest.M
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
 
 
-def test_an_iteration_that_is_held_on_to_ends_before_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_iteration_that_is_kept_ends_before_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with ray_cluster(2):
         held = on_every_node(torch.nn.Identity(), lambda model, start, stop: range(start, stop), 200)
@@ -89,5 +89,5 @@ def test_an_iteration_that_is_held_on_to_ends_before_the_cluster(monkeypatch: py
 
 
 def executors() -> list[threading.Thread]:
-    """What Ray Data works through sets with; one that is left after its cluster can end the process."""
+    """Ray Data's iterations over sets; one that outlives its cluster can end the process."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]

@@ -1,4 +1,4 @@
-"""Masks of a network held against the true ones: what is scored, what is not defined, what is drawn."""
+"""A network's masks against the true ones: scores, undefined figures, and the maps that are drawn."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def pair(share: float, key: str = "one") -> Pair:
 
 
 def network(bias: float = 0.0, **options: Any) -> DAKD:
-    """Its mask is the same everywhere; what it adds is random."""
+    """A network with the same mask everywhere, which adds random values."""
     torch.manual_seed(2)
     model = DAKD(4, init="he", **options)
     nn.init.zeros_(model.teacher.decoder.last.weight)
@@ -51,7 +51,7 @@ def row(model: DAKD, one: Pair) -> Any:
     return score_mask("made", one, found, shown, localiser)
 
 
-def test_only_a_network_that_localises_is_asked() -> None:
+def test_only_a_network_that_localises_has_a_localiser() -> None:
     assert localiser_of(create_model("dmgn", variant="rain", width=4, trunk="none"), "fp32") is None
 
 
@@ -67,7 +67,7 @@ def test_a_row_of_a_mask_that_is_all_white() -> None:
     assert scored.inside_degraded < scored.outside_degraded == 100.0
 
 
-def test_what_is_not_defined_is_left_out() -> None:
+def test_undefined_figures_are_left_out() -> None:
     clean = row(network(bias=-9.0), pair(0.0))
     assert (clean.f1, clean.inside_restored, clean.auc, clean.correlation) == (1.0, None, None, None)
     figures = {figure.name: figure for figure in mask_figures([clean, row(network(), pair(0.3, "two"))], 1, 100)}

@@ -1,4 +1,4 @@
-"""Methods that learn nothing, the buckets they are compared in, and the table that shows it."""
+"""Methods that learn nothing, the buckets that they are compared in, and the table of the comparison."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ PAIRS = [pair("a", 12), pair("b", 26), pair("c", 50, "other")]
 
 
 @pytest.mark.parametrize("name", OPPONENTS)
-def test_only_the_hole_is_filled_and_not_with_what_it_held(name: str) -> None:
+def test_only_the_hole_is_filled_whatever_it_held(name: str) -> None:
     fill = OPPONENTS[name].fill
     for one in PAIRS:
         holes = one.mask > 0
@@ -46,7 +46,7 @@ def test_only_the_hole_is_filled_and_not_with_what_it_held(name: str) -> None:
         assert np.array_equal(filled, fill(np.where(holes[..., None], np.uint8(3), one.degraded), holes))
 
 
-def test_each_of_them_beats_the_mean_on_a_slope() -> None:
+def test_every_other_method_beats_the_mean_on_a_slope() -> None:
     clean = np.repeat(np.linspace(20, 235, 80).astype(np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
     holes = np.zeros((64, 80), bool)
     holes[20:40, 30:50] = True
@@ -54,7 +54,7 @@ def test_each_of_them_beats_the_mean_on_a_slope() -> None:
     assert all(found[name] > found["mean"] + 5 for name in ("telea", "navier_stokes", "biharmonic", "smooth"))
 
 
-def test_the_mean_is_that_of_what_is_known() -> None:
+def test_the_mean_is_that_of_the_known_pixels() -> None:
     image = np.full((4, 6, 3), 10, np.uint8)
     image[:2] = 30
     holes = np.zeros((4, 6), bool)
@@ -64,14 +64,14 @@ def test_the_mean_is_that_of_what_is_known() -> None:
     assert (mean_fill(image, np.ones((4, 6), bool)) == 128).all()
 
 
-def test_before_is_the_mean_fill_where_something_is_missing_and_the_image_elsewhere() -> None:
+def test_the_baseline_is_the_mean_fill_of_holes_and_else_the_degraded_image() -> None:
     first = PAIRS[0]
     assert np.array_equal(baseline(first), mean_fill(first.degraded, first.mask > 0))
     drops = Pair(Facts("a", "p"), first.degraded, first.clean, first.mask)  # degraded there, and not missing
     assert baseline(drops) is first.degraded
 
 
-def test_too_large_a_hole_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opponent_is_not_given_a_hole_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     row = next(
         score_pairs(PairSet("made", "d", lambda: iter(PAIRS[2:])), lambda one: one.clean / np.float32(255))
     ).score

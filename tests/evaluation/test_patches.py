@@ -1,4 +1,4 @@
-"""Seams: a border that is seen is measured, one that is not is none; paths are scored at their own scale."""
+"""Seams: a visible border is measured, an invisible one has no gap; paths are scored at their own scale."""
 
 from collections.abc import Iterator
 
@@ -69,7 +69,7 @@ def near_borders(down: int = 0, right: int = 0) -> np.ndarray:
     return rows[:, None] | columns
 
 
-def test_borders_cost_what_the_same_pixels_gain_without_them():
+def test_the_cost_of_borders_is_the_gain_of_the_same_pixels_without_them():
     assert roll_by(PATCH) == (24, 32)
     # Twice the noise at borders, 6.02 dB, on content whose noise differs from place to place.
     uneven = np.linspace(4, 12, SIZE[1])[None].repeat(SIZE[0], 0)
@@ -86,7 +86,7 @@ def test_borders_cost_what_the_same_pixels_gain_without_them():
     assert unseen.db == 0
 
 
-def test_one_patch_has_no_borders_that_could_cost():
+def test_one_patch_has_no_borders():
     image = astronaut()[:64, :64]
     assert border_cost(image, image, image, (64, 64)) is None
 

@@ -38,7 +38,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
     assert choose(shuffled, 5) == choose(every, 5)
 
 
-def test_unknown_severities_are_no_obstacle() -> None:
+def test_unknown_severities_are_allowed() -> None:
     assert len(choose([Facts("a", "p"), Facts("b", "p"), Facts("c", "q")], 3)) == 3
 
 

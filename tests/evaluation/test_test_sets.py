@@ -1,4 +1,4 @@
-"""Real sets as test data: every pair once, by the same protocols, and what has no clean image is not scored."""
+"""Real sets as test data: every pair once, by the same protocols; images without a clean one are not scored."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def config(**values: Any) -> RealSet:
     return RealSet.model_validate({"task": "haze", "layout": "reside-its", "root": "its", "pairs": 4, **values})
 
 
-def test_real_pairs_are_scored_like_any_others(tmp_path: Path) -> None:
+def test_real_pairs_are_scored_like_others(tmp_path: Path) -> None:
     write_set(tmp_path / "its")
     pairs = real_pairs("its", config(), tmp_path)
     rows = [restored.score for restored in score_pairs(pairs, lambda pair: to_float(pair.clean), ["psnr_rgb"])]

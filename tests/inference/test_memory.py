@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""The memory that a network may take, by the limits of control groups."""
 
 from pathlib import Path
 
@@ -21,26 +21,26 @@ def test_version_two_takes_the_least_of_the_limits_on_the_way_up(tmp_path):
     assert list(cgroup_free_bytes("0::/a/b\n", tmp_path)) == [400]
 
 
-def test_version_one_counts_files_that_were_not_used_of_late_as_free(tmp_path):
+def test_version_one_counts_files_not_used_lately_as_free(tmp_path):
     stat = "cache 300\ntotal_inactive_file 250\n"
     put(tmp_path / "memory/job", memory__limit_in_bytes="2000", memory__usage_in_bytes="900", memory__stat=stat)
     groups = "11:cpu,cpuacct:/job\n4:memory:/job\n0::/\n"
     assert list(cgroup_free_bytes(groups, tmp_path)) == [1350]
 
 
-def test_a_containers_own_path_is_not_to_be_seen_and_its_root_counts(tmp_path):
+def test_in_a_container_the_root_counts_for_the_unseen_path(tmp_path):
     put(tmp_path, memory__max="5000", memory__current="1000", memory__stat="inactive_file 0\n")
     assert list(cgroup_free_bytes("0::/docker/abc\n", tmp_path)) == [4000]
     assert list(cgroup_free_bytes("0::/../../abc\n", tmp_path)) == [4000]
 
 
-def test_more_used_than_allowed_is_nothing_free_and_damaged_files_are_no_limit(tmp_path):
+def test_overuse_leaves_nothing_free_and_damaged_files_set_no_limit(tmp_path):
     put(tmp_path / "a", memory__max="100", memory__current="150", memory__stat="inactive_file 0\n")
     put(tmp_path, memory__max="what", memory__current="1", memory__stat="inactive_file 0\n")
     assert list(cgroup_free_bytes("0::/a\n", tmp_path)) == [0]
     assert list(cgroup_free_bytes("0::/nowhere\n", tmp_path / "empty")) == []
 
 
-def test_this_machine_has_memory_and_half_of_it_is_the_budget():
+def test_the_budget_is_half_of_this_machines_memory():
     assert 0 < available_bytes() <= psutil.virtual_memory().total
     assert 0 < default_budget(torch.device("cpu")) <= psutil.virtual_memory().total / 2

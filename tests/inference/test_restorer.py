@@ -24,7 +24,7 @@ def describe(name: str, **changes: object) -> Descriptor:
 
 
 class Network(nn.Module):
-    """Notes the largest image it was given, and whether one of its neighbours' outputs was still alive."""
+    """Records the largest image given to it, and whether a neighbour's output was still alive."""
 
     descriptor = describe("network")
 
@@ -93,7 +93,7 @@ class Brightness(Network):
 
 
 class Filling(Network):
-    """Paints what is missing grey, and spoils the rest a little."""
+    """Paints missing pixels grey, and changes the others a little."""
 
     descriptor = describe("filling", takes_mask=True, halo=2)
 
@@ -177,7 +177,7 @@ def test_a_users_tile_is_kept_whatever_the_budget():
     assert model.largest == 128 * 128
 
 
-def test_running_out_of_a_gpus_memory_halves_the_tile_until_it_fits():
+def test_running_out_of_gpu_memory_halves_the_tile_until_it_fits():
     model = Small()
     given = image(160, 200)
     assert np.allclose(Restorer(model).restore(given), given, atol=1e-6)
@@ -192,7 +192,7 @@ def test_a_users_tile_is_not_halved():
         Restorer(Small(), tile=96).restore(image(160, 200))
 
 
-def test_a_gpu_with_no_room_at_all_is_given_up():
+def test_a_gpu_without_room_for_any_tile_is_refused():
     model = Small()
     model.room = 10
     with pytest.raises(RestorekitError, match="take cpu"):
@@ -206,7 +206,7 @@ def test_progress_counts_every_tile():
     assert len(seen) > 4
 
 
-def test_masks_reach_the_model_and_valid_pixels_come_back_to_the_bit():
+def test_masks_reach_the_model_and_valid_pixels_are_unchanged_to_the_bit():
     given, mask = image(157, 203), np.zeros((157, 203), np.float32)
     mask[20:90, 50:180] = 1
     for tile in (None, 64):
@@ -215,7 +215,7 @@ def test_masks_reach_the_model_and_valid_pixels_come_back_to_the_bit():
         assert np.allclose(restored[mask == 1], 0.5)
 
 
-def test_a_mask_is_given_exactly_where_one_is_taken():
+def test_a_mask_is_required_by_models_that_take_one_and_refused_by_others():
     with pytest.raises(RestorekitError, match="needs a mask"):
         Restorer(Filling()).restore(image(40, 40))
     with pytest.raises(RestorekitError, match="takes no mask"):
@@ -255,12 +255,12 @@ def test_autocast_around_the_restorer_still_gives_float32():
     assert restored.dtype == np.float32
 
 
-def test_numbers_that_are_none_are_refused_on_both_ends():
-    with pytest.raises(RestorekitError, match="no numbers"):
+def test_values_that_are_not_finite_are_refused_on_both_ends():
+    with pytest.raises(RestorekitError, match="not finite"):
         Restorer(Identity()).restore(np.full((40, 40, 3), np.nan, np.float32))
     model = Identity()
     model.weight.data.fill_(float("nan"))
-    with pytest.raises(RestorekitError, match="no numbers"):
+    with pytest.raises(RestorekitError, match="not finite"):
         Restorer(model).restore(image(40, 40))
 
 

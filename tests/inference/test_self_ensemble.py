@@ -1,4 +1,4 @@
-"""The mean of views: of any size, with any tiles, and turned as the image is turned."""
+"""The mean of views: for any size, with any tiles, and turned as the image is turned."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ EIGHT = views_of(("horizontal", "vertical", "transpose"))
 
 
 class Smears(nn.Module):
-    """A filter of 5 x 5 that no view of it is like: what it gives depends on how the image is turned."""
+    """An asymmetric filter of 5 x 5: its output depends on how the image is turned."""
 
     def __init__(self, takes_mask: bool = False) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def test_the_views_are_all_symmetries_of_a_square():
     [(), ("channels",), ("horizontal",), ("horizontal", "channels"), ("transpose", "horizontal"),
      ("vertical", "horizontal"), ("horizontal", "vertical", "transpose"), ("horizontal", "horizontal")],
 )  # fmt: skip
-def test_the_views_are_those_that_the_training_made_and_no_others(flips):
+def test_the_views_are_those_of_the_training_and_no_others(flips):
     square = np.arange(17 * 17, dtype=np.uint8).reshape(17, 17, 1).repeat(3, axis=2)
     augment = PairAugmentation(17, flips, ("degraded",))
     trained = {augment({"degraded": square}, 0, epoch, "key")["degraded"].tobytes() for epoch in range(200)}
@@ -62,7 +62,7 @@ def test_the_views_are_those_that_the_training_made_and_no_others(flips):
     assert len(views_of(flips)) == len(trained)
 
 
-def test_a_record_tells_its_views_and_one_without_is_taken_to_have_mirrored():
+def test_a_record_names_its_views_and_one_without_flips_counts_as_mirrored():
     assert trained_views({"flips": ["vertical", "channels"]}) == ((), ("vertical",))
     assert trained_views({"flips": []}) == ((),)
     assert trained_views({"run": "imported"}) == ((), ("horizontal",))
@@ -72,31 +72,31 @@ def test_a_record_tells_its_views_and_one_without_is_taken_to_have_mirrored():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (40, 56), (33, 70)])
-def test_a_turned_image_gives_the_turned_result_which_one_pass_does_not(size):
+def test_a_turned_image_gives_the_turned_result_unlike_one_pass(size):
     given = image(*size)
     once, views = Restorer(Smears()), Restorer(Smears(), views=EIGHT)
     restored = views.restore(given)
     assert restored.shape == given.shape
     assert restored.dtype == np.float32
     assert restored.flags.c_contiguous
-    if size[0] % 4 == size[1] % 4 == 0:  # else what is added at the bottom and the right is another border
+    if size[0] % 4 == size[1] % 4 == 0:  # else the padding at the bottom and the right differs
         for view in EIGHT[1:]:
             turned = np.ascontiguousarray(seen(given, view))
             assert np.abs(views.restore(turned) - seen(restored, view)).max() < 1e-5
             assert np.abs(once.restore(turned) - seen(once.restore(given), view)).max() > 1e-2
 
 
-def test_one_view_that_is_not_the_image_itself_is_taken_too_and_none_is_refused():
+def test_one_view_other_than_the_image_itself_works_and_no_view_is_refused():
     given = image(20, 24)
     mirrored = Restorer(Smears(), views=(("horizontal",),)).restore(given)
     wanted = Restorer(Smears()).restore(given[:, ::-1])[:, ::-1]
     np.testing.assert_array_equal(mirrored, wanted)
     assert not np.array_equal(mirrored, Restorer(Smears()).restore(given))
-    with pytest.raises(RestorekitError, match="a view of the image at least"):
+    with pytest.raises(RestorekitError, match="at least one view of the image"):
         Restorer(Smears(), views=())
 
 
-def test_the_mean_is_nearer_to_the_truth_than_the_views_are_on_average():
+def test_the_mean_is_nearer_to_the_truth_than_the_average_view():
     given, truth = image(40, 56), image(56, 40).swapaxes(0, 1)
     errors = []
 
@@ -110,7 +110,7 @@ def test_the_mean_is_nearer_to_the_truth_than_the_views_are_on_average():
     assert error < np.mean(errors)
 
 
-def test_tiles_give_what_the_whole_gives_and_progress_counts_those_of_all_views():
+def test_tiles_equal_the_whole_and_progress_counts_all_views():
     given, told = image(160, 204), []
     whole = Restorer(Smears(), views=EIGHT).restore(given)
     restorer = Restorer(Smears(), tile=64, views=EIGHT)
@@ -121,7 +121,7 @@ def test_tiles_give_what_the_whole_gives_and_progress_counts_those_of_all_views(
     assert told == [(done, 8 * tiles) for done in range(1, 8 * tiles + 1)]
 
 
-def test_a_mask_is_turned_with_its_image_and_what_it_leaves_alone_stays_to_the_bit():
+def test_a_mask_is_turned_with_its_image_and_unmasked_pixels_stay_to_the_bit():
     given = image(40, 56)
     mask = np.zeros((40, 56), np.float32)
     mask[3:20, 30:50] = 1.0
@@ -131,7 +131,7 @@ def test_a_mask_is_turned_with_its_image_and_what_it_leaves_alone_stays_to_the_b
     assert np.abs(restored - everything)[mask == 1].max() < 1e-6
 
 
-def test_the_sum_over_the_views_is_counted_in_the_memory():
+def test_the_memory_includes_the_sum_over_the_views():
     size = 160 * 204
     budget = size * (1000 + 24) + 12 * size
     assert Restorer(Smears(), memory_bytes=budget).layout(160, 204).num_tiles == 1

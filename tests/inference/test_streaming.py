@@ -1,4 +1,4 @@
-"""A network that streams is streamed where it does not fit whole, and then within the memory there is."""
+"""A network that can stream does so where it does not fit whole, within the free memory."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ PIXELS = SIZE[0] * SIZE[1]
 
 
 class Streams(nn.Module):
-    """Halves what it is given; `streamed_bytes` is 200 bytes a pixel, whole it is 1000."""
+    """Halves its input; it takes 1000 bytes a pixel whole and 200 streamed."""
 
     def __init__(self, room: int | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_users_tile_is_kept():
     assert model.memory == []
 
 
-def test_running_out_of_a_gpus_memory_streams_before_it_cuts():
+def test_running_out_of_gpu_memory_streams_before_it_cuts():
     model = Streams(room=PIXELS // 2)
     restored = Restorer(model).restore(image(*SIZE))
     assert model.whole == [PIXELS]
@@ -82,7 +82,7 @@ def test_running_out_of_a_gpus_memory_streams_before_it_cuts():
     assert np.allclose(restored, image(*SIZE) * 0.5)
 
 
-def test_the_judge_streams_what_does_not_fit(monkeypatch):
+def test_scoring_streams_an_image_that_does_not_fit(monkeypatch):
     model = Streams()
     pixels = (image(*SIZE) * 255).astype(np.uint8)
     monkeypatch.setattr(restorer, "default_budget", lambda device: 300 * PIXELS)
@@ -106,7 +106,7 @@ def test_glsgn_streamed_by_the_restorer_is_glsgn(size, monkeypatch):
     assert np.abs(Restorer(model, memory_bytes=budget).restore(image(*size)) - whole).max() < 1e-4
 
 
-def test_a_photo_smaller_than_the_network_takes_is_padded():
+def test_a_photo_below_the_networks_minimum_is_padded():
     restored = Restorer(create_model("glsgn", width=4)).restore(image(20, 31))
     assert restored.shape == (20, 31, 3)
 

@@ -1,4 +1,4 @@
-"""How images are cut."""
+"""The cutting of large images."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def summed(layout: Layout) -> np.ndarray:
 
 
 def layouts() -> list[Layout]:
-    """Layouts of every sort, random but fixed: sizes, tiles, multiples, context, both kinds of tiling."""
+    """Layouts of every kind, random but fixed: sizes, tiles, multiples, context, both kinds of tiling."""
     rng = rng_for(0, "layouts")
     found = []
     for _ in range(150):
@@ -52,7 +52,7 @@ def test_tiles_lie_inside_the_image_and_on_its_multiples():
 
 @pytest.mark.parametrize("multiple", [1, 4])
 @pytest.mark.parametrize("tiling", ["exact", "approximate"])
-def test_a_tile_counts_nothing_within_the_context_of_its_inner_ends(multiple, tiling):
+def test_a_tile_has_no_weight_within_the_context_of_its_inner_ends(multiple, tiling):
     made = descriptor(multiple, halo=9, tiling=tiling)
     layout = layout_for_tile(400, 644, 96, made)
     assert layout.num_tiles > 20
@@ -65,13 +65,13 @@ def test_a_tile_counts_nothing_within_the_context_of_its_inner_ends(multiple, ti
             assert start % multiple == 0
 
 
-def test_context_longer_than_a_tile_is_cut_short_and_not_the_tile():
+def test_context_longer_than_a_tile_is_shortened_and_the_tile_is_not():
     layout = layout_for_tile(300, 300, 64, descriptor(halo=500, tiling="approximate"))
     assert layout.rows.size == layout.columns.size == 64
     assert np.abs(summed(layout) - 1).max() < 1e-6
 
 
-def test_a_users_tile_is_taken_as_it_is():
+def test_a_users_tile_is_kept():
     layout = layout_for_tile(1000, 40, 128, descriptor())
     assert (layout.rows.size, layout.columns.size) == (128, 40)
     with pytest.raises(RestorekitError, match="at least 32"):

@@ -1,4 +1,4 @@
-"""Metrics of frames too large to be held many times over: strips give what the whole gives."""
+"""Metrics of frames too large for many copies in memory: strips give the value of the whole."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from restorekit.rng import rng_for
 
 @pytest.mark.parametrize("name", ["psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "ssim_dmgn"])
 @pytest.mark.parametrize("strip", [1500, 4000])
-def test_strips_give_what_the_whole_gives(monkeypatch, name, strip):
+def test_strips_give_the_value_of_the_whole(monkeypatch, name, strip):
     clean = astronaut()[100:197, 50:201]
     noise = rng_for(1, "noise").normal(0, 12, clean.shape)
     restored = np.clip(clean + noise, 0, 255).astype(np.uint8)

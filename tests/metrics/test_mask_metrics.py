@@ -1,4 +1,4 @@
-"""Mask figures against scikit-learn's and against their definitions, at the ends too."""
+"""Mask figures against scikit-learn's and against their definitions, with extreme masks, too."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_masks_of_one_colour() -> None:
 
 
 @pytest.mark.parametrize("tau", [0.06, 0.1, 0.2])
-def test_the_mask_that_is_scored_is_the_one_that_is_learnt(rng: np.random.Generator, tau: float) -> None:
+def test_the_scored_mask_is_the_trained_one(rng: np.random.Generator, tau: float) -> None:
     degraded, clean = rng.integers(0, 256, (2, 64, 65, 3), np.uint8)
     pair = [torch.from_numpy(image.transpose(2, 0, 1)[None] / np.float32(255)) for image in (degraded, clean)]
     np.testing.assert_array_equal(changed(degraded, clean, tau), mask_target(*pair, tau)[0, 0].bool().numpy())

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from skimage.color import rgb2ycbcr
 from skimage.data import astronaut, chelsea
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from restorekit.config import Params
 from restorekit.errors import RestorekitError
 from restorekit.metrics.protocols import METRICS, gain, get_metric, score
 from restorekit.metrics.psnr import CAP_DB, psnr_dmgn
@@ -142,7 +144,7 @@ def test_an_image_smaller_than_the_window_is_refused_with_its_size(name: str) ->
     assert math.isfinite(score(smallest, smallest, [name])[name])
 
 
-def test_what_is_no_8_bit_pair_is_refused() -> None:
+def test_arrays_other_than_8_bit_pairs_are_refused() -> None:
     image = astronaut()[:32, :32]
     with pytest.raises(RestorekitError, match="float32"):
         score(image.astype(np.float32) / 255, image)
@@ -155,3 +157,8 @@ def test_what_is_no_8_bit_pair_is_refused() -> None:
 def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(RestorekitError, match="did you mean 'psnr_rgb'"):
         get_metric("psnr_rbg")
+
+
+def test_promotion_may_be_decided_by_metrics_of_the_table_only() -> None:
+    promote = Params.model_fields["promote"].annotation
+    assert set(get_args(promote.model_fields["metric"].annotation)) <= METRICS.keys()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""ablate: the table is of the evaluations that are there, and the report shows it."""
+"""ablate: the table holds every evaluation, and the report reads it."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""evaluate: what is scored is the registered version, and what is written is whole, repeatable and right."""
+"""evaluate: the registered version is scored, and the files are whole, repeatable and right."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_model_that_undoes_the_degradation_is_seen_to_do_so(
+def test_a_model_that_undoes_the_degradation_has_the_gain(
     params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(24.0)
@@ -92,7 +92,7 @@ def test_bf16_scores_nearly_the_same(params: Params, paths: Paths, write_model: 
     assert half == pytest.approx(gain, rel=0.2)
 
 
-def test_the_mean_of_views_is_scored_beside_one_pass(
+def test_the_mean_of_views_is_scored_too(
     params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(24.0)
@@ -113,7 +113,7 @@ def test_the_mean_of_views_is_scored_beside_one_pass(
     assert "mean of 2 views: ssim_rgb" in capsys.readouterr().out
 
 
-def test_where_the_training_made_no_flips_there_is_no_mean_of_views(
+def test_a_training_without_flips_gives_no_mean_of_views(
     params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(24.0, flips=["channels"])

@@ -1,4 +1,4 @@
-"""promote: the better model becomes champion, the worse does not, and nothing that was decided is forgotten."""
+"""promote: the better model becomes champion, the worse does not, and every decision is kept."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ RUN = "dmgn-rain"
 
 @pytest.fixture
 def judge(params: Params, paths: Paths, write_model: WriteModel) -> Callable[[float], dict[str, Any]]:
-    """Trains (in a manner of speaking), evaluates and promotes a model; gives its current decision."""
+    """Writes a model in the place of a training, evaluates and promotes it; returns the current decision."""
 
     def judged(levels: float) -> dict[str, Any]:
         write_model(levels)

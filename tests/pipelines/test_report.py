@@ -26,7 +26,7 @@ ROW = {
 
 
 class Addresses(HTMLParser):
-    """Everything that the page refers to."""
+    """Every address on the page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_the_page_needs_no_network_and_all_its_files_are_there(reported: Path) -
     assert len(list((reported / "pictures").iterdir())) == 3
 
 
-def test_the_page_says_what_was_found(reported: Path) -> None:
+def test_the_page_holds_the_results(reported: Path) -> None:
     page = (reported / "index.html").read_text()
     for text in (
         RUN, "champion", "version 1", "promoted", "synthetic-test", "psnr_rgb", "ssim_rgb", "kind:heavy",
@@ -100,7 +100,7 @@ def test_the_same_inputs_give_the_same_bytes(reported: Path, params: Params, pat
     assert {path.name: path.read_bytes() for path in reported.rglob("*") if path.is_file()} == first
 
 
-def test_what_is_missing_is_named_and_the_old_report_stays(
+def test_contradictions_are_named_and_the_old_report_stays(
     reported: Path, params: Params, paths: Paths, write_model: WriteModel
 ) -> None:
     before = (reported / "index.html").read_text()

@@ -47,7 +47,7 @@ def test_wide_positive_values_get_a_logarithmic_axis() -> None:
     assert not line_chart("t", {"n": [(0, 100.0), (1, -1.0)]}).logarithmic
 
 
-def test_curves_are_grouped_and_what_is_not_finite_left_out() -> None:
+def test_curves_are_grouped_without_values_that_are_not_finite() -> None:
     curves = [
         (1, "loss", 2.0), (1, "loss/background", 1.0), (2, "loss", float("nan")), (2, "lr", 1e-4),
         (2, "val/psnr_rgb", 20.0), (2, "val/gain", 1.0), (3, "bad", float("inf")),

@@ -1,4 +1,4 @@
-"""Names from outside are text on the page and never markup, and picture files have safe names."""
+"""The page: names from outside are text and never markup, pictures have safe names, and every section has its data."""
 
 import json
 from pathlib import Path
@@ -138,7 +138,7 @@ def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Pa
     assert copied[0] in page
 
 
-def test_a_network_of_paths_has_each_of_them_and_what_borders_cost(picture: Path, tmp_path: Path) -> None:
+def test_a_network_of_paths_has_each_of_them_and_the_cost_of_borders(picture: Path, tmp_path: Path) -> None:
     paths = {name: {"degraded": 20.125, "restored": 23.5} for name in ("global", "path1")}
     means = {"dataset": HOSTILE, "frames": 7, "paths": paths, "seams": {"border_cost": 0.25}}
     write_report(tmp_path / "report", [result("plain", picture, patches=(means,))], [])

@@ -1,4 +1,4 @@
-"""The page of degradations: every task and kind, from files beside it alone, and real figures where there are some."""
+"""The page of degradations: every task and kind, with its own files only, and real figures where there are some."""
 
 import re
 from pathlib import Path
@@ -53,12 +53,12 @@ def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Shee
     }
 
 
-def test_without_photographs_kept_apart_there_are_no_sheets(tmp_path: Path) -> None:
+def test_without_test_photographs_there_are_no_sheets(tmp_path: Path) -> None:
     PhotoManifest(()).save(tmp_path)
     assert make_sheets(PhotoIndex.open(tmp_path), 3) == []
 
 
-def test_traits_are_what_was_done() -> None:
+def test_traits_measure_a_known_change() -> None:
     clean = np.full((50, 80, 3), 0.5, np.float32)
     degraded = clean.copy()
     degraded[:10] += 0.1

@@ -1,4 +1,4 @@
-"""The traits of public pairs: measured facts that came with the code, and the script that measures them."""
+"""The traits of public pairs: measured facts that ship with the code, and the script that measures them."""
 
 import json
 import runpy
@@ -28,7 +28,7 @@ def test_public_pairs_of_every_task_with_pairs_are_known() -> None:
         assert (one.direction is not None) == (one.task == "rain")
 
 
-def test_the_script_measures_what_traits_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_measures_traits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     pairs = []
     for number in range(3):

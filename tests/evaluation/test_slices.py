@@ -1,4 +1,4 @@
-"""The interval covers what it should, knows of photographs, and depends on nothing but values and seed."""
+"""The interval covers the true mean, respects photographs, and depends on nothing but values and seed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from restorekit.rng import rng_for
 
 
 def simulated(seed: int, photographs: int, images: int, between: float, within: float) -> tuple[np.ndarray, list[str]]:
-    """Values around a true mean of 0, with a shift of its own for every photograph."""
+    """Values around a true mean of 0, every photograph with a shift of its own."""
     rng = rng_for(seed, "simulated", photographs)
     values = rng.normal(0.0, between, (photographs, 1)) + rng.normal(0.0, within, (photographs, images))
     return values.ravel(), [f"p{number}" for number in range(photographs) for _ in range(images)]
@@ -27,7 +27,7 @@ def test_coverage_of_the_true_mean(photographs: int, images: int, between: float
     assert lowest <= covered / 300 <= 0.98
 
 
-def test_images_of_few_photographs_tell_less_than_as_many_photographs() -> None:
+def test_images_of_few_photographs_give_a_wider_interval_than_as_many_photographs() -> None:
     values, names = simulated(5, 6, 8, 1.0, 0.3)
     clustered = mean_interval(values, names, rng_for(0, "draws"), 2000)
     independent = mean_interval(values, [str(index) for index in range(len(values))], rng_for(0, "draws"), 2000)

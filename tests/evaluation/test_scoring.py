@@ -1,4 +1,4 @@
-"""From pairs to a table and its slices: each image once, 8 bits, gains paired by key, and the same after reading."""
+"""From pairs to a table and its slices: each image once, 8 bits, gains paired by key, and equal after reading."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def pairs(count: int = 6, repeat_key: bool = False) -> PairSet:
 
 
 def halfway(pair: Pair) -> np.ndarray:
-    """A restorer that halves the error and leaves values that are no whole eighths of a bit."""
+    """A restorer that halves the error and leaves values between the 8-bit levels."""
     return to_float(pair.degraded) * 0.5 + to_float(pair.clean) * 0.5 + 0.0007
 
 
@@ -115,7 +115,7 @@ def test_slices_are_kinds_and_thirds_of_severity(rows: list[ImageScore]) -> None
 
 
 @pytest.mark.parametrize("count", range(1, 12))
-def test_slices_of_one_sort_cover_every_image_once(count: int) -> None:
+def test_slices_of_one_kind_cover_every_image_once(count: int) -> None:
     rng = rng_for(3, "facts", count)
     facts = [
         Facts(str(number), "p", str(rng.integers(3)), float(rng.choice([0.1, 0.5, 0.5, 0.9])))
@@ -128,7 +128,7 @@ def test_slices_of_one_sort_cover_every_image_once(count: int) -> None:
     assert all(len(found) < count for name, found in slices.items() if name != "all")
 
 
-def test_facts_that_are_not_known_make_no_slices() -> None:
+def test_unknown_facts_make_no_slices() -> None:
     assert slices_of([Facts("a", "p"), Facts("b", "q")]) == {"all": [0, 1]}
     assert slices_of([Facts("a", "p", "same", 0.5), Facts("b", "q", "same", 0.5)]) == {"all": [0, 1]}
 
@@ -146,7 +146,7 @@ def test_slice_scores_are_means_with_their_counts(rows: list[ImageScore]) -> Non
     }
 
 
-def test_test_shards_are_pairs_with_what_their_records_carry(tiny_shards: Path) -> None:
+def test_test_shards_are_pairs_with_the_facts_of_their_records(tiny_shards: Path) -> None:
     found = synthetic_test(tiny_shards / "val")
     first, second = list(found.open())
     assert first.facts == Facts("0000", "made", "lines", 0.5)
