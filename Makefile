@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro long ablate test lint test-slow photos-uhd params-paper lock clean \
+.PHONY: help setup repro repro-all long ablate test lint test-slow photos-uhd params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd
 
 help: ## this list
@@ -30,12 +30,15 @@ setup: .venv/installed ## .venv with the pinned dependencies
 repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
 	$(BIN)/dvc repro
 
-long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long of params.yaml, up to four hours; goes on where it was
-	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of long.runs in params.yaml without --long" >&2; exit 1; }
+repro-all: repro ## then the seven other runs, and data/more/report/index.html of all eleven
+	$(BIN)/dvc repro pipelines/more/dvc.yaml
+
+long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long, up to four hours; goes on where it was
+	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of pipelines/long/params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
-ablate: setup ## MODEL=dakd, or all: trains and evaluates the ablations of params.yaml, hours; data/ablations/<model>/table/index.html
-	$(BIN)/dvc repro $(foreach model,$(or $(MODEL),dakd dmgn glsgn madf),pipelines/ablations/dvc.yaml:table@$(model))
+ablate: setup ## MODEL=dakd, or all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
+	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))
 
 test: setup lint ## lint, types and the tests
 	$(BIN)/python -m pytest -q
@@ -86,11 +89,11 @@ endef
 .venv-bench-data/installed: tests/bench/requirements-data.txt
 	$(bench_environment)
 
-params-paper: setup ## writes the papers' settings into params.yaml; `dvc params diff` shows them
+params-paper: setup ## writes the papers' settings into the parameters files; `dvc params diff` shows them
 	$(BIN)/python -m restorekit.paper_params params.yaml
 
 lock: setup ## requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock
 
 clean: ## removes what the pipeline made, but not .venv
-	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/long data/ablations mlflow.db mlruns
+	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/more data/long data/ablations mlflow.db mlruns

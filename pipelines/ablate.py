@@ -1,13 +1,12 @@
-"""evaluations of a model's ablations -> data/ablations/<model>/table/: table.json, and index.html, without a network.
+"""evaluations of a model's ablations -> data/ablations/tables/<model>/: table.json, and index.html, without a network.
 
-python -m pipelines.ablate --model dakd
+python -m pipelines.ablate --params pipelines/ablations/params.yaml --model dakd
 """
 
-import argparse
 from pathlib import Path
 
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
 from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
@@ -17,11 +16,11 @@ from restorekit.report.page import render_ablations
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a key of `ablations` in params.yaml")
-    model = parser.parse_args().model
-    params = load_params(Path("params.yaml"))
-    ablate(model, params, working_root().with_areas(params.areas))
+    parser = stage_parser(__doc__)
+    parser.add_argument("--model", required=True, help="a key of `ablations`")
+    found = parser.parse_args()
+    params = load_params(Path("params.yaml"), found.params)
+    ablate(found.model, params, working_root().with_areas(params.areas))
 
 
 def ablate(model: str, params: Params, paths: Paths) -> None:

@@ -4,7 +4,6 @@ python -m pipelines.evaluate --run dmgn-rain
 python -m pipelines.evaluate --run madf-inpainting --model DIR     another model's folder on the run's tests
 """
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 
 from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.folder import Subject, write_evaluation
 from restorekit.evaluation.results import ALL, SliceScore
 from restorekit.evaluation.test_sets import picture_sets, scored_sets
@@ -27,13 +26,20 @@ from restorekit.tracking.versions import RegisteredVersion
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
+    parser = stage_parser(__doc__)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--run", help="a key of `runs`")
+    chosen.add_argument("--ablations", metavar="RUN", help="all ablations of a run, of which there may be none")
     parser.add_argument("--model", type=Path, help="a model's folder, as of `restorekit import-weights`")
     found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    params = load_params(Path("params.yaml"))
-    evaluate(found.run, params, working_root().with_areas(params.areas), found.model)
+    params = load_params(Path("params.yaml"), found.params)
+    paths = working_root().with_areas(params.areas)
+    if found.ablations:
+        folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
+        (folder / "evaluations").mkdir(parents=True, exist_ok=True)
+    for run in params.ablations_of(found.ablations) if found.ablations else [found.run]:
+        evaluate(run, params, paths, found.model)
 
 
 def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:

@@ -3,12 +3,11 @@
 python -m pipelines.pairs --dataset rain-100L
 """
 
-import argparse
 from pathlib import Path
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import unknown_name
 from restorekit.paths import Paths, working_root
 from restorekit.shards.real_shards import pair_recipes
@@ -17,9 +16,10 @@ from restorekit.sources.real_pairs import find_pairs, pairs_digest
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = stage_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="a key of `real.train` in params.yaml")
-    write_pairs(parser.parse_args().dataset, load_params(Path("params.yaml")), working_root())
+    found = parser.parse_args()
+    write_pairs(found.dataset, load_params(Path("params.yaml"), found.params), working_root())
 
 
 def write_pairs(name: str, params: Params, paths: Paths) -> None:

@@ -1,10 +1,9 @@
 """evaluations -> the alias `champion` in the registry, and data/promotions/decisions.json: one stage for all runs.
 
 python -m pipelines.promote
-python -m pipelines.promote --run dmgn-rain--long    (one run by itself, -> data/long/promotions/<run>/)
+python -m pipelines.promote --params pipelines/long/params.yaml --run madf-inpainting--long    (one run by itself)
 """
 
-import argparse
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from pathlib import Path
 import torch
 
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
-from restorekit.errors import RestorekitError, unknown_name
+from restorekit.entry import run_entry, stage_parser
+from restorekit.errors import RestorekitError
 from restorekit.evaluation.results import (
     REMEDY,
     ImageScore,
@@ -34,15 +33,12 @@ from restorekit.tracking.registry import find_or_register
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", help="one of the long runs, which `make long` trains")
-    run = parser.parse_args().run
+    parser = stage_parser(__doc__)
+    parser.add_argument("--run", help="one run by itself; default: all runs")
+    found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    params = load_params(Path("params.yaml"))
-    paths = working_root().with_areas(params.areas)
-    if run is not None and run not in params.long.runs:
-        raise unknown_name("long run", run, params.long.runs)
-    promote(params, paths, run)
+    params = load_params(Path("params.yaml"), found.params)
+    promote(params, working_root().with_areas(params.areas, params.pipeline), found.run)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 python -m pipelines.report
 """
 
-import argparse
 from itertools import islice
 from pathlib import Path
 
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.test_sets import real_pairs
 from restorekit.paths import Paths, working_root
 from restorekit.report.inputs import read_ablations, read_results
@@ -22,8 +21,8 @@ PAIRS = 24  # of a real set, of which the traits are taken
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    report(load_params(Path("params.yaml")), working_root())
+    params = load_params(Path("params.yaml"), stage_parser(__doc__).parse_args().params)
+    report(params, working_root().with_areas(params.areas, params.pipeline))
 
 
 def report(params: Params, paths: Paths) -> None:

@@ -3,21 +3,21 @@
 python -m pipelines.synthesize --dataset rain
 """
 
-import argparse
 from pathlib import Path
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.paths import Paths, working_root
 from restorekit.shards.staging import synthesize_dataset
 from restorekit.sources.photo_index import PhotoIndex
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = stage_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="a key of `datasets` in params.yaml")
-    synthesize(parser.parse_args().dataset, load_params(Path("params.yaml")), working_root())
+    found = parser.parse_args()
+    synthesize(found.dataset, load_params(Path("params.yaml"), found.params), working_root())
 
 
 def synthesize(name: str, params: Params, paths: Paths) -> None:

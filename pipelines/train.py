@@ -3,7 +3,6 @@
 python -m pipelines.train --run dmgn-rain
 """
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,10 +11,10 @@ from pathlib import Path
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
-from restorekit.distributed.figures import send_unsent
+from restorekit.distributed.figures import send_unsent, write_plots
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.ray_train import fit, local_cpus
-from restorekit.entry import run_entry
+from restorekit.entry import run_entry, stage_parser
 from restorekit.files import read_json, write_beside, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import git_revision
@@ -30,10 +29,18 @@ from restorekit.training.state import export_model
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml")
-    params = load_params(Path("params.yaml"))
-    train_run(parser.parse_args().run, params, working_root().with_areas(params.areas))
+    parser = stage_parser(__doc__)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--run", help="a key of `runs`")
+    chosen.add_argument("--ablations", metavar="RUN", help="all ablations of a run, of which there may be none")
+    found = parser.parse_args()
+    params = load_params(Path("params.yaml"), found.params)
+    paths = working_root().with_areas(params.areas)
+    if found.ablations:
+        folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
+        (folder / "models").mkdir(parents=True, exist_ok=True)
+    for run in params.ablations_of(found.ablations) if found.ablations else [found.run]:
+        train_run(run, params, paths)
 
 
 def train_run(name: str, params: Params, paths: Paths) -> None:
@@ -51,6 +58,7 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_beside(paths.model(name)) as folder:
             export_model(job, open_states(job.state), folder, record)
+            write_plots(folder / "curves.csv", folder)
         push(paths.model(name))
         send_unsent(job.state, logger)
         version = find_or_register(paths.model(name), paths.root)

@@ -1,7 +1,9 @@
 """Ends every program the same way: a user's error gives one message and status 1, an interruption status 130."""
 
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from pathlib import Path
 
 from restorekit.errors import RestorekitError
 
@@ -16,3 +18,12 @@ def run_entry(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def stage_parser(says: str | None) -> ArgumentParser:
+    """The command line of a stage, whose page says `says`: every stage takes a second parameters file."""
+    parser = ArgumentParser(description=says, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--params", type=Path, help="a second parameters file over params.yaml, such as pipelines/more/params.yaml"
+    )
+    return parser

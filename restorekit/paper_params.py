@@ -1,82 +1,90 @@
-"""Writes the papers' settings into a params.yaml, comments kept, so that `dvc params diff` shows every value.
+"""Writes the papers' settings into the parameters files, comments kept, so that `dvc params diff` shows every value.
 
-Facts and assumptions are those of the papers' documents: DMGN's network and its data's geometry are published, its loss
-weights and schedule are the closest lineage's; MADF's settings are those of its released code; DAKD's are a default
-design, for its authors' are not known. The photographs stay what the file names: the papers' sets are many
-thousands, seven scenes are none of them.
+DMGN's network and the geometry of its data are published; its loss weights and schedule are those of the closest
+lineage. MADF's settings are those of its released code. DAKD's and GLSGN's are a default design, for their authors'
+trainings are not known. Photographs stay those of the file: the papers' sets hold many thousands, and the seven
+embedded scenes are not among them.
 """
 
 import sys
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from restorekit.config import check_params
+from restorekit.config import load_params
+from restorekit.config.layers import read_values
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
 from restorekit.files import write_beside
 
 VGG19 = "weights/vgg19.pth"  # torchvision's files, which the user brings
 VGG16 = "weights/vgg16.pth"
+OTHERS = ("more", "long")  # folders below pipelines/ whose parameters the papers have values for
+CHECKED = (*OTHERS, "ablations")
 
 _DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64}}
-_DMGN: dict[str, Any] = {
-    "train": {},  # none of the laptop's own
-    "options": {"width": 64, "trunk": "vgg19", "trunk_weights": VGG19, "init": "framework", "zero_last": False},
-    "objective": {
-        "perceptual": 0.2,
-        "perceptual_trunk": "vgg19",
-        "perceptual_weights": VGG19,
-    },
-}
-_MADF: dict[str, Any] = {
-    "options": {"width": 64, "init": "framework", "start": "mean"},
-    "objective": {"perceptual": 0.05, "style": 120.0, "trunk": "vgg16", "trunk_weights": VGG16},
-    "train": {
-        "steps": 1_000_000,  # as the released weights of Places2 are named
-        "batch_size": 6,
-        "crop": 512,
-        "schedule": "constant",
-        "milestones": [],  # those of the others, away
-        "grad_clip": 1e9,  # none
-        "ema_decay": 0.0,  # none
-    },
-}
-
-
-def _dakd(flips: list[str]) -> dict[str, Any]:
-    """A document's default design: the paper's own schedule is not known."""
-    return {
-        "options": {"width": 32, "init": "framework", "zero_last": False, "leak": 0.0},
-        "objective": {"localise_steps": 100_000},
-        "train": {"batch_size": 8, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": flips},
-    }
-
-
-# The default design of a document: the paper's own training is not known. The frames are the paper's.
-_GLSGN: dict[str, Any] = {
-    "options": {"width": 32, "zero_last": False, "overlap": 0, "patch_norm": "joint", "recompute": True},
-    "objective": {"pixel": "l1", "perceptual": 0.1, "perceptual_trunk": "vgg19", "perceptual_weights": VGG19},
-    "train": {"batch_size": 1, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": ["horizontal"]},
-}
-_UHD: dict[str, Any] = {
+_INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
+_UHD = {  # the frames are the paper's
     "short_side": 2160,
     "long_side": 3840,
     "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64},
 }
-
-
+_OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without anything of the laptop's
 _TURNED = ["horizontal", "vertical", "transpose"]
-_INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
+
 PAPER: dict[str, Any] = {
-    "datasets": {
-        "reflection": _DATA,
-        "rain": _DATA,
-        "haze": _DATA,
-        "raindrop": _DATA,
-        "motion_blur": _DATA,
-        "inpainting": _INPAINTING,
+    "datasets": {"reflection": _DATA, "rain": _DATA, "haze": _DATA, "inpainting": _INPAINTING},
+    "models": {
+        # The statistics of the Noise Distribution Map are taken per image; the authors take them over the batch, which
+        # is `ndm_batch_stats: true`.
+        "dmgn": {
+            "options": {
+                "width": 64,
+                "trunk": "vgg19",
+                "trunk_weights": VGG19,
+                "init": "framework",
+                "zero_last": False,
+            },
+            "objective": {"perceptual": 0.2, "perceptual_trunk": "vgg19", "perceptual_weights": VGG19},
+        },
+        "glsgn": {
+            "options": {"width": 32, "zero_last": False, "overlap": 0, "patch_norm": "joint", "recompute": True},
+            "objective": {
+                "pixel": "l1",
+                "perceptual": 0.1,
+                "perceptual_trunk": "vgg19",
+                "perceptual_weights": VGG19,
+            },
+            "train": {"batch_size": 1, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": ["horizontal"]},
+        },
+        "dakd": {
+            "options": {"width": 32, "init": "framework", "zero_last": False, "leak": 0.0},
+            "objective": {"localise_steps": 100_000},
+            "train": {"batch_size": 8, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": _TURNED},
+        },
+        "madf": {
+            "options": {"width": 64, "init": "framework", "start": "mean"},
+            # The style loss is on the first output alone, as in the released code.
+            "objective": {
+                "perceptual": 0.05,
+                "style": 120.0,
+                "style_on": "out_1",
+                "trunk": "vgg16",
+                "trunk_weights": VGG16,
+            },
+            "train": {
+                "steps": 1_000_000,  # as the released weights of Places2 are named
+                "batch_size": 6,
+                "crop": 512,
+                "schedule": "constant",
+                "milestones": [],  # those of the others, away
+                "grad_clip": 1e9,  # none
+                "ema_decay": 0.0,  # none
+            },
+        },
     },
     "train": {
         "steps": 400_000,  # 200 epochs of 8,000 pairs
@@ -95,63 +103,82 @@ PAPER: dict[str, Any] = {
         "use_gpu": True,
     },
     "runs": {
-        "dmgn-reflection": _DMGN,
-        "dmgn-rain": _DMGN,
-        "dmgn-haze": _DMGN,
-        "madf-inpainting": _MADF,
-        "glsgn-reflection": _GLSGN,
-        "glsgn-rain": _GLSGN,
-        "glsgn-haze": _GLSGN,
-        "dakd-rain": _dakd(["horizontal"]),
-        "dakd-haze": _dakd(_TURNED),
-        "dakd-raindrop": _dakd(_TURNED),
-        "dakd-motion_blur": _dakd(_TURNED),
-    },
-    "long": {
-        "datasets": {"reflection-uhd": _UHD, "rain-uhd": _UHD, "haze-uhd": _UHD},
-        "runs": {"glsgn-rain-uhd--long": {**_GLSGN, "train": {**_GLSGN["train"], "steps": 400_000, "crop": 1024}}},
+        "dmgn-reflection": _OWN,
+        "glsgn-rain": _OWN,
+        "dakd-haze": _OWN,
+        "madf-inpainting": _OWN,
     },
 }
+MORE: dict[str, Any] = {
+    "datasets": {"raindrop": _DATA, "motion_blur": _DATA},
+    "runs": {
+        "dmgn-rain": _OWN,
+        "dmgn-haze": _OWN,
+        "glsgn-reflection": _OWN,
+        "glsgn-haze": _OWN,
+        "dakd-rain": {"objective": {}, "train": {"flips": ["horizontal"]}},
+        "dakd-raindrop": _OWN,
+        "dakd-motion_blur": _OWN,
+    },
+}
+LONG: dict[str, Any] = {
+    "datasets": {"reflection-uhd": _UHD, "rain-uhd": _UHD, "haze-uhd": _UHD},
+    "runs": {"glsgn-rain-uhd--long": {"objective": {}, "train": {"steps": 400_000, "crop": 1024}}},
+}
+# Sections that are the paper's and nothing beside; of all others, only the values that are named change.
+_WHOLE = ("objective", "train")
 
 
 def write_paper_params(path: Path) -> None:
-    """Sets the papers' values in the file at `path`; whatever they do not name stays, comments too."""
+    """Sets the papers' values in params.yaml at `path` and in the files of `pipelines/` beside it.
+
+    Every other value stays, comments too, and a run or data set that is not in its file is not put there. Nothing is
+    written unless all files together are right.
+    """
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    try:
-        values = yaml.load(path.read_text())
-    except FileNotFoundError:
-        raise RestorekitError(f"there is no {path}: run from the project's root") from None
-    _set(values, PAPER)
-    check_params(YAML(typ="safe", pure=True).load(_text(yaml, values)), f"{path.name} with the papers' settings")
-    with write_beside(path) as beside:
-        beside.write_text(_text(yaml, values))
+    others = {name: path.parent / "pipelines" / name / "params.yaml" for name in CHECKED}
+    changes = {path: PAPER, others["more"]: MORE, others["long"]: LONG}
+    written: dict[Path, str] = {}
+    for file, change in changes.items():
+        if file == path or file.is_file():
+            read_values(file)  # refuses a file that is none of parameters
+            values = yaml.load(file.read_text())
+            _set(values, change)
+            stream = StringIO()
+            yaml.dump(values, stream)
+            written[file] = stream.getvalue()
+
+    def read(file: Path) -> dict[str, Any]:
+        found = next((text for known, text in written.items() if known.resolve() == file.resolve()), None)
+        return read_values(file) if found is None else dict(YAML(typ="safe", pure=True).load(found))
+
+    for extra in [None, *(file for file in others.values() if file.is_file())]:
+        load_params(path, extra, read)
+    for file, text in written.items():
+        with write_beside(file) as beside:
+            beside.write_text(text)
 
 
-def _set(values: Any, changes: dict[str, Any], in_runs: bool = False) -> None:
-    """Takes over the changes; a run's objective and training are the paper's and nothing beside."""
+def _set(values: Any, changes: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
     for key, change in changes.items():
-        if isinstance(change, dict) and not (in_runs and key in ("objective", "train")):
-            _set(values.setdefault(key, {}), change, in_runs or key == "runs")
-        else:
-            values[key] = change
-
-
-def _text(yaml: YAML, values: Any) -> str:
-    from io import StringIO
-
-    stream = StringIO()
-    yaml.dump(values, stream)
-    return stream.getvalue()
+        named = path in (("runs",), ("datasets",), ("models",))
+        if named and key not in values:
+            continue
+        whole = len(path) == 2 and path[0] in ("runs", "models") and key in _WHOLE
+        if isinstance(change, Mapping) and not whole:
+            _set(values.setdefault(key, {}), change, (*path, key))
+        elif (change or key in values) and values.get(key) != change:
+            values[key] = dict(change) if isinstance(change, Mapping) else change
 
 
 def main() -> None:
     if len(sys.argv) != 2:
         raise RestorekitError("usage: python -m restorekit.paper_params params.yaml")
     write_paper_params(Path(sys.argv[1]))
-    print(f"{sys.argv[1]} has the papers' settings now: `dvc params diff` shows them, `git checkout` undoes it")
+    print("the parameters files have the papers' settings now: `dvc params diff` shows them, `git checkout` undoes it")
     print(f"put torchvision's weights at {VGG19} and {VGG16}, and your photographs into photos.folders")
 
 

@@ -14,10 +14,11 @@ class Paths:
 
     root: Path
     areas: Mapping[str, str] = field(default_factory=dict)  # run outside the main pipeline -> folder below data/
+    pipeline: str = ""  # folder below data/ of what is made of all runs of a pipeline; "" for the main one
 
-    def with_areas(self, areas: Mapping[str, str]) -> "Paths":
-        """The same root with `areas` (see `Params.areas`): separate output folders for some runs."""
-        return replace(self, areas=areas)
+    def with_areas(self, areas: Mapping[str, str], pipeline: str = "") -> "Paths":
+        """The same root, with the places of a second parameters file: `Params.areas` and `Params.pipeline`."""
+        return replace(self, areas=areas, pipeline=pipeline)
 
     @property
     def photos(self) -> Path:
@@ -29,7 +30,7 @@ class Paths:
 
     @property
     def promotions(self) -> Path:
-        return self.root / "data" / "promotions"
+        return self.root / "data" / self.pipeline / "promotions"
 
     def promotion(self, run: str) -> Path:
         """The folder of the decision about a run that is promoted on its own."""
@@ -37,11 +38,15 @@ class Paths:
 
     @property
     def report(self) -> Path:
-        return self.root / "data" / "report"
+        return self.root / "data" / self.pipeline / "report"
 
     def ablations(self, model: str) -> Path:
-        """The folder of the table of a model's ablations, next to their models and evaluations."""
-        return self.root / "data" / "ablations" / model / "table"
+        """The table of a model's ablations."""
+        return self.root / "data" / "ablations" / "tables" / model
+
+    def ablations_of(self, model: str, run: str) -> Path:
+        """The models and evaluations of the ablations of a run: the place that `Params.areas` gives them."""
+        return self.root / "data" / "ablations" / model / run
 
     def shards(self, dataset: str) -> Path:
         return self.root / "data" / "shards" / dataset

@@ -1,5 +1,6 @@
 """The papers' settings are written into the shipped parameters without losing a comment or another value."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,24 @@ import yaml
 from restorekit.config import load_params
 from restorekit.errors import RestorekitError
 from restorekit.paper_params import write_paper_params
+from tests.shipped import FILES, ROOT
 
-SHIPPED = Path(__file__).parent.parent / "params.yaml"
+SHIPPED = ROOT / "params.yaml"
 
 
-def test_the_papers_settings_are_right_and_comments_stay(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(SHIPPED.read_text())
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The params.yaml of a folder with all shipped files."""
+    for file in FILES:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    return tmp_path / "params.yaml"
+
+
+def test_the_papers_settings_are_right_and_comments_stay(path: Path) -> None:
     write_paper_params(path)
-    params = load_params(path)
+    params = load_params(path, path.parent / "pipelines/more/params.yaml")
+    assert len(params.runs) == 11
     for name, run in params.runs.items():
         paper = type(run.options).model_fields["width"].default
         assert (run.options.width, run.options.init, run.train.get("steps", 10**6) >= 10**5) == (
@@ -29,20 +39,36 @@ def test_the_papers_settings_are_right_and_comments_stay(tmp_path: Path) -> None
     assert (dmgn.options.trunk, dmgn.objective.pixel, dmgn.objective.perceptual) == ("vgg19", "l1", 0.2)
     config = params.training("dmgn-rain")
     assert (config.crop, config.batch_size, config.lr, config.use_gpu) == (256, 4, 2e-4, True)
-    comments = [line.split("#", 1)[1] for line in SHIPPED.read_text().splitlines() if "#" in line]
-    assert comments
-    assert all(comment in path.read_text() for comment in comments)
+    for file in FILES:
+        comments = [line.split("#", 1)[1] for line in (ROOT / file).read_text().splitlines() if "#" in line]
+        assert comments, file
+        assert all(comment in (path.parent / file).read_text() for comment in comments), file
     assert params.photos == load_params(SHIPPED).photos
+    assert params.run("madf-inpainting").objective.style_on == "out_1"
 
 
-def test_writing_twice_changes_nothing_more(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(SHIPPED.read_text())
+def test_every_file_loads_with_the_papers_settings(path: Path) -> None:
     write_paper_params(path)
-    once = path.read_text()
+    long = load_params(path, path.parent / "pipelines/long/params.yaml")
+    uhd = long.training("glsgn-rain-uhd--long")
+    assert (uhd.steps, uhd.crop, uhd.batch_size, long.datasets["rain-uhd"].short_side) == (400_000, 1024, 1, 2160)
+    assert load_params(path, path.parent / "pipelines/ablations/params.yaml").ablation_runs
+
+
+def test_writing_twice_changes_nothing_more(path: Path) -> None:
     write_paper_params(path)
-    assert path.read_text() == once
-    assert yaml.safe_load(once) != yaml.safe_load(SHIPPED.read_text())
+    once = [(path.parent / file).read_text() for file in FILES]
+    write_paper_params(path)
+    assert [(path.parent / file).read_text() for file in FILES] == once
+    assert yaml.safe_load(once[0]) != yaml.safe_load(SHIPPED.read_text())
+
+
+def test_a_deleted_run_does_not_come_back(path: Path) -> None:
+    values = yaml.safe_load(path.read_text())
+    del values["runs"]["dmgn-reflection"], values["runs"]["dakd-haze"], values["datasets"]["haze"]
+    path.write_text(yaml.safe_dump(values))
+    write_paper_params(path)
+    assert set(load_params(path).runs) == {"glsgn-rain", "madf-inpainting"}
 
 
 def test_without_a_file_it_says_where_to_be(tmp_path: Path) -> None:

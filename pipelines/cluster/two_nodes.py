@@ -1,6 +1,6 @@
 """A run on two nodes with their own addresses: one is killed in an epoch, another joins, no sample is lost or doubled.
 
-python -m pipelines.cluster.two_nodes --run dmgn-rain --steps 30
+python -m pipelines.cluster.two_nodes --run dmgn-reflection --steps 30
 
 Needs root and `ip` (iproute2). Three network namespaces on a bridge stand for three machines: `head` with the driver,
 and two with one worker each. After a third of the steps the second is killed with all its processes and its network,

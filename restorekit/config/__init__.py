@@ -1,5 +1,6 @@
 """params.yaml as typed, frozen values: an unknown key or an impossible value fails before any file is touched."""
 
+from restorekit.config.checking import check_params
 from restorekit.config.dakd import DakdObjective, DakdRun
 from restorekit.config.data import (
     AnyDataset,
@@ -15,8 +16,9 @@ from restorekit.config.data import (
 )
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
 from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
+from restorekit.config.layers import load_params
 from restorekit.config.madf import MadfObjective, MadfRun
-from restorekit.config.params import Params, check_params, load_params
+from restorekit.config.params import Params
 from restorekit.config.real import PhotoFolder, RealSet, RealTraining
 from restorekit.config.run import Precision, Run, TrainConfig
 from restorekit.config.runs import read_run

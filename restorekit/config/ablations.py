@@ -1,4 +1,4 @@
-"""Ablations: runs of params.yaml with one thing changed, for several seeds, from one short section a model."""
+"""Ablations: runs with one thing changed, for several data sets and seeds, from one short section a model."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -7,18 +7,17 @@ from pydantic import Field, StrictInt, ValidationError
 
 from restorekit.config.run import Run
 from restorekit.config.strict import Name, Strict
-from restorekit.errors import unknown_name
 
 
 class Variant(Strict):
-    """What one variant has different from the run that it is made of."""
+    """What one variant changes in a run."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     objective: dict[str, Any] = Field(default_factory=dict)
 
 
 class Ablations(Strict):
-    """The variants of one model; the first is what the others are held to."""
+    """The variants of one model; the first is the one that the others are compared with."""
 
     datasets: Annotated[tuple[str, ...], Field(min_length=1)]  # of the runs `<model>-<data set>` that are changed
     seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)]  # added to the file's seed
@@ -27,22 +26,20 @@ class Ablations(Strict):
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     def runs(self, model: str, bases: Mapping[str, Run]) -> dict[str, Run]:
-        """Every run by its name, `<model>-<data set>--<variant>-<seed>`; a ValueError names what cannot be.
+        """Every run by name, `<model>-<data set>--<variant>-<seed>`; a ValueError names a wrong setting.
 
-        Settings that are not named are those of the run `<model>-<data set>` in `bases`.
+        A setting that is not named is that of the run `<model>-<data set>` in `bases`. Where that run is not there, its
+        user has deleted it, and it has no ablations.
         """
         made = {}
-        for dataset in self.datasets:
-            base = bases.get(f"{model}-{dataset}")
-            if base is None:
-                raise ValueError(f"ablations.{model}.datasets: {unknown_name('run', f'{model}-{dataset}', bases)}")
-            for name, variant in self.variants.items():
+        for base in (f"{model}-{dataset}" for dataset in self.datasets):
+            for name, variant in self.variants.items() if base in bases else ():
                 for seed in self.seeds:
                     try:
-                        made[f"{model}-{dataset}--{name}-{seed}"] = self._run(base, variant, seed)
+                        made[f"{base}--{name}-{seed}"] = self._run(bases[base], variant, seed)
                     except ValidationError as error:
                         what = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-                        raise ValueError(f"ablations.{model}.variants.{name} of {model}-{dataset}: {what}") from None
+                        raise ValueError(f"ablations.{model}.variants.{name} of {base}: {what}") from None
         return made
 
     def _run(self, base: Run, variant: Variant, seed: int) -> Run:

@@ -1,13 +1,13 @@
-"""The runs of all models, and the sections of params.yaml about evaluation and promotion."""
+"""The runs of all models, what the runs of a model share, and the sections about evaluation and promotion."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, StrictBool, TypeAdapter
 
-from restorekit.config.data import AnyDataset, MaskData
-from restorekit.config.run import Run
-from restorekit.config.strict import Name, Strict
+from restorekit.config.run import Run, TrainConfig
+from restorekit.config.strict import Strict
+from restorekit.errors import unknown_name
 from restorekit.tasks import MODELS
 
 RUNS: dict[str, type[Run]] = {name: import_module(f"restorekit.config.{name}").RUN for name in MODELS}
@@ -23,20 +23,37 @@ def read_run(value: Any) -> Run:
     return run
 
 
-class LongConfig(Strict):
-    """What `make long` trains: runs named `<run>--long`, and data sets that only they need."""
+class ModelSettings(Strict):
+    """Settings of every run of one model, unless the run has its own."""
 
-    datasets: dict[Name, Annotated[AnyDataset | MaskData, Field(discriminator="task")]] = Field(default_factory=dict)
-    runs: dict[Name, AnyRun] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    objective: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+
+    def check_names(self, model: str) -> None:
+        """Refuses an unknown model and unknown keys, which no run may be there to do; values are checked in runs."""
+        if model not in RUNS:
+            raise ValueError(f"models.{model}: {unknown_name('model', model, RUNS)}")
+        fields = RUNS[model].model_fields
+        known = {"options": fields["options"].annotation, "objective": fields["objective"].annotation}
+        for section, keys in (("options", self.options), ("objective", self.objective), ("train", self.train)):
+            names = getattr(known.get(section, TrainConfig), "model_fields", {})
+            for key in keys:
+                if key not in names:
+                    raise ValueError(f"models.{model}.{section}.{key}: {unknown_name('key', key, names)}")
 
 
 class EvaluateConfig(Strict):
+    """How models are scored."""
+
     precision: Literal["fp32", "bf16"] = "fp32"
     samples: Annotated[int, Field(ge=0)] = 6  # triptychs kept for the report
     resamples: Annotated[int, Field(ge=100)] = 2000  # of the bootstrap behind ci95
-    self_ensemble: StrictBool = False  # scores what `restore --self-ensemble` gives beside what one pass does
+    self_ensemble: StrictBool = False  # also scores the images that `restore --self-ensemble` gives
 
 
 class PromoteConfig(Strict):
+    """When a model becomes the champion."""
+
     metric: Literal["psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y"] = "psnr_rgb"
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # the lower end of the interval must be above it

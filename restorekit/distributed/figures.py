@@ -53,6 +53,21 @@ def read_curves(path: Path) -> list[tuple[int, str, float]]:
     return rows
 
 
+def write_plots(curves: Path, folder: Path) -> None:
+    """Writes loss.csv and validation.csv, a row a step, which `dvc plots` draws from a file of curves."""
+    steps: dict[str, dict[int, dict[str, float]]] = {"loss": {}, "validation": {}}
+    for step, name, value in read_curves(curves) if curves.exists() else []:
+        file, column = ("validation", name.removeprefix("val/")) if name.startswith("val/") else ("loss", name)
+        if file == "validation" or name == "loss":
+            steps[file].setdefault(step, {})[column] = value
+    for file, rows in steps.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        with (folder / f"{file}.csv").open("w", newline="") as opened:
+            writer = csv.DictWriter(opened, ["step", *columns])
+            writer.writeheader()
+            writer.writerows({"step": step, **row} for step, row in rows.items())
+
+
 class Logger(Protocol):
     """The receiver of the first rank's figures and pictures; see restorekit.tracking."""
 

@@ -28,7 +28,7 @@ from restorekit.distributed.figures import read_curves
 from restorekit.files import write_json
 
 ROOT = Path(__file__).parents[2]
-RUN, REPEATS, LIMIT_S = "dmgn-rain", 2, 240.0
+RUN, REPEATS, LIMIT_S = "dmgn-reflection", 2, 240.0
 BARE = """
 from restorekit.cluster import ray_cluster
 def work():

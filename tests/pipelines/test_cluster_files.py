@@ -92,7 +92,8 @@ def test_ray_knows_the_options_of_submit() -> None:
     from ray.dashboard.modules.job.cli import submit
 
     text = (FILES / "submit.sh").read_text()
-    command = shlex.split(text.splitlines()[-1].replace('"$@"', "--run dmgn-rain").replace("$environment", "job.yaml"))
+    last = text.splitlines()[-1].replace('"$@"', "--run dmgn-reflection").replace("$environment", "job.yaml")
+    command = shlex.split(last)
     assert command[:4] == ["exec", "ray", "job", "submit"]
     parsed = submit.make_context("submit", command[4:]).params
     assert (parsed["working_dir"], parsed["runtime_env"]) == (".", "job.yaml")

@@ -1,76 +1,118 @@
-"""dvc.yaml says what the stages depend on: sections of the parameters, and the sources that matter."""
+"""The dvc.yaml files say what the stages depend on, and list nothing that a user's deletion could leave behind."""
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from restorekit.config import load_params
+from restorekit.tasks import MODELS
+from tests.shipped import FILES, ROOT
 
-ROOT = Path(__file__).parents[2]
+AREAS = {".": "", "pipelines/more": "more/", "pipelines/long": "long/"}
+
+
+def stages_of(folder: str) -> dict[str, Any]:
+    """The stages of a dvc.yaml by name; of those that are made for each run or data set, their bodies."""
+    stages = yaml.safe_load((ROOT / folder / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
 
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return stages_of(".")
 
 
 def test_every_stage_has_its_page(stages: dict[str, Any]) -> None:
     assert list(stages) == ["photos", "synthesize", "pairs", "train", "evaluate", "promote", "report"]
-    for name, stage in stages.items():
-        body = stage.get("do", stage)
+    for name, body in stages.items():
         assert body["cmd"].startswith(f"python -m pipelines.{name}")
         assert f"pipelines/{name}.py" in body["deps"]
         assert (ROOT / "pipelines" / f"{name}.py").is_file()
 
 
-def test_no_stage_depends_on_the_whole_parameters_file(stages: dict[str, Any]) -> None:
-    sections = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    for stage in stages.values():
-        body = stage.get("do", stage)
-        assert "params.yaml" not in body["deps"]
-        assert {name.split(".")[0] for name in body["params"]} <= sections
+@pytest.mark.parametrize("folder", [*AREAS, "pipelines/ablations"])
+def test_no_stage_depends_on_a_whole_parameters_file(folder: str) -> None:
+    for body in stages_of(folder).values():
+        assert not any(dep.endswith("params.yaml") for dep in body["deps"])
+        for name in body["params"]:
+            named = {"params.yaml": [name]} if isinstance(name, str) else name
+            for file, keys in named.items():
+                sections = set(yaml.safe_load((ROOT / file).read_text()))
+                assert {key.split(".")[0] for key in keys} <= sections
 
 
-def test_every_dependency_exists(stages: dict[str, Any]) -> None:
-    for stage in stages.values():
-        for dep in stage.get("do", stage)["deps"]:
-            if dep.startswith(("restorekit/", "pipelines/")):
-                assert (ROOT / dep.replace("${item.model}", "dmgn")).exists(), dep
+@pytest.mark.parametrize("folder", [*AREAS, "pipelines/ablations"])
+def test_every_dependency_exists(folder: str) -> None:
+    for body in stages_of(folder).values():
+        for dep in body["deps"]:
+            assert dep.startswith("data/") or (ROOT / dep).exists(), dep
 
 
-def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict[str, Any]) -> None:
-    others = yaml.safe_load((ROOT / "pipelines" / "long" / "dvc.yaml").read_text())["stages"]
-    same = {
-        "synthesize": ("synthesize", "long.datasets", "data"),
-        "train": ("train", "long.runs", "data/long"),
-        "evaluate": ("evaluate", "long.runs", "data/long"),
+@pytest.mark.parametrize("folder", ["pipelines/more", "pipelines/long"])
+def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict[str, Any], folder: str) -> None:
+    others = stages_of(folder)
+
+    def moved(value: Any) -> Any:
+        text = yaml.safe_dump(value)
+        for kind in ("models", "evaluations"):
+            text = text.replace(f"data/{kind}/", f"data/{AREAS[folder]}{kind}/")
+        return yaml.safe_load(text)
+
+    for name in ("synthesize", "train", "evaluate"):
+        assert others[name]["wdir"] == "../.."
+        head, tail = stages[name]["cmd"].split(" --", 1)
+        assert others[name]["cmd"] == f"{head} --params {folder}/params.yaml --{tail}"
+        for field in ("deps", "outs", "metrics", "plots"):
+            assert others[name].get(field) == moved(stages[name].get(field)), (name, field)
+
+
+def test_ablations_are_made_of_every_run_and_depend_on_what_trainings_do(stages: dict[str, Any]) -> None:
+    made = yaml.safe_load((ROOT / "pipelines/ablations/dvc.yaml").read_text())
+    assert made["vars"] == ["../../params.yaml", "../more/params.yaml"]
+    assert {stage["foreach"] for name, stage in made["stages"].items() if name != "table"} == {"${runs}"}
+    assert made["stages"]["table"]["foreach"] == "${ablations}"
+    assert made["stages"]["train"]["do"]["deps"] == stages["train"]["deps"]
+    params = load_params(ROOT / "params.yaml", ROOT / "pipelines/ablations/params.yaml")
+    assert set(params.ablations) == set(MODELS)
+
+
+def test_every_run_has_metrics_plots_and_an_artifact(stages: dict[str, Any]) -> None:
+    assert stages["evaluate"]["metrics"] == ["data/evaluations/${key}/metrics.json"]
+    assert [next(iter(plot)) for plot in stages["train"]["plots"]] == [
+        "data/models/${key}/loss.csv", "data/models/${key}/validation.csv",
+    ]  # fmt: skip
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
+    assert {name: artifact["path"] for name, artifact in artifacts.items()} == {
+        run: f"data/models/{run}/weights.safetensors" for run in load_params(ROOT / "params.yaml").runs
     }
-    for name, (like, section, area) in same.items():
-        stage, main = others[name], stages[like]["do"]
-        assert stage["foreach"] == f"${{{section}}}"
-        assert stage["do"]["wdir"] == "../.."
-        assert stage["do"]["cmd"] == main["cmd"]
-        for field in ("deps", "outs"):
-            moved = [path.replace("data/models", f"{area}/models") for path in main[field]]
-            assert stage["do"][field] == [path.replace("data/evaluations", f"{area}/evaluations") for path in moved]
 
 
-def test_every_ablation_has_its_stages() -> None:
-    stages = yaml.safe_load((ROOT / "pipelines" / "ablations" / "dvc.yaml").read_text())["stages"]
-    params = load_params(ROOT / "params.yaml")
-    assert stages["table"]["foreach"] == list(params.ablations)
-    for model, ablations in params.ablations.items():
-        for name in ("train", "evaluate"):
-            stage = stages[f"{name}-{model}"]
-            assert stage["matrix"]["variant"] == list(ablations.variants)
-            assert stage["cmd"].endswith(f"--run {model}-${{item.dataset}}--${{item.variant}}-${{item.seed}}")
-    assert params.areas["dakd-rain--a5-1"] == "ablations/dakd"
-    assert params.registered_name("dakd-rain--a5-1") == "dakd-rain--a5-1"
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the shipped parameters and stages, under DVC."""
+    folder = tmp_path_factory.mktemp("repo")
+    for file in [*FILES, "dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in ("more", "long", "ablations"))]:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, folder / file)
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    Repo.init(str(folder)).close()
+    return folder
 
 
-def test_metrics_are_listed_for_every_run() -> None:
-    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["metrics"]
-    runs = load_params(ROOT / "params.yaml").runs
-    assert sorted(listed) == sorted(f"data/evaluations/{run}/metrics.json" for run in runs)
+@pytest.mark.parametrize("data_set", ["reflection", "rain", "haze", "inpainting"])
+def test_a_deleted_data_set_and_its_run_are_gone_from_dvc(repo: Path, data_set: str) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del values["datasets"][data_set]
+    run = next(name for name, run in values["runs"].items() if run["dataset"] == data_set)
+    del values["runs"][run]
+    (repo / "params.yaml").write_text(yaml.safe_dump(values))
+    with Repo(str(repo)) as opened:
+        names = {stage.addressing for stage in opened.index.stages}
+        opened.status()
+    assert "train@dakd-rain" in {name.rpartition(":")[2] for name in names}
+    assert not any(name.endswith((f"@{run}", f"synthesize@{data_set}")) for name in names)

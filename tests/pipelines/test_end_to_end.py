@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipelines.evaluate import evaluate
 from pipelines.promote import promote
@@ -23,12 +22,13 @@ from restorekit.shards.reader import iter_samples
 from restorekit.sources import PhotoManifest, collect_photographs
 from restorekit.tracking.registry import load_registered
 from restorekit.training.state import StateStore
+from tests.shipped import shipped_values
 
 RUN = "dmgn-haze"
 
 
 def tiny_params(seed: int = 1, **train: object) -> Params:
-    values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    values = shipped_values()
     small = {
         "short_side": 64,
         "train": {"variants": 4, "tiles": 2, "tile": 48, "shards": 2},
@@ -44,7 +44,7 @@ def tiny_params(seed: int = 1, **train: object) -> Params:
     }  # fmt: skip
     values["evaluate"]["samples"] = 2
     values["seed"] = seed
-    return check_params({name: section for name, section in values.items() if name not in ("long", "ablations")})
+    return check_params(values)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from restorekit.shards.manifest import ShardManifest
+from tests.shipped import shipped_values
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,11 +32,11 @@ def test_a_node_is_lost_during_an_epoch_and_every_sample_is_read_once(
 ) -> None:
     if not has_namespaces():
         pytest.skip("network namespaces need root and the program `ip`")
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = shipped_values()
     values["runs"] = {"dmgn-rain": values["runs"]["dmgn-rain"] | {"train": {}}}
     values["runs"]["dmgn-rain"]["options"] |= {"width": 2, "trunk": "none"}
     values["train"] |= {"crop": 32, "batch_size": 4, "precision": "fp32", "validate_every": 100}
-    kept = {name: section for name, section in values.items() if name not in ("long", "ablations", "real")}
+    kept = {name: section for name, section in values.items() if name != "real"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(kept))
     shutil.copytree(tiny_shards, tmp_path / "data" / "shards" / "rain")
     command = [sys.executable, "-m", "pipelines.cluster.two_nodes", "--run", "dmgn-rain", "--steps", "18"]

@@ -1,0 +1,78 @@
+"""Reads params.yaml, and a second file over it: more data sets, runs and ablations, beside their own dvc.yaml.
+
+A second file has the sections `datasets`, `runs` and `ablations`, and `over`: another second file on which it builds.
+The outputs of its runs lie in data/<the file's folder>/. A run whose data set is in no file is left out, since its user
+has deleted the data set: nothing else refuses, and only a stage that is asked for the run says so.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from restorekit.config.checking import check_params
+from restorekit.config.params import Params
+from restorekit.errors import RestorekitError, unknown_name
+
+Read = Callable[[Path], dict[str, Any]]
+SECTIONS = ("datasets", "runs", "ablations")  # of a second file
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a parameters file holds, not yet checked."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise RestorekitError(f"no {path.name} in {path.parent.resolve()}: run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RestorekitError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise RestorekitError(f"{path} has no sections; found {values!r}"[:400])
+    return values
+
+
+def load_params(path: Path, extra: Path | None = None, read: Read | None = None) -> Params:
+    """The parameters of `path`, with those of a second file over it; a RestorekitError names each wrong value.
+
+    `read` gives the values of a file, as `read_values` does.
+    """
+    read = read or read_values
+    values = read(path)
+    params = check_params(values, path.name)
+    if extra is None or extra == path:
+        return params
+    merged: dict[str, Any] = {**values}
+    areas: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for file, layer in _layers(path.parent, extra, read):
+        _add(merged, layer, file)
+        areas |= dict.fromkeys(layer.get("runs", {}), file.parent.name)
+    sets = {*merged["datasets"], *params.real.train}
+    for name in areas:
+        dataset = merged["runs"][name].get("dataset") if isinstance(merged["runs"][name], Mapping) else None
+        if isinstance(dataset, str) and dataset not in sets:
+            left_out[name] = dataset
+    merged["runs"] = {name: run for name, run in merged["runs"].items() if name not in left_out}
+    return check_params(merged, f"{path.name} with {extra}").layered(extra.parent.name, areas, left_out)
+
+
+def _layers(root: Path, extra: Path, read: Read) -> list[tuple[Path, dict[str, Any]]]:
+    """The second file after those on which it builds, each with its values."""
+    values = dict(read(extra))
+    for key in values:
+        if key not in (*SECTIONS, "over"):
+            raise RestorekitError(f"{extra}: {unknown_name('key', str(key), (*SECTIONS, 'over'))}")
+        if key != "over" and not isinstance(values[key], dict):
+            raise RestorekitError(f"{extra}: {key} is a mapping of names, found {values[key]!r}")
+    below = values.pop("over", None)
+    return [*(_layers(root, root / below, read) if below else []), (extra, values)]
+
+
+def _add(merged: dict[str, Any], layer: Mapping[str, Any], file: Path) -> None:
+    for section, more in layer.items():
+        known = merged.get(section) or {}
+        twice = sorted(set(known) & set(more))
+        if twice:
+            raise RestorekitError(f"{file}: {', '.join(f'{section}.{name}' for name in twice)} stands in another file")
+        merged[section] = {**known, **more}

@@ -1,0 +1,131 @@
+"""A second parameters file adds runs to params.yaml, and a run or data set that is deleted is gone from everything."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from restorekit.config import load_params
+from restorekit.errors import RestorekitError
+from tests.shipped import FILES, ROOT
+
+EXTRAS = FILES[1:]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with the four shipped files."""
+    for file in FILES:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    return tmp_path
+
+
+def edit(file: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(file.read_text()))
+
+
+def deletions() -> Iterator[tuple[str, str, str]]:
+    for file in FILES[:3]:
+        values = yaml.safe_load((ROOT / file).read_text())
+        yield from ((file, section, name) for section in ("datasets", "runs") for name in values[section])
+
+
+def test_every_run_has_its_place_and_its_registered_name() -> None:
+    params = load_params(ROOT / "params.yaml", ROOT / "pipelines/ablations/params.yaml")
+    assert len(params.runs) == 11
+    assert params.areas["dakd-rain"] == "more"
+    assert params.areas["dakd-rain--a5-1"] == "ablations/dakd/dakd-rain"
+    assert "dakd-haze" not in params.areas
+    assert params.registered_name("dakd-rain--a5-1") == "dakd-rain--a5-1"
+    assert params.registered_name("dakd-rain") == "dakd-rain"
+    long = load_params(ROOT / "params.yaml", ROOT / "pipelines/long/params.yaml")
+    assert (long.pipeline, long.areas["madf-inpainting--long"]) == ("long", "long")
+    assert long.registered_name("madf-inpainting--long") == "madf-inpainting"
+    assert long.registered_name("glsgn-rain-uhd--tiles") == "glsgn-rain-uhd--tiles"
+
+
+def test_a_model_shares_settings_that_a_run_can_override() -> None:
+    params = load_params(ROOT / "params.yaml", ROOT / "pipelines/long/params.yaml")
+    shared = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]["dakd"]
+    assert params.run("dakd-rain").options.leak == shared["options"]["leak"]
+    assert params.run("dakd-haze").options.leak == 0.0
+    assert params.training("dakd-haze").grad_clip == shared["train"]["grad_clip"]
+    assert params.run("dakd-motion_blur--long").options.width == 32
+
+
+@pytest.mark.parametrize("file, section, name", list(deletions()))
+def test_what_is_deleted_is_gone_from_everything(copy: Path, file: str, section: str, name: str) -> None:
+    """Each run, and each data set with the runs on it in the same file; no other file is touched."""
+    values = edit(copy / file)
+    del values[section][name]
+    gone = {name}
+    if section == "datasets":
+        gone |= {run for run, settings in values["runs"].items() if settings["dataset"] == name}
+        values["runs"] = {run: settings for run, settings in values["runs"].items() if run not in gone}
+    (copy / file).write_text(yaml.safe_dump(values))
+    for extra in (None, *EXTRAS):
+        params = load_params(copy / "params.yaml", None if extra is None else copy / extra)
+        runs = dict(params.all_runs())
+        assert not gone & set(runs)
+        if section == "runs":
+            assert not any(run.startswith(f"{name}--") and run in params.ablation_runs for run in runs)
+        else:
+            assert name not in {run.dataset for run in runs.values()}
+
+
+def test_a_run_whose_data_set_is_gone_says_so_when_it_is_asked_for(copy: Path) -> None:
+    values = edit(copy / "params.yaml")
+    del values["datasets"]["haze"], values["runs"]["dakd-haze"]
+    (copy / "params.yaml").write_text(yaml.safe_dump(values))
+    params = load_params(copy / "params.yaml", copy / "pipelines/more/params.yaml")
+    with pytest.raises(RestorekitError, match=r"run 'dmgn-haze' is left out: unknown data set 'haze'"):
+        params.run("dmgn-haze")
+
+
+def test_a_name_stands_in_one_file(copy: Path) -> None:
+    values = edit(copy / "pipelines/more/params.yaml")
+    values["runs"]["dakd-haze"] = edit(copy / "params.yaml")["runs"]["dakd-haze"]
+    (copy / "pipelines/more/params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(RestorekitError, match=r"more/params\.yaml: runs\.dakd-haze stands in another file"):
+        load_params(copy / "params.yaml", copy / "pipelines/more/params.yaml")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"trian": {}}, r"long/params\.yaml: unknown key 'trian'"),
+        ({"runs": None}, r"long/params\.yaml: runs is a mapping of names, found None"),
+        ({"over": "pipelines/mor/params.yaml"}, r"no params\.yaml in .*pipelines/mor"),
+        ({"ablations": {"dakdd": {}}}, r"ablations\.dakdd"),
+        ({"runs": {"madf-inpainting--long": {"model": "madf", "dataset": "inpainting", "options": {"widht": 3}}}},
+         r"(?s)params\.yaml with .*runs\.madf-inpainting--long\.options\.widht: .*did you mean 'width'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_second_file_is_named_by_its_place(copy: Path, change: dict[str, Any], message: str) -> None:
+    file = copy / "pipelines/long/params.yaml"
+    file.write_text(yaml.safe_dump(edit(file) | change))
+    with pytest.raises(RestorekitError, match=message):
+        load_params(copy / "params.yaml", file)
+
+
+@pytest.mark.parametrize(
+    "section, key, value, message",
+    [
+        ("options", "width", "x", r"models\.dakd\.options\.width: .*found 'x'"),
+        ("options", "widht", 3, r"models\.dakd\.options\.widht: .*did you mean 'width'"),
+        ("train", "grad_clip", -1.0, r"models\.dakd\.train\.grad_clip: .*found -1"),
+        ("train", "grad_clp", 1.0, r"models\.dakd\.train\.grad_clp: .*did you mean 'grad_clip'"),
+    ],
+)
+def test_a_mistake_in_shared_settings_is_named_by_its_place(
+    copy: Path, section: str, key: str, value: Any, message: str
+) -> None:
+    values = edit(copy / "params.yaml")
+    values["models"]["dakd"][section][key] = value
+    (copy / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(RestorekitError, match=message):
+        load_params(copy / "params.yaml")
