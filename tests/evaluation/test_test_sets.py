@@ -84,9 +84,14 @@ def test_photographs_without_clean_ones_are_opened_by_key(tmp_path: Path) -> Non
     np.testing.assert_array_equal(degraded, astronaut()[:20, :30])
 
 
-@pytest.mark.parametrize("run", ["glsgn-rain", "glsgn-rain-uhd--long", "madf-inpainting--long", "dakd-haze--a0-1"])
-def test_every_run_on_a_set_that_is_made_here_is_scored_on_its_test(run: str, tmp_path: Path) -> None:
-    params, paths = load_params(PACKAGE.parent / "params.yaml"), Paths(tmp_path)
+@pytest.mark.parametrize(
+    "run, pipeline",
+    [("glsgn-rain", "more"), ("glsgn-rain-uhd--long", "long"), ("madf-inpainting--long", "long"),
+     ("dakd-haze--a0-1", "ablations")],
+)  # fmt: skip
+def test_every_run_on_a_set_that_is_made_here_is_scored_on_its_test(run: str, pipeline: str, tmp_path: Path) -> None:
+    root = PACKAGE.parent
+    params, paths = load_params(root / "params.yaml", root / f"pipelines/{pipeline}/params.yaml"), Paths(tmp_path)
     dataset = params.run(run).dataset
     test = paths.shards(dataset) / "test"
     test.mkdir(parents=True)
