@@ -1,4 +1,4 @@
-"""Degradations of clean photographs: numpy and OpenCV alone, every draw on record, every operator a pure function."""
+"""Degradations of clean photographs, in numpy and OpenCV: records hold every draw, operators are pure functions."""
 
 from restorekit.degradations.composition import Composition
 from restorekit.degradations.haze import Haze
@@ -24,7 +24,7 @@ DEGRADATIONS: dict[str, Degradation] = {**_SINGLE, "mixed": Composition(_SINGLE)
 
 
 def get_degradation(task: str) -> Degradation:
-    """The degradation behind a task; RestorekitError with the closest names for an unknown one."""
+    """The degradation of a task; a RestorekitError with the closest names where there is none."""
     if task not in DEGRADATIONS:
         raise unknown_name("task", task, DEGRADATIONS)
     return DEGRADATIONS[task]

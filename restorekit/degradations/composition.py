@@ -1,7 +1,8 @@
 """Several degradations on one photograph, in the order in which light meets them, each with its own record.
 
-First what lies in the air (haze, then rain), then drops on the glass; the exposure blurs the scene and what falls in
-it, but not the glass, which moves with the camera. The target is the clean photograph, the mask that of all parts.
+Haze and then rain lie in the air, and drops on the glass come after them. The exposure blurs the scene and the rain in
+it, but not the glass, which moves with the camera. The target is the clean photograph; the mask joins those of the
+parts.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ MIXTURES: dict[str, tuple[tuple[str, str], ...]] = {
     "haze+rain+raindrop": (("haze", "uniform"), ("rain", "light"), ("raindrop", "mixed")),
 }
 KINDS = tuple(MIXTURES)
-SHARE = (0.5, 0.9)  # of the whole's severity that a part takes
+SHARE = (0.5, 0.9)  # severity of a part, as a share of the whole's
 
 
 class Composition:
@@ -39,7 +40,7 @@ class Composition:
         parts = []
         for task, part_kind in MIXTURES[params["kind"]]:
             share = uniform(rng, SHARE)
-            own = np.random.default_rng(int(rng.integers(2**63)))  # so that no part's draws shift another's
+            own = np.random.default_rng(int(rng.integers(2**63)))  # so that a part's draws do not shift the others'
             parts.append(self._parts[task].sample(own, size, severity * share, part_kind))
         return {**params, "parts": parts}
 
@@ -48,7 +49,7 @@ class Composition:
         image, transmission = scene.image, None
         mask = np.zeros(size, np.float32)
         for part in params["parts"]:
-            # Each part is given what a sensor could have seen: light between none and white.
+            # Clipped, because a sensor sees no light below black or above white.
             made = self._parts[part["task"]].apply(Scene(np.clip(image, 0.0, 1.0), scene.disparity), part)
             image = made.degraded
             if made.mask is not None:

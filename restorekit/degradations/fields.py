@@ -1,10 +1,10 @@
-"""Fields over a frame: smooth random ones, alike at every resolution, and values fitted to a photograph's edges."""
+"""Fields over a frame: smooth random ones, the same at every resolution, and values fitted to a photograph's edges."""
 
 import cv2
 import numpy as np
 
-_SAMPLES = 8  # samples a cell of the finest octave gets before the last interpolation
-_VARIANCE = (151 / 315) ** 2 / 3  # of a cubic B-spline in two dimensions over independent uniform values in [-1, 1]
+_SAMPLES = 8  # samples of a cell of the finest octave, before the last interpolation
+_VARIANCE = (151 / 315) ** 2 / 3  # of a 2D cubic B-spline over independent uniform values in [-1, 1]
 
 
 def smooth_field(
@@ -12,8 +12,8 @@ def smooth_field(
 ) -> np.ndarray:
     """A random field, float32 (H, W), of mean 0 and standard deviation 1 over all draws.
 
-    cell: (height, width) of a feature in fractions of the short side. Every further octave halves the cell and the
-    amplitude. Random numbers are spent on the frame's aspect ratio alone: a frame and its enlargement show one field.
+    cell: (height, width) of a feature, in fractions of the short side. Every further octave halves the cell and the
+    amplitude. The draws depend on the frame's aspect ratio alone, so that a frame and its enlargement show one field.
     """
     height, width = size
     short = min(size)
@@ -34,7 +34,7 @@ def smooth_field(
 def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
     """Uniform cubic B-spline along the first axis, at `samples` centres over `cells` cells.
 
-    By gathering and not as a matrix product: the bits of a product depend on the number of BLAS threads.
+    It gathers instead of multiplying matrices, because a product's bits depend on the number of BLAS threads.
     """
     at = (np.arange(samples) + 0.5) * (cells / samples)
     first = np.minimum(at.astype(np.intp), lattice.shape[0] - 4)
@@ -46,9 +46,10 @@ def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
 
 
 def fit_to_edges(image: np.ndarray, small: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Enlarges `values`, float32 (h, w), to (H, W) of `image` so that they follow its edges; `small` is it at (h, w).
+    """`values`, float32 (h, w), enlarged to the (H, W) of `image` so that they follow its edges.
 
-    The fast guided filter (He and Sun, 2015): values as a local linear function of the photograph's brightness.
+    `small` is the image at (h, w). The fast guided filter (He and Sun, 2015) takes the values for a local linear
+    function of the photograph's brightness.
     """
     guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     side = (2 * max(1, min(guide.shape) // 12) + 1,) * 2

@@ -1,6 +1,7 @@
-"""Haze by the scattering model I = J t + A (1 - t), t = exp(-beta d), with depth from the scene or from a prior.
+"""Haze by the scattering model I = J t + A (1 - t), t = exp(-beta d), with measured depth or a stated prior.
 
-Source: RESIDE (Li et al., TIP 2019), which draws A from [0.7, 1.0] and beta from [0.4, 1.6] outdoors.
+Source: RESIDE (Li et al., TIP 2019), which draws A from [0.7, 1.0] and beta from [0.4, 1.6] outdoors. Depth is 1 /
+disparity where a scene has disparity; elsewhere a prior has a ground plane, a horizon and the sky.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ BETA = (0.4, 1.6)  # over severity 0 to 1
 
 
 class Haze:
-    """kind "uniform": one beta; "varying": beta drifts over the frame in wide, flat banks; severity scales beta."""
+    """kind "uniform": one beta; "varying": beta changes over the frame in wide, flat banks. Severity scales beta."""
 
     name = "haze"
     needs_other = False
@@ -51,19 +52,19 @@ class Haze:
 
 def scattered(image: np.ndarray, airlight: Sequence[float], transmission: np.ndarray) -> np.ndarray:
     """I = J t + A (1 - t), float32 (H, W, 3); `airlight` is A by channel, `transmission` float32 (H, W)."""
-    # A + t (J - A), with one product less.
-    light = np.array([*airlight, 0.0])  # as OpenCV takes a value for each channel
+    # A + t (J - A) takes one product less.
+    light = np.array([*airlight, 0.0])  # OpenCV takes a scalar of four channels
     hazy = cv2.subtract(image, light)
     cv2.multiply(hazy, cv2.cvtColor(transmission, cv2.COLOR_GRAY2RGB), hazy)
     return cv2.add(hazy, light, hazy)
 
 
-FAR = 0.7  # what "far away" is: with RESIDE's betas it gives the input PSNR of RESIDE's outdoor pairs, 10 to 18 dB
-_SMALL = 96  # pixels of the short side at which the sky is looked for and depth is fitted to the photograph
+FAR = 0.7  # depth of far things: with RESIDE's betas it gives the input PSNR of its outdoor pairs, 10 to 18 dB
+_SMALL = 96  # pixels of the short side at which the sky is found and depth fitted to the photograph
 
 
 def draw_depth(rng: np.random.Generator) -> dict[str, Any]:
-    """Parameters of the prior; a scene with disparity ignores them."""
+    """The prior's parameters, which a scene with disparity ignores."""
     return {
         "horizon": uniform(rng, (0.25, 0.55)),  # of the height, from the top
         "tilt": uniform(rng, (-0.08, 0.08)),  # change of the horizon over the width, of the height
@@ -75,11 +76,11 @@ def draw_depth(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def scene_depth(scene: Scene, params: dict[str, Any]) -> np.ndarray:
-    """Depth, float32 (H, W), positive, about `FAR` for what is far away, more only for the sky.
+    """Depth, float32 (H, W), positive: about `FAR` for far things, and more only for the sky.
 
-    Measured: 1 / disparity, where the 2nd percentile of the disparity is at `FAR` (limited to 1.5 FAR). Prior: a
-    ground plane below a horizon, depth FAR above it, smooth relief on both, and the sky: what is bright, even and
-    joined to the upper border. A guided filter (He et al., TPAMI 2013) fits the prior to the photograph's edges.
+    Measured: 1 / disparity, with the 2nd percentile of the disparity at `FAR`, limited to 1.5 FAR. Prior: a ground
+    plane below a horizon, depth FAR above it, smooth variation on both, and the sky, which is bright, even and reaches
+    the upper border. A guided filter (He et al., TPAMI 2013) fits the prior to the photograph's edges.
     """
     if scene.disparity is not None and (known := np.isfinite(scene.disparity) & (scene.disparity > 0)).any():
         disparity = _filled(scene.disparity, known)
@@ -88,7 +89,7 @@ def scene_depth(scene: Scene, params: dict[str, Any]) -> np.ndarray:
 
 
 def _filled(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Holes take the smaller (farther) of the two neighbours in their row: what is hidden in stereo lies behind."""
+    """Holes filled with the smaller (farther) neighbour in their row, for stereo hides what lies behind."""
     values = np.where(known, disparity, np.float32(np.median(disparity[known]))).astype(np.float32)
     column = np.arange(values.shape[1])[None]
     left = np.maximum.accumulate(np.where(known, column, -1), axis=1)
@@ -97,7 +98,7 @@ def _filled(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
     from_right = np.take_along_axis(values, np.minimum(right, column.size - 1), 1)
     from_left = np.where(left >= 0, from_left, from_right)
     from_right = np.where(right < column.size, from_right, from_left)
-    filled = np.minimum(from_left, from_right)  # a row without any known value keeps the median
+    filled = np.minimum(from_left, from_right)  # a row without known values keeps the median
     side = 2 * max(1, min(values.shape) // 150) + 1
     smooth = cv2.blur(filled, (side, side))
     return np.where(known, values, smooth)
@@ -108,23 +109,23 @@ def _prior(image: np.ndarray, params: dict[str, Any]) -> np.ndarray:
     scale = min(1.0, _SMALL / min(height, width))
     small_size = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = cv2.resize(image, small_size[::-1], interpolation=cv2.INTER_AREA) if scale < 1 else image
-    # Height above the horizon in fractions of the frame's height, positive on the ground.
+    # Distance below the horizon in fractions of the frame's height: positive on the ground.
     below = (np.arange(small_size[0], dtype=np.float32) + 0.5)[:, None] / small_size[0] - params["horizon"]
     across = (np.arange(small_size[1], dtype=np.float32) + 0.5)[None] / small_size[1] - 0.5
     ground = FAR * params["near"] / (np.maximum(below - params["tilt"] * across, 0.0) + params["near"])
-    relief = smooth_field(rng_for(params["seed"], "relief"), small_size, (0.35, 0.5), 2)
-    depth = ground.astype(np.float32) * np.exp(np.float32(params["relief"]) * relief)
+    variation = smooth_field(rng_for(params["seed"], "relief"), small_size, (0.35, 0.5), 2)
+    depth = ground.astype(np.float32) * np.exp(np.float32(params["relief"]) * variation)
     sky = _sky(small)
     depth += sky * (np.float32(params["sky"]) - depth)
     return np.maximum(fit_to_edges(image, small, depth), np.float32(0.05))
 
 
 def _sky(small: np.ndarray) -> np.ndarray:
-    """How much each pixel looks like sky, float32 in [0, 1]: bright, even, and so all the way to the upper border."""
+    """Likeness of each pixel to sky, float32 in [0, 1]: bright, even, and so all the way up to the border."""
     brightness = small.max(axis=2)
     mean = cv2.blur(brightness, (5, 5))
     spread = np.sqrt(np.maximum(cv2.blur(brightness * brightness, (5, 5)) - mean * mean, 0.0))
-    # Bright beside the rest: at dusk a sky is darker than many a wall at noon.
+    # Bright relative to the rest: a sky at dusk is darker than many walls at noon.
     dark = np.float32(min(0.25, 0.4 * float(brightness.mean(dtype=np.float64))))
     likeness = np.clip((mean - dark) / (0.8 * dark + 1e-6), 0.0, 1.0) * np.clip(1.5 - spread / 0.06, 0.0, 1.0)
     return np.minimum.accumulate(cv2.blur(likeness, (3, 3)), axis=0)

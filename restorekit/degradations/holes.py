@@ -1,8 +1,8 @@
-"""Holes for inpainting whose share of the frame lies in the published bucket that the severity names.
+"""Holes for inpainting: the severity names a published bucket, and the holes' share of the frame lies in it.
 
 Buckets and look follow the irregular masks of Liu et al. (ECCV 2018): strokes with and without a free border, shares
-0.01-0.1, 0.1-0.2, ..., 0.5-0.6. Every pixel has a place in one order, fixed by the record's draws; a greater severity
-takes more of the same order, so that a hole only ever grows.
+0.01-0.1, 0.1-0.2, ..., 0.5-0.6. The record's draws put all pixels in one order; a greater severity takes more pixels of
+the same order, so that a hole only grows.
 """
 
 from typing import Any
@@ -18,26 +18,26 @@ from restorekit.tasks import FILES, TASKS
 
 KINDS = TASKS["inpainting"].kinds
 BUCKETS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
-FILL = 0.5  # sRGB, what a hole is filled with
+FILL = 0.5  # sRGB, the colour of a hole
 _NEVER = 2**31 - 1  # the place of a pixel that never becomes a hole
-_LEVELS = 2**16  # places that a continuous field is cut into
+_LEVELS = 2**16  # places of a continuous field
 _STEPS = 24  # segments of the longest stroke
 
 
 def bucket_of(severity: float) -> tuple[float, float]:
-    """The bucket of hole shares that a severity in [0, 1] falls into; the six buckets are equally wide in severity."""
+    """The bucket of hole shares for a severity in [0, 1]; the six buckets are equally wide in severity."""
     return BUCKETS[min(int(severity * len(BUCKETS)), len(BUCKETS) - 1)]
 
 
 def target_share(severity: float) -> float:
-    """The hole share aimed at: inside the severity's bucket, a tenth of its width away from both ends."""
+    """The share to reach: in the severity's bucket, at least a tenth of its width from both ends."""
     low, high = bucket_of(severity)
-    inside = severity * len(BUCKETS) - BUCKETS.index((low, high))
-    return between((low, high), 0.1 + 0.8 * inside)
+    place = severity * len(BUCKETS) - BUCKETS.index((low, high))
+    return between((low, high), 0.1 + 0.8 * place)
 
 
 class Holes:
-    """kind "strokes", "blobs", "boxes", "borders"; "mixed": one of them, or two joined. Severity sets the share."""
+    """kind "strokes", "blobs", "boxes" or "borders"; "mixed": one of them, or two joined. Severity sets the share."""
 
     name = "inpainting"
     needs_other = False
@@ -56,9 +56,9 @@ class Holes:
             "share": target_share(severity),
             "bucket": list(bucket_of(severity)),
             "shapes": [params["kind"], second] if joined else [params["kind"]],
-            "free_border": 0.08 if free else 0.0,  # of the short side, which strokes, blobs and boxes stay off
+            "free_border": 0.08 if free else 0.0,  # of the short side: a margin without strokes, blobs and boxes
             "num_boxes": num_boxes,
-            # How fast the hole grows from the top, bottom, left and right; at least one side does.
+            # Speed of growth from the top, bottom, left and right; at least one side grows.
             "sides": [
                 rate if kept or i == first else 0.0 for i, (rate, kept) in enumerate(zip(sides, keep, strict=True))
             ],
@@ -67,17 +67,17 @@ class Holes:
         }
 
     def sample_given(self, rng: np.random.Generator, holes: np.ndarray) -> dict[str, Any]:
-        """A record for a mask of the user's, bool (H, W); its share is what it is, its border is freed half the time.
+        """A record for a user's mask, bool (H, W): its own share, and a free border with probability one half.
 
-        `severity` is where the share lies in the buckets, and `bucket` is None for a share in none of them.
+        `severity` is the place of the share in the buckets; `bucket` is None where no bucket holds the share.
         """
         params = new_record(rng, self.name, KINDS, (holes.shape[0], holes.shape[1]), 0.0, "mixed")
         params |= {"kind": FILES, "free_border": 0.08 if rng.random() < 0.5 else 0.0}
         share = float(_given(holes, params).mean())
-        inside = [number for number, (low, high) in enumerate(BUCKETS) if low <= share <= high]
+        buckets = [list(bucket) for bucket in BUCKETS if bucket[0] <= share <= bucket[1]]
         shares = [BUCKETS[0][0], *(high for _, high in BUCKETS)]
         severity = float(np.interp(share, shares, np.linspace(0.0, 1.0, len(shares))))
-        return {**params, "severity": severity, "share": share, "bucket": list(BUCKETS[inside[0]]) if inside else None}
+        return {**params, "severity": severity, "share": share, "bucket": buckets[0] if buckets else None}
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
         size = check_scene(scene, params)
@@ -93,10 +93,10 @@ class Holes:
 
 
 def hole_mask(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """The holes of a record, bool (H, W): the first pixels of its order, up to the place nearest to its share."""
+    """The holes of a record, bool (H, W): the first pixels of its order, so many that the share is met best."""
     orders = [_SHAPES[shape](size, params) for shape in params["shapes"]]
     order = orders[0]
-    if len(orders) > 1:  # two shapes are joined by the share at which each of them takes a pixel
+    if len(orders) > 1:  # a pixel joins at the smaller of the shares at which either shape takes it
         order = _places(np.minimum(_share_at(orders[0]), _share_at(orders[1])))
     shares = _shares(order)
     low, high = params["bucket"]
@@ -105,33 +105,33 @@ def hole_mask(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
 
 
 def _given(holes: np.ndarray, params: dict[str, Any]) -> np.ndarray:
-    """The user's mask, bool (H, W), without what lies on the free border."""
+    """The user's mask, bool (H, W), without its part on the free border."""
     margin = int(params["free_border"] * min(holes.shape))
-    inside = np.s_[margin : holes.shape[0] - margin, margin : holes.shape[1] - margin]
+    window = np.s_[margin : holes.shape[0] - margin, margin : holes.shape[1] - margin]
     hole = np.zeros(holes.shape, bool)
-    hole[inside] = holes[inside]
+    hole[window] = holes[window]
     return hole
 
 
 def _shares(order: np.ndarray) -> np.ndarray:
-    """The share of the frame that the first places of an order take, for each of them."""
+    """For each place of an order, the share of the frame up to it."""
     return np.cumsum(np.bincount(order[order < _NEVER])) / order.size
 
 
 def _share_at(order: np.ndarray) -> np.ndarray:
-    """For every pixel the hole share once it is taken; 1 where it never is."""
+    """For each pixel, the hole share at which it is taken; 1 where it never is."""
     shares = np.append(_shares(order), 1.0).astype(np.float32)
     return shares[np.minimum(order, shares.size - 1)]
 
 
 def _places(field: np.ndarray) -> np.ndarray:
-    """A field's order, int32 (H, W), its smallest value first; all of it may become a hole."""
+    """The order of a field's pixels, int32 (H, W), the smallest value first; every pixel can become a hole."""
     low, high = float(field.min()), float(field.max())
     return ((field - np.float32(low)) * np.float32((_LEVELS - 1) / max(high - low, 1e-6))).astype(np.int32)
 
 
 def _free(order: np.ndarray, params: dict[str, Any]) -> np.ndarray:
-    """Takes the free border out of an order."""
+    """The order without the free border."""
     margin = int(params["free_border"] * min(order.shape))
     if margin:
         order[:margin], order[-margin:], order[:, :margin], order[:, -margin:] = (_NEVER,) * 4
@@ -139,13 +139,13 @@ def _free(order: np.ndarray, params: dict[str, Any]) -> np.ndarray:
 
 
 def _blobs(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """Lowlands of a smooth random relief, filled from the lowest point on."""
+    """The low parts of a smooth random field, from its lowest point on."""
     field = smooth_field(rng_for(params["seed"], "blobs"), size, (params["cell"], params["cell"]), 3)
     return _free(_places(field), params)
 
 
 def _boxes(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """Rectangles that grow around their centres, each at its own pace and proportion."""
+    """Rectangles that grow around their centres, each with its own speed and aspect."""
     draws = rng_for(params["seed"], "boxes").random((params["num_boxes"], 4))
     field = np.full(size, np.inf, np.float32)
     for row, col, pace, shape in draws:
@@ -158,7 +158,7 @@ def _boxes(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
 
 
 def _borders(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """What lies outside of a window that closes from some of the sides."""
+    """The outside of a window that closes from some of its sides."""
     top, bottom, left, right = (1 / max(rate, 1e-9) for rate in params["sides"])
     down, across = ((np.arange(side, dtype=np.float32) + 0.5) / side for side in size)
     rows = np.minimum(down * np.float32(top), (1 - down) * np.float32(bottom))
@@ -167,10 +167,10 @@ def _borders(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
 
 
 def _strokes(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """Wandering brush strokes, drawn until they cover the share; a pixel's place is its first segment's number."""
+    """Brush strokes that wander, drawn until they cover the share; the first segment over a pixel gives its place."""
     height, width = size
     short = min(size)
-    # Strokes of about 0.03 * thickness * 14 segments, half of which fall on others.
+    # A stroke covers about 0.03 * thickness * 14 segments; half of them fall on others.
     number = 4 + int(3.0 * params["share"] * height * width / short**2 / (0.4 * params["thickness"]))
     while True:
         order = _draw_strokes(size, short, number, params)
@@ -191,7 +191,7 @@ def _draw_strokes(size: tuple[int, int], short: int, number: int, params: dict[s
     thick = np.maximum(1, np.round(short * params["thickness"] * (0.5 + draws[:, 4]))).astype(int)
     order = np.full(size, _NEVER, np.int32)
     place = int(lengths.sum())
-    for stroke in range(number - 1, -1, -1):  # backwards, so that the first to reach a pixel is written last
+    for stroke in range(number - 1, -1, -1):  # backwards, so that the first segment over a pixel is written last
         path = pixels[stroke].tolist()
         for step in range(lengths[stroke] - 1, 0, -1):
             place -= 1

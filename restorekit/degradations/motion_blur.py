@@ -1,9 +1,9 @@
-"""Motion blur: the scene, or some of it, moves along a path during the exposure and is averaged in linear light.
+"""Motion blur: the scene, or a part of it, moves along a path during the exposure and is averaged in linear light.
 
 "shake": the camera turns and shifts along a random path with inertia (after Boracchi and Foi, TIP 2012); roll makes the
 blur vary over the frame. "regions": parts of the photograph, fitted to its edges, move over a sharp background. As in
-GoPro (Nah et al., CVPR 2017) the target is the frame in the middle of the exposure. A path that is long in pixels is
-followed on a coarser grid: what is finer than that is kept where the scene hardly moves, and smeared away elsewhere.
+GoPro (Nah et al., CVPR 2017), the target is the frame in the middle of the exposure. Paths that are long in pixels are
+followed on a coarser grid; detail finer than the grid is kept where the scene hardly moves, and lost elsewhere.
 """
 
 import math
@@ -26,13 +26,13 @@ KINDS = TASKS["motion_blur"].kinds
 LENGTH = {"shake": (0.006, 0.055), "regions": (0.02, 0.13)}
 ROLL = 0.3  # standard deviation of roll over the exposure: of the shift at half a short side from the centre
 _WORK = 25e6  # pixels of a grid times the length of a shake in them: bounds the time
-_LONGEST = 10.0  # pixels of a region's path on the grid it is followed on
-_WORTH_IT = 1.25  # a grid less coarse than this would lose detail and save little
+_LONGEST = 10.0  # pixels of a region's path on its grid
+_WORTH_IT = 1.25  # a finer factor would lose detail and save little time
 _SMALL = 96  # pixels of the short side at which regions are drawn
 
 
 class MotionBlur:
-    """kind "shake" or "regions"; "mixed": one of them, or both at once. Severity sets the length of the path."""
+    """kind "shake" or "regions"; "mixed": one of them, or both. Severity sets the length of the path."""
 
     name = "motion_blur"
     needs_other = False
@@ -51,7 +51,7 @@ class MotionBlur:
             "centre": [
                 uniform(rng, (0.2, 0.8)),
                 uniform(rng, (0.2, 0.8)),
-            ],  # (y, x) of the frame, around which it rolls
+            ],  # (y, x) of the frame: centre of the roll
             "seed": int(rng.integers(2**32)),
         }
         regions = [
@@ -77,9 +77,11 @@ class MotionBlur:
         size = check_scene(scene, params)
         grid = _grid(size, params)
         image = scene.image if grid == size else cv2.resize(scene.image, grid[::-1], interpolation=cv2.INTER_AREA)
-        # Four channels, the last one 1: OpenCV warps them in half the time of three, and it becomes a region's alpha.
+        # Four channels, the last one 1: OpenCV warps four in half the time of three, and the fourth becomes alpha.
         light = cv2.cvtColor(to_light(image), cv2.COLOR_RGB2RGBA)
-        still = np.ones(grid, np.float32) if grid != size else None  # of the detail finer than the grid, what is kept
+        still = (
+            np.ones(grid, np.float32) if grid != size else None
+        )  # the share of detail finer than the grid that is kept
         if params["regions"]:
             outlook = _outlook(image, light)
             for region in params["regions"]:
@@ -96,7 +98,7 @@ class MotionBlur:
 
 
 def _grid(size: tuple[int, int], params: dict[str, Any]) -> tuple[int, int]:
-    """The size at which the paths are followed: the frame's own, unless they are long in pixels."""
+    """The size at which the paths are followed: the frame's own, or a smaller one where they are long in pixels."""
     factor = max((region["length"] * min(size) / _LONGEST for region in params["regions"]), default=1.0)
     if params["shake"]:
         factor = max(factor, (params["shake"]["length"] * min(size) * size[0] * size[1] / _WORK) ** (1 / 3))
@@ -104,7 +106,7 @@ def _grid(size: tuple[int, int], params: dict[str, Any]) -> tuple[int, int]:
 
 
 class _Outlook(NamedTuple):
-    """What regions are cut out by: a photograph, at two sizes, and its light at the smaller one."""
+    """The photograph that regions are cut from, at two sizes, and its light at half the smaller one."""
 
     image: np.ndarray  # float32 (h, w, 3), sRGB
     small: np.ndarray  # the same with a short side of _SMALL pixels at most
@@ -112,7 +114,7 @@ class _Outlook(NamedTuple):
 
 
 class _Region(NamedTuple):
-    """alpha: float32 (h, w), the region's; behind: float32 (h, w, 4), the light that is seen where it was."""
+    """alpha: float32 (h, w), the region's; behind: float32 (h, w, 4), the light that appears where it moves away."""
 
     alpha: np.ndarray
     behind: np.ndarray
@@ -129,7 +131,7 @@ def _outlook(image: np.ndarray, light: np.ndarray) -> _Outlook:
 
 
 def _move_region(light: np.ndarray, region: _Region, move: dict[str, Any], still: np.ndarray | None) -> None:
-    """Smears one region of `light` along its path over what lies around it; takes from `still` where that shows."""
+    """Blurs one region of `light` along its path, over its surroundings; lowers `still` where the blur shows."""
     size = (light.shape[0], light.shape[1])
     rows, columns = region.box
     if rows.start >= rows.stop:
@@ -139,14 +141,14 @@ def _move_region(light: np.ndarray, region: _Region, move: dict[str, Any], still
     reach = int(np.abs(path[:, :2]).max() + 1.5 * np.abs(path[:, 2]).max() * wide) + 3
     top, left = max(0, rows.start - reach), max(0, columns.start - reach)
     box = np.s_[top : rows.stop + reach, left : columns.stop + reach]
-    alpha, inside = region.alpha[box], light[box]
+    alpha, under = region.alpha[box], light[box]
     y, x = centre_of(move, size)
     fourfold = cv2.merge([alpha] * 4)
-    moved = average_along(cv2.multiply(inside, fourfold), path, (y - top, x - left), cv2.BORDER_CONSTANT)
+    moved = average_along(cv2.multiply(under, fourfold), path, (y - top, x - left), cv2.BORDER_CONSTANT)
     shown = cv2.extractChannel(moved, 3)
-    background = cv2.subtract(region.behind[box], inside)
+    background = cv2.subtract(region.behind[box], under)
     cv2.multiply(background, fourfold, background)
-    cv2.add(background, inside, background)
+    cv2.add(background, under, background)
     cv2.multiply(background, cv2.merge([1 - shown] * 4), background)
     light[box] = cv2.add(background, moved, moved)
     if still is not None:
@@ -155,7 +157,7 @@ def _move_region(light: np.ndarray, region: _Region, move: dict[str, Any], still
 
 
 def _cut_out(outlook: _Outlook, region: dict[str, Any]) -> _Region:
-    """A region whose outline is fitted to the photograph's edges."""
+    """A region with its outline fitted to the photograph's edges."""
     small_size = (outlook.small.shape[0], outlook.small.shape[1])
     y, x = ((np.arange(side, dtype=np.float32) + 0.5) / min(small_size) for side in small_size)
     y = (y - np.float32(region["centre"][0] * y[-1])) / np.float32(region["radii"][0])
@@ -177,14 +179,14 @@ def _cut_out(outlook: _Outlook, region: dict[str, Any]) -> _Region:
 
 
 def _box(alpha: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns from the first to the last that hold anything."""
+    """The rows and columns from the first to the last with values above 0."""
     held = (np.flatnonzero(alpha.any(axis=axis)) for axis in (1, 0))
     rows, columns = (slice(int(one[0]), int(one[-1]) + 1) if one.size else slice(0, 0) for one in held)
     return rows, columns
 
 
 def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, still: np.ndarray) -> np.ndarray:
-    """The grid's result at the photograph's size; where the scene is still, with what the grid cannot hold."""
+    """The grid's result at the photograph's size, with the finer detail where the scene is still."""
     size = image.shape[1::-1]
     degraded: np.ndarray = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
     if float(still.max()) < 0.02:
@@ -196,18 +198,18 @@ def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, stil
     return cv2.add(degraded, detail, degraded)
 
 
-_STEPS = 21  # points that are drawn of a path, the middle one at rest
+_STEPS = 21  # drawn points of a path, the middle one at rest
 
 
 def centre_of(move: dict[str, Any], size: tuple[int, ...]) -> tuple[float, float]:
-    """(y, x) of what a move rolls around, in pixels of a frame of `size`."""
+    """(y, x) of the centre of a move's roll, in pixels of a frame of `size`."""
     return move["centre"][0] * size[0] - 0.5, move["centre"][1] * size[1] - 0.5
 
 
 def path_of(move: dict[str, Any], short: int) -> np.ndarray:
     """The path, float64 (steps, 3): x and y in pixels and roll in radians, all zero in the middle of the exposure."""
     draws = rng_for(move["seed"], "path").normal(size=(3, _STEPS + 2))
-    # A hand's tremor: what it does next is mostly what it did before, state = 0.85 state + draw.
+    # A hand's tremor with inertia: velocity = 0.85 velocity + draw.
     fading = 0.85 ** np.arange(_STEPS - 1)
     velocity = np.cumsum(draws[:, : _STEPS - 1] / fading, axis=1) * fading
     velocity *= move["curvature"] / np.sqrt(3.0)
@@ -222,14 +224,14 @@ def path_of(move: dict[str, Any], short: int) -> np.ndarray:
     y = np.sin(angle) * places[0] + np.cos(angle) * places[1]
     length = move["length"] * short
     path = np.stack([x * length, y * length, places[2] * move["roll"] * move["length"] * 2], axis=1)
-    # As many steps as the path has pixels, so that no step shows, each in the middle of its share of the exposure.
+    # One step for each pixel of the path hides the steps; each lies in the middle of its share of the exposure.
     count = max(3, 2 * int(np.ceil(length * (1 + abs(move["roll"])) / 2)) + 1)
     at = (np.arange(count) + 0.5) * ((_STEPS - 1) / count)
     return np.stack([np.interp(at, np.arange(_STEPS), column) for column in path.T], axis=1)
 
 
 def average_along(light: np.ndarray, path: np.ndarray, centre: tuple[float, float], border: int) -> np.ndarray:
-    """The mean of `light` over the path, rolled around `centre` (y, x), added up in float32 in the path's order."""
+    """The mean of `light` over the path, rolled around `centre` (y, x); float32, added in the path's order."""
     cy, cx = centre
     size = light.shape[1::-1]
     total, shown = np.zeros_like(light), np.empty_like(light)
@@ -244,7 +246,7 @@ def average_along(light: np.ndarray, path: np.ndarray, centre: tuple[float, floa
 
 
 def stillness(path: np.ndarray, centre: tuple[float, float], grid: tuple[int, int]) -> np.ndarray:
-    """How much of a detail of one grid pixel survives, float32 (h, w): 1 at rest, 0 where it moves further."""
+    """The share of one-pixel detail that survives, float32 (h, w): 1 at rest, 0 where the path is long."""
     y = np.arange(grid[0], dtype=np.float32)[:, None] - np.float32(centre[0])
     x = np.arange(grid[1], dtype=np.float32)[None] - np.float32(centre[1])
     spread = np.zeros(grid, np.float32)

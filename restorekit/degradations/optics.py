@@ -1,4 +1,11 @@
-"""Light on its way through a pane and a lens, in linear light: the power law, an open aperture, a reflecting glass."""
+"""Light on its way through a pane and a lens: sRGB to linear light and back, an open aperture, reflecting glass.
+
+Published syntheses take one power law for sRGB; here it takes the time of two passes over the image. Reflections in
+glass are out of focus, because the camera is focused behind the pane (Wan et al., SIR2, ICCV 2017). A thick pane
+reflects at its front and its back face: two copies, shifted and of unequal weight (Shih et al., CVPR 2015). The
+reflected share changes over the frame with the angle of view. Lamps and windows are far brighter than white paper; the
+highlights give back the light that the photograph cut off.
+"""
 
 from typing import Any
 
@@ -8,6 +15,9 @@ import numpy as np
 from restorekit.degradations.scene import uniform
 
 GAMMA = 2.2
+BLUR = (0.004, 0.03)  # of the short side: radius of the disc that a point out of focus becomes
+SHARP = (0.15, 0.6)  # of the short side: radius of the part in focus
+SOFTNESS = 0.25  # of that radius: width of the transition from in focus to out of focus
 _LEAST = 1e-14
 
 
@@ -22,20 +32,18 @@ def to_srgb(light: np.ndarray) -> np.ndarray:
 
 
 def _power(image: np.ndarray, exponent: float) -> np.ndarray:
-    """image ** exponent; zeros count as 1e-14, for which the result is below 1e-6 (pow itself is slow at zero)."""
+    """image ** exponent; zeros count as 1e-14, with a result below 1e-6, because pow is slow at zero."""
     positive = np.clip(image, _LEAST, np.inf)
     logarithm = cv2.log(positive, positive)
     logarithm *= np.float32(exponent)
     return cv2.exp(logarithm, logarithm)
 
 
-BLUR = (0.004, 0.03)  # of the short side: radius of the disc that a point becomes
-SHARP = (0.15, 0.6)  # of the short side: radius of what stays in focus
-SOFTNESS = 0.25  # of that radius: how far in focus goes over into out of focus
-
-
 def draw_focus(rng: np.random.Generator) -> dict[str, Any]:
-    """Where a photograph stays sharp and how far the rest is blurred, in shares of the sides, as JSON values."""
+    """The part of a photograph in focus and the blur of the rest, in shares of the sides, as JSON values.
+
+    A network that trains on scenes in focus everywhere takes parts out of focus for drops, which are soft, or for blur.
+    """
     low, high = np.log(BLUR)
     return {
         "centre": [float(value) for value in rng.random(2)],
@@ -45,7 +53,7 @@ def draw_focus(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def out_of_focus(image: np.ndarray, focus: dict[str, Any]) -> np.ndarray:
-    """`image`, float32 H x W x 3 sRGB in [0, 1], blurred by a disc, in linear light, round what stays in focus."""
+    """`image`, float32 H x W x 3 sRGB in [0, 1], blurred by a disc in linear light, except for the part in focus."""
     height, width = image.shape[:2]
     short = min(height, width)
     light = to_light(image)
@@ -59,7 +67,7 @@ def out_of_focus(image: np.ndarray, focus: dict[str, Any]) -> np.ndarray:
 
 
 def _disc(radius: float) -> np.ndarray:
-    """A disc whose rim is shared with the pixels that it cuts, float32 (2n + 1, 2n + 1), of sum 1."""
+    """A disc with an anti-aliased rim, float32 (2n + 1, 2n + 1), of sum 1."""
     reach = int(np.ceil(radius))
     down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = np.clip(radius + 0.5 - np.hypot(down, right), 0, 1).astype(np.float32)
@@ -67,15 +75,15 @@ def _disc(radius: float) -> np.ndarray:
 
 
 def draw_glass(rng: np.random.Generator) -> dict[str, Any]:
-    """Parameters of a pane; lengths in fractions of the short side."""
+    """Parameters of a pane, with lengths in fractions of the short side."""
     thick = bool(rng.random() < 0.7)
     shift, turn = uniform(rng, (0.006, 0.025)), uniform(rng, (0.0, 2 * np.pi))
     weight = uniform(rng, (0.3, 0.8))
     return {
         "defocus": uniform(rng, (0.0015, 0.014)),  # standard deviation of the blur
         "ghost": [shift * float(np.sin(turn)), shift * float(np.cos(turn))] if thick else [0.0, 0.0],  # (y, x)
-        "ghost_weight": weight if thick else 0.0,  # of the back face's copy, for 1 of the front's
-        "highlights": uniform(rng, (0.0, 6.0)),  # light that white has on top of its own
+        "ghost_weight": weight if thick else 0.0,  # of the back face's copy; the front's is 1
+        "highlights": uniform(rng, (0.0, 6.0)),  # extra light of white, in multiples of its own
         "fade": [uniform(rng, (-1.2, 1.2)), uniform(rng, (-1.2, 1.2))],  # change of the log over the frame, (y, x)
         "fade_corners": uniform(rng, (0.0, 1.5)),  # drop of the log from the middle to a corner
         "alpha": 1.0 - 0.2 * float(rng.random()),  # transmission of the glass
@@ -83,7 +91,7 @@ def draw_glass(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def glass_light(reflected: np.ndarray, params: dict[str, Any]) -> np.ndarray:
-    """The light that the glass reflects, float32 (h, w, 3) from 0 up, of the reflected scene's light in [0, 1]."""
+    """The light that the glass reflects, float32 (h, w, 3) from 0 up, for the scene's light in [0, 1]."""
     size = (reflected.shape[0], reflected.shape[1])
     brightness = cv2.cvtColor(reflected, cv2.COLOR_RGB2GRAY)
     light = reflected * (1 + np.float32(params["highlights"]) * brightness**4)[..., None]

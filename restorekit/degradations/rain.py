@@ -1,8 +1,8 @@
-"""Rain as a camera sees it: semi-transparent streaks in several depth layers and, when heavy, a veil between them.
+"""Rain as a camera sees it: semi-transparent streaks in several depth layers, and a veil in heavy rain.
 
-A streak is a falling drop smeared by the exposure. Over a background of brightness I_b it changes the photograph by
-a - b I_b (Garg and Nayar, IJCV 2007): the drop shows much of the sky, and for a part of the exposure hides what lies
-behind. With tau the sum of all streaks over a pixel and s = 1 - exp(-tau) this is degraded = base + s (light - opacity
+A streak is a falling drop, smeared by the exposure. Over a background of brightness I_b it changes the photograph by
+a - b I_b (Garg and Nayar, IJCV 2007): the drop shows much of the sky, and hides the background for a part of the
+exposure. With tau the sum of all streaks over a pixel and s = 1 - exp(-tau), degraded = base + s (light - opacity
 base), where base is the photograph behind the veil, I (1 - v) + light_veil v.
 """
 
@@ -24,13 +24,13 @@ KINDS = TASKS["rain"].kinds
 
 @dataclass(frozen=True)
 class LayerRange:
-    """What one depth layer is drawn from; lengths in fractions of the short side."""
+    """The ranges that one depth layer is drawn from, with lengths in fractions of the short side."""
 
     density: tuple[float, float]  # streaks on a square of the short side, at severity 0 and at 1
     tau: tuple[float, float]  # optical depth of a bright streak's middle, at severity 0 and at 1
     length: tuple[float, float]
     width: tuple[float, float]  # standard deviation of the streak's cross section
-    defocus: tuple[float, float]  # standard deviation of the blur on top, which dims as it widens
+    defocus: tuple[float, float]  # standard deviation of the added blur, which widens and dims
 
 
 # From far to near. On 24 photographs of BSDS, severity 0.2 to 0.8 gives a median input PSNR of 28 to 24 dB (light), 18
@@ -53,14 +53,14 @@ LAYERS: dict[str, tuple[LayerRange, ...]] = {
     ),
 }  # fmt: skip
 STRONG = {"light": (0.55, 1.8), "heavy": (0.8, 1.25), "dense": (0.8, 1.25)}  # a factor on tau, drawn on a log scale
-COVERED = 0.05  # share of streaks in a pixel from which on the mask counts it
+COVERED = 0.05  # least share of streaks in a pixel of the mask
 # Optical depth of the rain up to depth 1, over severity.
 VEIL = {"light": (0.0, 0.0), "heavy": (0.2, 1.0), "dense": (0.0, 0.0)}
 
 
 class Rain:
-    """kind "light": streaks alone, near Rain100L; "heavy": many more and a veil, near HeavyRain; "dense": no veil, but
-    bright streaks all over the frame, near Rain100H."""
+    """kind "light": streaks only, near Rain100L; "heavy": many more and a veil, near HeavyRain; "dense": bright streaks
+    all over the frame and no veil, near Rain100H."""
 
     name = "rain"
     needs_other = False
@@ -84,7 +84,7 @@ class Rain:
                     "defocus": uniform(rng, layer.defocus),
                     "angle": angle + uniform(rng, (-2.0, 2.0)),  # degrees from the vertical, positive to the right
                     "spread": uniform(rng, (0.5, 2.5)),  # degrees, standard deviation
-                    "beads": uniform(rng, (0.0, 0.4)),  # how strongly the drops' oscillation modulates the streaks
+                    "beads": uniform(rng, (0.0, 0.4)),  # modulation of the streaks by the drops' oscillation
                     "seed": int(rng.integers(2**32)),
                 }
             )
@@ -106,7 +106,7 @@ class Rain:
             tau += draw_streaks(size, layer, params["fan"])
         share = 1 - cv2.exp(-tau)
         base = _veiled(scene, params) if params["veil"] else scene.image
-        # light - opacity base, times share.
+        # (light - opacity base) times share.
         streaks = cv2.subtract(np.array([*params["light"], 0.0]), base * np.float32(params["opacity"]))
         cv2.multiply(streaks, cv2.cvtColor(share, cv2.COLOR_GRAY2RGB), streaks)
         degraded = cv2.add(base, streaks, streaks)
@@ -115,7 +115,7 @@ class Rain:
 
 
 def _veiled(scene: Scene, params: dict[str, Any]) -> np.ndarray:
-    """The photograph behind rain too far away for single streaks: scattering that grows with depth, in sheets."""
+    """The photograph behind rain too far away to show single streaks: scattering grows with depth, in sheets."""
     size = (scene.image.shape[0], scene.image.shape[1])
     depth = scene_depth(scene, params["depth"])
     depth *= np.float32(-params["veil"]) * np.maximum(1 + np.float32(0.2) * _sheets(size, params), 0.0)
@@ -123,7 +123,7 @@ def _veiled(scene: Scene, params: dict[str, Any]) -> np.ndarray:
 
 
 def _sheets(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """Where it rains more and less, float32 (H, W) of standard deviation 1: drawn out along the falling direction."""
+    """Density of the rain, float32 (H, W) of standard deviation 1, in sheets along the direction of its fall."""
     slope = float(np.tan(np.radians(params["layers"][0]["angle"])))
     shift = slope * (size[0] - 1)
     wide = smooth_field(

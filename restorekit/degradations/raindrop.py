@@ -1,9 +1,9 @@
 """Raindrops on the glass before the lens: each one a small lens that shows the scene upside down, out of focus.
 
-With alpha the share of a pixel's light that comes through a drop, light = (1 - alpha) J^2 + alpha R^2 and the
-photograph its square root: sRGB is taken as the square root of light. R is what a drop refracts, a wide and inverted
-view of the photograph (Roser and Geiger, ICCV-W 2009; You et al., TPAMI 2016). The camera is focused on the scene, so
-that the layer of drops is blurred as a whole; it is made on a grid no finer than that blur needs.
+sRGB counts as the square root of light. With alpha the share of a pixel's light that comes through a drop, light =
+(1 - alpha) J^2 + alpha R^2, and the photograph is its square root. A drop refracts R, a wide and inverted view of the
+photograph (Roser and Geiger, ICCV-W 2009; You et al., TPAMI 2016). The camera is focused on the scene, so that the
+whole layer of drops is blurred; its grid is no finer than that blur needs.
 """
 
 import math
@@ -25,15 +25,15 @@ RADIUS = {"soft": (0.019, 0.030), "crisp": (0.0075, 0.0125)}  # the median drop'
 DEFOCUS = {"soft": (0.007, 0.018), "crisp": (0.0020, 0.0038)}  # standard deviation of the blur, of the short side
 SPREAD = 0.45  # standard deviation of the logarithm of the radius: many small drops, few large ones
 LARGEST = 0.08  # radius, of the short side
-COVERED = 0.1  # alpha from which on the mask counts a pixel, whatever it changes
+COVERED = 0.1  # least alpha of a pixel of the mask, whatever the pixel changes
 _FINE = 2.2  # standard deviation of the blur on the grid, pixels
 _GRID = 1080  # pixels of the grid's short side at most
 _ROW = 4096
-_SCENE = 72  # pixels of the short side of what is seen through the drops
+_SCENE = 72  # pixels of the short side of the view through the drops
 
 
 class Raindrop:
-    """kind "soft": few drops far out of focus, near RainDrop's; "crisp": many small ones whose refraction shows."""
+    """kind "soft": few drops far out of focus, near RainDrop's; "crisp": many small drops with visible refraction."""
 
     name = "raindrop"
     needs_other = False
@@ -47,13 +47,13 @@ class Raindrop:
             "density": between(DENSITY[params["kind"]], severity) * much,  # on a square of the short side
             "radius": between(RADIUS[params["kind"]], radius),  # median, of the short side
             "defocus": between(DEFOCUS[params["kind"]], defocus),
-            "view": uniform(rng, (0.55, 0.85)),  # what a drop's rim looks at, from its centre, in short sides
-            "centred": uniform(rng, (0.25, 0.6)),  # how far a drop's view moves from its place to the frame's middle
+            "view": uniform(rng, (0.55, 0.85)),  # distance from a drop to the view of its rim, in short sides
+            "centred": uniform(rng, (0.25, 0.6)),  # shift of a drop's view from its place to the frame's middle
             "wobble": uniform(rng, (0.04, 0.12)),  # irregularity of the outlines
-            "sag": uniform(rng, (0.05, 0.22)),  # how much heavier the lower half is
-            "gain": uniform(rng, (1.0, 1.6)),  # of what is refracted: drops gather light from above the frame too
+            "sag": uniform(rng, (0.05, 0.22)),  # excess of the lower half
+            "gain": uniform(rng, (1.0, 1.6)),  # of the refracted light: drops gather light from above the frame too
             "pale": uniform(rng, (0.05, 0.35)),  # share of the light that comes from all around, without colour
-            "rim": uniform(rng, (0.25, 0.7)),  # how dark the outline is, where light is reflected back
+            "rim": uniform(rng, (0.25, 0.7)),  # darkness of the outline, which reflects light back
         }
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
@@ -70,7 +70,7 @@ class Raindrop:
         cv2.multiply(light, scene.image, light)
         cv2.multiply(light, scene.image, light)
         cv2.add(light, refracted, light)
-        degraded = cv2.sqrt(light, light)  # of an exact square where no drop is: the photograph's own bits
+        degraded = cv2.sqrt(light, light)  # without a drop it is the root of an exact square: the photograph's own bits
         change = cv2.subtract(degraded, scene.image, refracted)
         mask = cv2.max((alpha > COVERED).astype(np.float32), visible_mask(change))
         return Degraded(degraded, scene.image, change, mask, None)
@@ -91,12 +91,12 @@ def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
     factor = max(0.75, short / _GRID, params["defocus"] * short / _FINE)
     grid = (max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor)))
     drops = _scatter(params, image.shape[:2], short / factor)
-    where, place, inside = _cover(drops, grid)
+    where, place, within = _cover(drops, grid)
     if not where.size:
         return None
     layer = np.zeros((grid[0] * grid[1], 4), np.float32)
-    seen = cv2.cvtColor(_refract(image, drops, place, inside, short / factor, params)[None], cv2.COLOR_RGB2RGBA)[0]
-    seen *= inside[3, :, None]
+    seen = cv2.cvtColor(_refract(image, drops, place, within, short / factor, params)[None], cv2.COLOR_RGB2RGBA)[0]
+    seen *= within[3, :, None]
     layer.view(np.complex128)[where] = seen.view(np.complex128)  # four values as one
     layer = layer.reshape(*grid, 4)
     sigma = float(np.hypot(params["defocus"] * short / factor, 0.4))
@@ -105,7 +105,7 @@ def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
 
 
 def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Drops:
-    """Draws the drops, small ones first; a greater density adds some and moves none. `unit`: pixels a short side."""
+    """The drops, small ones first; a greater density adds drops and moves none. `unit`: pixels of a short side."""
     short = min(size)
     margin = LARGEST
     height, width = size[0] / short + 2 * margin, size[1] / short + 2 * margin
@@ -113,7 +113,7 @@ def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Dro
     draws = rng_for(params["seed"], "drops").random((number, 7))
     radius = np.exp(SPREAD * rng_for(params["seed"], "radii").normal(size=number))
     radius = np.minimum(params["radius"] * radius, LARGEST)
-    # Large drops are drawn out and sag, small ones are held round by their surface.
+    # Large drops are long and sag; surface tension keeps small ones round.
     large = np.clip(radius / 0.03, 0.25, 1.0)
     outline = (draws[:, 2:6] - 0.5) * (2 * params["wobble"] * large)[:, None]
     outline[:, 0] -= 0.5 * params["sag"] * large
@@ -125,12 +125,13 @@ def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Dro
 
 
 def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels of the grid inside of drops: flat places, the drop of each, and x, y, their length, alpha, float32 (4, N).
+    """Pixels of the grid within drops: flat places, the drop of each, and x, y, distance and alpha, float32 (4, N).
 
-    The first three are in parts of the outline's distance. Where drops overlap, the largest one has the pixel.
+    x, y and distance are relative to the drop's centre, in parts of the outline's distance. Of drops that overlap, the
+    largest has the pixel.
     """
     reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + np.float32(0.5)
-    # The rows of every drop's circle, then the pixels of every row; repeating is faster than indexing.
+    # The rows of every drop's circle, then the pixels of every row; repeat is faster than indexing.
     first, count = _span(drops.y, reach, grid[0])
     drop = np.repeat(np.arange(count.size), count)
     row = _each(first, count)
@@ -153,54 +154,54 @@ def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
     alpha = np.clip(outline - far + np.float32(0.5), 0, 1)
     kept = np.flatnonzero(alpha)
     drop = np.repeat(drop, count)
-    # The last drop to claim a pixel has it: numpy's assignment keeps the order of its indices.
+    # The last drop on a pixel keeps it, because numpy assigns in the order of the indices.
     owner = np.empty(grid[0] * grid[1], np.intp)
     place, claim = where.take(kept), drop.take(kept)
     owner[place] = claim
     kept = kept[owner.take(place) == claim]
     outline = outline.take(kept)
-    inside = [x.take(kept) / outline, y.take(kept) / outline, far.take(kept) / outline, alpha.take(kept)]
-    return where.take(kept), drop.take(kept), np.array(inside)
+    within = [x.take(kept) / outline, y.take(kept) / outline, far.take(kept) / outline, alpha.take(kept)]
+    return where.take(kept), drop.take(kept), np.array(within)
 
 
 def _span(centre: np.ndarray, reach: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first pixel of what reaches so far from a centre, and how many there are, int (N,)."""
+    """The first pixel within reach of a centre, and the number of them, int (N,)."""
     first = np.clip(np.ceil(centre - reach), 0, side).astype(np.intp)
     last = np.clip(np.floor(centre + reach), -1, side - 1).astype(np.intp)
     return first, np.maximum(last - first + 1, 0)
 
 
 def _each(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """`count` integers from every `first` on, one span after the other."""
+    """The spans of `count` integers that begin at every `first`, joined."""
     before = np.cumsum(count) - count
     return np.arange(int(count.sum())) + np.repeat(first - before, count)
 
 
 def _refract(
-    image: np.ndarray, drops: _Drops, drop: np.ndarray, inside: np.ndarray, unit: float, params: dict[str, Any]
+    image: np.ndarray, drops: _Drops, drop: np.ndarray, within: np.ndarray, unit: float, params: dict[str, Any]
 ) -> np.ndarray:
     """The light R^2 that comes through each pixel of a drop, float32 (N, 3)."""
     scale = min(1.0, _SCENE / min(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     small = small * small
-    # Flat in the middle and steep at the rim, a drop bends rays the more the nearer they are to its outline.
-    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * inside[2] ** 2)
+    # A drop is flat in the middle and steep at the rim, so that it bends rays more near its outline.
+    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * within[2] ** 2)
     at = []
     for axis, centre, side in ((0, drops.x, size[0]), (1, drops.y, size[1])):
         middle = (centre + np.float32(0.5)) * np.float32(min(size) / unit)
         middle += np.float32(params["centred"]) * (np.float32(side / 2) - middle)
-        at.append(middle[drop] + bent * inside[axis] - np.float32(0.5))
-    # In rows: OpenCV remaps to fewer than 32768 pixels a side.
+        at.append(middle[drop] + bent * within[axis] - np.float32(0.5))
+    # In rows, because OpenCV remaps to fewer than 32768 pixels a side.
     rows = (-(-drop.size // _ROW), _ROW)
     table = [np.resize(axis, rows).astype(np.float32) for axis in at]
     seen: np.ndarray = cv2.remap(small, table[0], table[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     seen = seen.reshape(-1, 3)[: drop.size]
-    around = float(small.mean(dtype=np.float64)) * 1.4  # of what a drop gathers, half a sphere, more is sky
+    around = float(small.mean(dtype=np.float64)) * 1.4  # a drop gathers light from half a sphere, more of it sky
     seen += np.float32(params["pale"]) * (np.float32(around) - seen)
-    edge = np.minimum(inside[2], 1) ** 2
+    edge = np.minimum(within[2], 1) ** 2
     shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
     seen *= shade[:, None]
-    # A drop gathers light and adds none: it is no brighter than what is bright in the scene.
+    # A drop adds no light: it is no brighter than the bright parts of the scene.
     bright = np.sort(small[::3, ::3].reshape(-1, 3), axis=0)
     return np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)

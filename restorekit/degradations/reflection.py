@@ -1,8 +1,8 @@
 """Reflections: the two published syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, and thick glass.
 
 S1 follows CEILNet and ERRNet, S2 follows Zhang et al. (CVPR 2018), both as DMGN modified them. The functions `s1` and
-`s2` are the published forms. `Reflection` places the reflected photograph, scales the published lengths (given for
-256 x 256) with the short side, and dims the finished reflection to a strength that grows with the severity.
+`s2` are the published forms. `Reflection` places the reflected photograph, scales the published lengths (stated for
+256 x 256) with the short side, and dims the reflection to a strength that grows with the severity.
 """
 
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ from restorekit.errors import RestorekitError
 from restorekit.tasks import TASKS
 
 KINDS = TASKS["reflection"].kinds
-FRAME = 256  # pixels of the published crops, for which blur and vignette are given
+FRAME = 256  # pixels of the published crops, for which blur and vignette are stated
 VIGNETTE = 549  # pixels that the published vignette can cover
-_REDUCED = 512  # frames of twice this short side or more get a blurred reflection by way of a smaller one
+_REDUCED = 512  # from twice this short side on, blurred reflections are made at a smaller size
 
-# Root mean square of what the reflection changes, sRGB, over severity 0 to 1 (geometric in between). A reflection is
-# dimmed to it and never raised above its published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
+# Root mean square of the reflection's change, sRGB, over severity 0 to 1 (geometric in between). A reflection is dimmed
+# to it, and never raised above its published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
 STRENGTH = (0.05, 0.16)
-_GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light, between which S2's is interpolated
+_GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light; S2's is interpolated between them
 
 
 class Synthesis(NamedTuple):
@@ -36,7 +36,7 @@ class Synthesis(NamedTuple):
 
 
 def s1(background: np.ndarray, reflected: np.ndarray, blur: bool, sigma: float = 2.0) -> Synthesis:
-    """S1 as published, for sRGB images in [0, 1] of one size; `sigma` in [2, 5] pixels is used by the blur branch.
+    """S1 as published, for sRGB images in [0, 1] of one size; the blur branch takes `sigma`, 2 to 5 pixels.
 
     With `blur` the mixture is at most 1; without, it is background + reflected, unclipped, up to 2.
     """
@@ -58,7 +58,7 @@ def s2(
     """S2 as published, for sRGB images in [0, 1] of one size, at most 549 x 549 pixels (RestorekitError above).
 
     sigma: one of linspace(1, 5, 80), pixels. attenuation: 1.08 to 1.18. alpha: (0.8, 1], transmission of the glass in
-    linear light. window: (top, left) of the vignette's window, 0 to 549 - side. The background is returned as it came,
+    linear light. window: (top, left) of the vignette's window, 0 to 549 - side. The background comes back unchanged;
     the reflection lies in [0, 1], the mixture only with `clip`.
     """
     height, width = background.shape[:2]
@@ -78,10 +78,10 @@ def s2(
 
 
 def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> np.ndarray:
-    """The published vignette, float32 (H, W) in [0, 1], sampled from `start` (top, left) on in steps of `step`.
+    """The published vignette, float32 (H, W) in [0, 1], sampled in steps of `step` from `start` (top, left) on.
 
-    At whole starts and step 1 it is the published one: sqrt(k k^T) / max, with k the differences of the normal
-    distribution at 561 points over +-(3 + 7/1120); other values interpolate it.
+    Whole starts and step 1 give the published one: sqrt(k k^T) / max, with k the differences of the normal distribution
+    at 561 points over +-(3 + 7/1120). Other values interpolate it.
     """
     reach = 3 + 7 / 1120
     spacing = 2 * reach / 560
@@ -91,10 +91,10 @@ def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> 
 
 
 class Reflection:
-    """kind "s1", "s2": the published syntheses, "glass": see glass.py; severity dims the reflection to `STRENGTH`.
+    """kind "s1", "s2": the published syntheses; "glass": see optics.py. Severity dims the reflection to `STRENGTH`.
 
-    The background's own crop, flip and resize belong to the loader; of the published pair geometry the record keeps
-    what concerns the reflected photograph.
+    The loader crops, flips and resizes the background; of the published pair geometry, the record keeps the part that
+    concerns the reflected photograph.
     """
 
     name = "reflection"
@@ -107,7 +107,7 @@ class Reflection:
             "sigma": float(np.linspace(1, 5, 80)[rng.integers(80)]),
             "attenuation": 1.08 + uniform(rng, (0.0, 0.1)),
             "alpha": 1.0 - 0.2 * float(rng.random()),
-            "window": [float(rng.random()), float(rng.random())],  # of the room that the vignette leaves
+            "window": [float(rng.random()), float(rng.random())],  # of the room around the vignette's window
             "clip": bool(rng.random() < 0.5),
         }
         place = {"short_side": 2 * int(rng.integers(160, 241)), "offset": [float(rng.random()), float(rng.random())]}
@@ -156,7 +156,7 @@ def _apply_s2(
     kernel = 2 * int(np.ceil(2 * sigma)) + 1
     small_light = _resized(light, small)
     reflection = _s2_light(small_light, reflected, kernel, sigma, params["attenuation"])
-    # The published crop is 256 of the vignette's 549; a frame so wide that it would stick out gets a finer step.
+    # The published crop is 256 of the vignette's 549 pixels; a frame too wide for it gets a finer step.
     step = min(1 / scale, VIGNETTE / max(small))
     start = [share * (VIGNETTE - side * step) for share, side in zip(params["window"], small, strict=True)]
     reflection *= vignette(small, (start[0], start[1]), step)[..., None]
@@ -180,16 +180,16 @@ def _apply_glass(
 
 
 def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
-    """The published rule of S2's data set: such a pair takes the next photograph as the reflected one, once."""
+    """The rule of S2's published data set: for such a pair the next photograph is reflected instead, once."""
     return bool(background.mean(dtype=np.float64) / 2 > reflected.mean(dtype=np.float64))
 
 
 def place_reflected(other: np.ndarray, size: tuple[int, int], place: dict[str, Any]) -> np.ndarray:
-    """Resizes and crops the reflected photograph to a frame of `size` (H, W), as published for a frame of 256 x 256.
+    """The reflected photograph, resized and cropped to a frame of `size` (H, W), as published for 256 x 256.
 
-    The side of `other` that is the frame's short one becomes `short_side` / 256 of it, the other keeps the proportion,
-    rounded up to even; the crop's offset is drawn from the room that the background, scaled alike, has around the
-    frame. It is held inside the photograph where that is large enough; where not, the rest is black.
+    The side of `other` along the frame's short one becomes `short_side` / 256 of it; the other side keeps the
+    proportion, rounded up to even. The crop's offset is drawn from the room around the frame in a background of equal
+    scale. The crop stays within the photograph where that is large enough; otherwise the rest is black.
     """
     short = int(size[0] > size[1])
     ratio = place["short_side"] / FRAME
@@ -209,7 +209,7 @@ def place_reflected(other: np.ndarray, size: tuple[int, int], place: dict[str, A
 
 
 def _s1_blurred(background: np.ndarray, reflected: np.ndarray, half: int, sigma: float) -> np.ndarray:
-    """S1's reflection: blurred with darkened borders, and lowered by what exceeds 1 on average."""
+    """S1's reflection: blurred with darkened borders, and lowered by the mean excess of the mixture over 1."""
     kernel = cv2.getGaussianKernel(2 * half + 1, sigma, cv2.CV_32F)
     reflection = cv2.sepFilter2D(reflected, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
     mixture = background + reflection
@@ -235,15 +235,16 @@ def _s2_light(
 
 
 def _s1_gain(reflection: np.ndarray, strength: float) -> float:
-    """The factor, at most 1, that dims a reflection to `strength`: in S1 it is itself what changes."""
+    """The factor, at most 1, that dims a reflection to `strength`; in S1 the change is the reflection itself."""
     return min(1.0, strength / max(1e-6, float(cv2.norm(reflection)) / reflection.size**0.5))
 
 
 def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, strength: float) -> float:
     """The largest factor in linear light, at most 1, with which S2's mixture changes the photograph by `strength`.
 
-    Measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for what alpha takes
-    from the background; where the change nowhere falls to `strength`, the factor is the one that changes least.
+    It is measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for the light
+    that alpha takes from the background; where no factor brings the change down to `strength`, the one with the least
+    change is taken.
     """
     step = max(1, min(background.shape[:2]) // 48)
     under, over = (np.ascontiguousarray(part[::step, ::step]) for part in (background, reflection))
@@ -265,7 +266,7 @@ def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, stren
 
 
 def _reduced(size: tuple[int, int]) -> tuple[tuple[int, int], float]:
-    """The size at which a blurred reflection is made, and its pixels for one of the published 256 x 256 frame."""
+    """The size at which a blurred reflection is made, and its pixels for one pixel of the published frame."""
     factor = max(1, min(size) // _REDUCED)
     small = (-(-size[0] // factor), -(-size[1] // factor))
     return small, min(small) / FRAME

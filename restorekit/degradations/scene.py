@@ -1,4 +1,7 @@
-"""What a degradation is given and what it gives back: arrays in, arrays out, and nothing that was given is changed."""
+"""The input and the output of a degradation, and the record of its draws; no operator changes its input.
+
+Records are complete and hold plain JSON values, drawn the same way for every severity.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +12,17 @@ import numpy as np
 
 from restorekit.errors import RestorekitError, unknown_name
 
-VISIBLE = 0.04  # a change of ten 8-bit levels in some channel: the least that counts as degraded in a mask
+VISIBLE = 0.04  # ten 8-bit levels in some channel: the least change of a degraded pixel in a mask
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a degradation is applied to.
+    """The input of a degradation.
 
     image: float32 (H, W, 3), sRGB in [0, 1], the clean photograph.
     disparity: float32 (H, W), larger = nearer, any positive scale, NaN or 0 where unknown.
-    other: float32 (H', W', 3), sRGB in [0, 1], the photograph that is reflected; only reflection needs it.
-    holes: bool (H, W), a mask of the user's; only holes of the kind "files" need it.
+    other: float32 (H', W', 3), sRGB in [0, 1], the reflected photograph, for reflection only.
+    holes: bool (H, W), a user's mask, for holes of the kind "files" only.
     """
 
     image: np.ndarray
@@ -30,11 +33,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Degraded:
-    """A degraded photograph with its target and what was done to it.
+    """A degraded photograph with its target and the layers of its change.
 
     degraded: float32 (H, W, 3), sRGB, not clipped: the writer clips to 8 bits.
     clean: float32 (H, W, 3), the target.
-    noise_layer: float32 (H, W, 3), what the operator superimposed, not clipped; None for holes.
+    noise_layer: float32 (H, W, 3), the superimposed layer, not clipped; None for holes.
     mask: float32 (H, W), 1 = degraded or missing.
     transmission: float32 (H, W) in (0, 1], haze only.
     """
@@ -49,9 +52,10 @@ class Degraded:
 class Degradation(Protocol):
     """An operator and the sampler of its parameters.
 
-    `sample` draws a JSON-able record for a frame of `size` (H, W) pixels and a severity in [0, 1]; what it draws does
-    not depend on the severity, so that one generator seed and a rising severity give one scene, ever stronger. `apply`
-    is a pure function of the scene and the record. Both raise RestorekitError where the request is impossible.
+    `sample` draws a record of JSON values for a frame of `size` (H, W) pixels and a severity in [0, 1]. Its draws do
+    not depend on the severity, so that one generator seed and a rising severity give one scene, ever stronger.
+    `apply` is a pure function of the scene and the record. Both raise a RestorekitError where the request is
+    impossible.
     """
 
     name: str
@@ -63,7 +67,7 @@ class Degradation(Protocol):
 
 
 def check_scene(scene: Scene, params: dict[str, Any]) -> tuple[int, int]:
-    """The frame's (H, W), once the scene is known to be what `params` was drawn for; else a RestorekitError."""
+    """The frame's (H, W), if the scene has the size that `params` was drawn for; else a RestorekitError."""
     image = scene.image
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32:
         raise RestorekitError(f"a scene's image is float32 (H, W, 3); found {image.dtype} {image.shape}")
@@ -79,7 +83,7 @@ def check_scene(scene: Scene, params: dict[str, Any]) -> tuple[int, int]:
 
 
 def visible_mask(change: np.ndarray, threshold: float = VISIBLE) -> np.ndarray:
-    """1 where some channel of `change`, float32 (H, W, 3), is above the threshold in magnitude; float32 (H, W)."""
+    """float32 (H, W): 1 where a channel of `change`, float32 (H, W, 3), exceeds the threshold in magnitude."""
     limit = (float(np.float32(threshold)),) * 3
     below = cv2.inRange(change, tuple(-one for one in limit), limit)
     return cv2.threshold(below, 0, 1, cv2.THRESH_BINARY_INV)[1].astype(np.float32)
@@ -88,9 +92,9 @@ def visible_mask(change: np.ndarray, threshold: float = VISIBLE) -> np.ndarray:
 def new_record(
     rng: np.random.Generator, task: str, kinds: Sequence[str], size: tuple[int, int], severity: float, kind: str
 ) -> dict[str, Any]:
-    """The part of a record that all tasks share; "mixed" becomes one of `kinds`. Raises RestorekitError.
+    """The part of a record that all tasks share, where "mixed" has become one of `kinds`; raises a RestorekitError.
 
-    `size` is (H, W) in pixels and `severity` in [0, 1]. `seed` names the generators that `apply` makes for itself.
+    `size` is (H, W) in pixels, `severity` lies in [0, 1]. `apply` makes its own generators from the record's `seed`.
     """
     height, width = (int(side) for side in size)
     if height < 1 or width < 1:
@@ -99,7 +103,7 @@ def new_record(
         raise RestorekitError(f"severity {severity:g} must lie in [0, 1]")
     if kind != "mixed" and kind not in kinds:
         raise unknown_name(f"kind of {task}", kind, [*kinds, "mixed"])
-    drawn = kinds[int(rng.integers(len(kinds)))]  # drawn in any case, so that a fixed kind shifts nothing after it
+    drawn = kinds[int(rng.integers(len(kinds)))]  # drawn in any case, so that a fixed kind does not shift later draws
     return {
         "task": task,
         "kind": drawn if kind == "mixed" else kind,
@@ -110,7 +114,7 @@ def new_record(
 
 
 def uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
-    """One Python float between the two ends of `span`."""
+    """A Python float, drawn between the two ends of `span`."""
     return float(rng.uniform(*span))
 
 

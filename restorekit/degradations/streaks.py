@@ -1,4 +1,4 @@
-"""Anti-aliased drawing of many thin, soft streaks at once, the same scene at every resolution."""
+"""Many thin, soft streaks, drawn at once with anti-aliasing: the same scene at every resolution."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,14 @@ import numpy as np
 from restorekit.rng import rng_for
 
 _PIXEL = 0.35  # standard deviation of a pixel's own footprint, pixels
-_COARSE = 1.5  # pixels: what is wider than this is drawn on a coarser grid and enlarged
+_COARSE = 1.5  # pixels: wider streaks are drawn on a coarser grid and enlarged
 _REACH = 2.5  # standard deviations at which a cross section ends
-_SAMPLES = 2_000_000  # drawn at once: bounds the memory
+_SAMPLES = 2_000_000  # drawn at once, to bound the memory
 
 
 @dataclass(frozen=True)
 class _Streaks:
-    """One entry a streak, float64 (N,): short sides for lengths, radians for angles."""
+    """Arrays with one entry for each streak, float64 (N,): lengths in short sides, angles in radians."""
 
     x: np.ndarray
     y: np.ndarray
@@ -36,7 +36,7 @@ def draw_streaks(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np
 
     layer: density (streaks on a square of the short side), tau (in the middle of the brightest streaks), length, width,
     defocus (fractions of the short side), angle, spread (degrees from the vertical), beads, seed. fan: degrees by which
-    the direction turns from the left border to the right one. What is thinner than a pixel is dimmed, not widened.
+    the direction turns from the left border to the right one. Streaks thinner than a pixel are dimmed, not widened.
     """
     short = min(size)
     factor = max(1.0, 0.7 * np.hypot(layer["width"], layer["defocus"]) * short / _COARSE)
@@ -47,7 +47,7 @@ def draw_streaks(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np
 
 
 def _scatter(layer: dict[str, Any], fan: float, extent: tuple[float, float]) -> _Streaks:
-    """Draws the streaks; a greater density adds some and moves none."""
+    """The streaks of a layer; a greater density adds streaks and moves none."""
     margin = layer["length"]
     height, width = extent[0] + 2 * margin, extent[1] + 2 * margin
     number = round(layer["density"] * height * width)
@@ -61,7 +61,7 @@ def _scatter(layer: dict[str, Any], fan: float, extent: tuple[float, float]) -> 
         y=draws[1] * height - margin,
         length=layer["length"] * (0.5 + draws[5]),
         sigma=sigma,
-        tau=layer["tau"] * (0.1 + 0.9 * draws[6] ** 2) * sizes / sigma,  # many faint ones, few bright ones
+        tau=layer["tau"] * (0.1 + 0.9 * draws[6] ** 2) * sizes / sigma,  # many faint streaks, few bright ones
         angle=np.radians(layer["angle"] + turn),
         beads=1.0 + 3.0 * draws[7],
         phase=2 * np.pi * draws[8],
@@ -69,10 +69,10 @@ def _scatter(layer: dict[str, Any], fan: float, extent: tuple[float, float]) -> 
 
 
 def _raster(streaks: _Streaks, grid: tuple[int, int], unit: float, layer: dict[str, Any]) -> np.ndarray:
-    """Adds the streaks up, row by row of each; `unit` is the short side in samples of the grid."""
+    """The sum of the streaks, drawn row by row; `unit` is the short side in samples of the grid."""
     reach = _REACH * float(np.hypot(streaks.sigma.max(initial=0.0) * unit, _PIXEL))
     half = max(1, int(reach / np.cos(np.abs(streaks.angle).max(initial=0.0)) + 0.5))
-    stride = grid[1] + 4 * half + 3  # a border on both sides takes what falls beside the frame
+    stride = grid[1] + 4 * half + 3  # a border on both sides takes the samples outside the frame
     tau = np.zeros(grid[0] * stride)
     first, rows = _rows(streaks, grid[0], unit)
     ends = np.cumsum(rows) * (2 * half + 1)
@@ -87,7 +87,7 @@ def _raster(streaks: _Streaks, grid: tuple[int, int], unit: float, layer: dict[s
 
 
 def _rows(streaks: _Streaks, height: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """The first row and the number of rows in which each streak is inside the frame."""
+    """The first row of each streak within the frame, and the number of its rows."""
     reach = (streaks.length / 2 + _REACH * streaks.sigma) * unit + 1.0
     middle = streaks.y * unit - 0.5
     first = np.clip(np.ceil(middle - reach), 0, height).astype(np.intp)
@@ -98,7 +98,7 @@ def _rows(streaks: _Streaks, height: int, unit: float) -> tuple[np.ndarray, np.n
 def _samples(
     streaks: _Streaks, first: np.ndarray, rows: np.ndarray, half: int, width: int, unit: float, layer: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flat places in the bordered frame, and the optical depths there, of 2 * half + 1 columns for every row."""
+    """Flat places in the bordered frame and the optical depths there: 2 * half + 1 columns for every row."""
 
     def by_row(values: np.ndarray) -> np.ndarray:
         return np.repeat(values.astype(np.float32), rows)
@@ -109,14 +109,14 @@ def _samples(
     column = by_row(streaks.x * unit - 0.5) + below * by_row(np.tan(streaks.angle))
     np.clip(column, -half - 1, width + half, out=column)
     middle = np.rint(column).astype(np.intp)
-    # From -1/2 to 1/2 along the streak; as the soft ends are longer than it is wide, they may follow the rows.
+    # From -1/2 to 1/2 along the streak. The soft ends are longer than its width, so that they may follow the rows.
     length = streaks.length * unit
     along = below * by_row(1.0 / (length * np.cos(streaks.angle)))
     thin = streaks.sigma * unit
     sigma = np.hypot(thin, _PIXEL)
     soft = by_row(0.25 + 1.5 * sigma / length)
-    inside = np.clip(0.5 + (0.5 - np.abs(along)) / soft, 0.0, 1.0)
-    peak = by_row(streaks.tau * thin / sigma / (1.0 + layer["beads"])) * inside * inside * (3 - 2 * inside)
+    within = np.clip(0.5 + (0.5 - np.abs(along)) / soft, 0.0, 1.0)
+    peak = by_row(streaks.tau * thin / sigma / (1.0 + layer["beads"])) * within * within * (3 - 2 * within)
     swing = np.cos(by_row(streaks.phase) + by_row(2 * np.pi * streaks.beads) * along)
     peak *= 1 + np.float32(layer["beads"]) * swing
 
@@ -124,7 +124,7 @@ def _samples(
     across = columns.astype(np.float32) - (column - middle).astype(np.float32)[:, None]
     across *= by_row(np.cos(streaks.angle) / sigma)[:, None]
     across *= across
-    # Out of focus a streak is the lens's disc drawn along it: flat in the middle, with steeper flanks.
+    # Out of focus, a streak is the lens's disc drawn along a line: flat in the middle, with steeper flanks.
     across *= across * np.float32(-0.2) if layer["defocus"] > layer["width"] else np.float32(-0.5)
     np.exp(across, out=across)
     across *= peak[:, None]
