@@ -24,8 +24,8 @@ from restorekit.storage import fetch_file, push, push_file
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import ensure_store
+from restorekit.training.export import export_model
 from restorekit.training.job import Job, job_digest, with_weight_files
-from restorekit.training.state import export_model
 
 
 def main() -> None:

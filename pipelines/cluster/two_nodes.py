@@ -1,10 +1,10 @@
-"""A run on two nodes with their own addresses: one is killed in an epoch, another joins, no sample is lost or doubled.
+"""Trains on two nodes, kills one within an epoch, lets another join, and checks that each sample is read exactly once.
 
 python -m pipelines.cluster.two_nodes --run dmgn-reflection --steps 30
 
-Needs root and `ip` (iproute2). Three network namespaces on a bridge stand for three machines: `head` with the driver,
-and two with one worker each. After a third of the steps the second is killed with all its processes and its network,
-and then a new one joins. The state lies in a folder of its own, so that the run itself is not touched.
+Needs root and `ip` (iproute2). Network namespaces on a bridge stand for machines: `head` with the driver, and two nodes
+with their own addresses and one worker each. After at most a third of the steps the second node is killed with all its
+processes and its network, and then a new one joins. The state has its own temporary folder; the run is not touched.
 """
 
 import argparse
@@ -39,10 +39,10 @@ PATIENCE_S = 300.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml, whose shards are there")
+    parser.add_argument("--run", required=True, help="a key of `runs` in params.yaml whose shards exist")
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--elastic", action="store_true", help="go on with the node that is left until another joins")
-    parser.add_argument("--driver", type=Path, help=argparse.SUPPRESS)  # the state: how this program calls itself
+    parser.add_argument("--elastic", action="store_true", help="go on with the remaining node until another joins")
+    parser.add_argument("--driver", type=Path, help=argparse.SUPPRESS)  # the state, for its own driver
     options = parser.parse_args()
     if options.driver is None:
         with tempfile.TemporaryDirectory(prefix="two-nodes-") as folder:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def trial_job(run: str, steps: int, elastic: bool, state: Path) -> Job:
-    """The run with two workers, few steps and a trace."""
+    """The job of a run with two workers, few steps and a trace."""
     params = load_params(Path("params.yaml"))
     job, _ = make_job(run, params, working_root().with_areas(params.areas))
     changed = {
@@ -64,7 +64,7 @@ def trial_job(run: str, steps: int, elastic: bool, state: Path) -> Job:
 
 
 def lose_a_node(run: str, steps: int, elastic: bool, state: Path) -> None:
-    """Starts the nodes and the driver, kills a node, lets another join, and checks what was read."""
+    """Starts the nodes and the driver, kills a node, lets another join, and checks the trace."""
     job = trial_job(run, steps, elastic, state)
     with ExitStack() as held:
         network = held.enter_context(bridge())
@@ -86,11 +86,11 @@ def lose_a_node(run: str, steps: int, elastic: bool, state: Path) -> None:
         third.start_ray("--address", f"{head.address}:{PORT}", "--num-cpus", "1")
         if driver.wait() != 0:
             raise RestorekitError(f"the training ended with status {driver.returncode}")
-    tell(job)
+    check_trace(job)
 
 
 def middle_of_an_epoch(job: Job) -> int:
-    """A step inside an epoch, a third of the steps in at most."""
+    """A step inside an epoch, within the first third of the steps."""
     config = job.config
     known = ShardManifest.load(job.shards / "train").num_samples
     epoch = begin_epoch(0, known, config.most_workers, config.loader_workers, config.batch_size)
@@ -98,18 +98,18 @@ def middle_of_an_epoch(job: Job) -> int:
 
 
 def wait_for_step(state: Path, step: int, driver: "subprocess.Popen[bytes]") -> int:
-    """The newest step in the trace, once it is `step` or later."""
+    """The newest step of the trace, once it is `step` or later; raises RestorekitError where the driver ends first."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE_S and driver.poll() is None:
         made = [one.step for one in read_trace(state)] if any(state.glob("trace/*")) else []
         if made and max(made) >= step:
             return max(made)
         time.sleep(0.1)
-    raise RestorekitError(f"the training did not come to step {step} within {PATIENCE_S:.0f} s")
+    raise RestorekitError(f"the training did not reach step {step} within {PATIENCE_S:.0f} s")
 
 
-def tell(job: Job) -> None:
-    """Prints the trace, and raises unless each whole epoch had each sample once."""
+def check_trace(job: Job) -> None:
+    """Prints the trace; raises RestorekitError unless each whole epoch had each sample once."""
     steps = read_trace(job.state)
     print("went on from  steps        epoch  ranks on nodes")
     for start in sorted({one.start for one in steps}):
@@ -128,33 +128,33 @@ def tell(job: Job) -> None:
 
 
 class Machine:
-    """A network namespace with an address on the bridge, and what runs in it."""
+    """A network namespace with an address on the bridge, and the processes in it."""
 
     def __init__(self, name: str, namespace: str, address: str) -> None:
         self.name, self.namespace, self.address = name, namespace, address
 
     def run(self, command: list[str], **environment: str) -> "subprocess.Popen[bytes]":
-        """Starts a command in this namespace; it ends with it."""
-        return subprocess.Popen(self._inside(command), env=self._environment() | environment)
+        """Starts a command in this namespace; the end of the namespace ends it."""
+        return subprocess.Popen(self._command(command), env=self._environment() | environment)
 
     def start_ray(self, *arguments: str) -> None:
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address", self.address]
         small = ["--object-store-memory", str(100 * 2**20), "--disable-usage-stats"]
-        inside = self._inside([*ray, *small, *arguments])
-        done = subprocess.run(inside, env=self._environment(), capture_output=True, text=True, check=False)
+        start = self._command([*ray, *small, *arguments])
+        done = subprocess.run(start, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise RestorekitError(f"Ray does not start in {self.namespace}: {done.stderr.strip()}")
+            raise RestorekitError(f"Ray did not start in {self.namespace}: {done.stderr.strip()}")
         print(f"{self.name} ({self.address}) is up", flush=True)
 
-    def _inside(self, command: list[str]) -> list[str]:
+    def _command(self, command: list[str]) -> list[str]:
         return ["ip", "netns", "exec", self.namespace, *command]
 
     def _environment(self) -> dict[str, str]:
-        # Gloo would otherwise bind the loopback address.
+        # Without a name Gloo binds the loopback address.
         return {**os.environ, "GLOO_SOCKET_IFNAME": "eth0", "RAY_AUTH_MODE": "disabled"}
 
     def kill(self) -> None:
-        """Kills every process in the namespace, and cuts it off."""
+        """Kills every process in the namespace and cuts its network."""
         listed = subprocess.run(["ip", "netns", "pids", self.namespace], capture_output=True, text=True, check=False)
         for number in listed.stdout.split():
             try:
@@ -172,7 +172,7 @@ class Network:
 
     @contextmanager
     def machine(self, name: str) -> Iterator[Machine]:
-        """A new machine, which is gone with all its processes after the context."""
+        """A new machine; the end of the context kills its processes and removes it."""
         self._machines += 1
         made = Machine(name, f"{self.link}-{name}", f"{self._prefix}.{10 + self._machines}")
         plug = f"{self.link}p{self._machines}"
@@ -180,10 +180,10 @@ class Network:
         try:
             ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", made.namespace)
             ip("link", "set", plug, "master", self.link, "up")
-            inside = ("netns", "exec", made.namespace, "ip")
-            ip(*inside, "address", "add", f"{made.address}/24", "dev", "eth0")
-            ip(*inside, "link", "set", "eth0", "up")
-            ip(*inside, "link", "set", "lo", "up")
+            within = ("netns", "exec", made.namespace, "ip")
+            ip(*within, "address", "add", f"{made.address}/24", "dev", "eth0")
+            ip(*within, "link", "set", "eth0", "up")
+            ip(*within, "link", "set", "lo", "up")
             yield made
         finally:
             made.kill()
@@ -192,7 +192,7 @@ class Network:
 
 @contextmanager
 def bridge() -> Iterator[Network]:
-    """A bridge of this process's own."""
+    """A bridge for this process alone."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         raise RestorekitError("network namespaces need root and the program `ip`: apt-get install iproute2")
     network = Network(os.getpid() % 250)

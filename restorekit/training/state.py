@@ -23,11 +23,8 @@ from torch import Tensor
 
 from restorekit.errors import RestorekitError
 from restorekit.files import flush_to_disk, sha256_file, write_beside
-from restorekit.models import create_model
-from restorekit.models.checkpoint import save_model
 from restorekit.shards.plan import Cursor
 from restorekit.storage import remote_of
-from restorekit.training.job import Job
 from restorekit.training.phases import Progress
 
 FORMAT = 3
@@ -233,36 +230,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, _, field = name.partition(".")
         state.setdefault(int(index), {})[field] = tensor.clone()
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Writes a model folder: the averaged weights of the job's last or best state, the record, the curves.
-
-    Returns the whole record. Raises RestorekitError where the training has not come to its last step.
-    """
-    state = store.load_latest()
-    if state is None or state.step < job.config.steps:
-        reached = 0 if state is None else state.step
-        raise RestorekitError(
-            f"'{job.run}' is at step {reached} of {job.config.steps}: run the training again to finish it"
-        )
-    if job.config.export == "best":
-        state = store.load_best() or state
-    model = create_model(job.spec.model, **job.spec.options.model_dump())
-    model.load_state_dict(unpack("model", state.tensors) | unpack("ema", state.tensors))
-    described = {
-        "run": job.run,
-        "model": job.spec.model,
-        "task": job.task,
-        "dataset": job.spec.dataset,
-        "options": job.spec.options.model_dump(mode="json"),
-        "seed": job.seed,
-        "steps": state.step,
-        "flips": list(job.config.flips),
-        "precision": state.precision,
-    }
-    written = save_model(folder, model, described | record)
-    curves = job.state / "curves.csv"
-    if curves.exists():
-        shutil.copyfile(curves, folder / "curves.csv")
-    return written

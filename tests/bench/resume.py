@@ -1,7 +1,7 @@
-"""`make bench`: seconds from a `kill -9` of a training, driver and workers, to the next step of its successor.
+"""`make bench`: seconds from a `kill -9` of a training, driver and workers, to the next step of the restarted one.
 
-Beside it stands what is Ray's own: the same start of a cluster and of one Ray Train worker that imports torch and does
-nothing. The rest is ours: imports, the MLflow run, the state and its check, the shards and theirs, the first batch.
+For comparison it measures Ray alone: the start of the same cluster with one Ray Train worker that only imports torch.
+The difference is our own: imports, the MLflow run, loading and checking state and shards, the first batch.
 
 python tests/bench/resume.py data/bench/resume.json
 """
@@ -64,9 +64,9 @@ def main() -> None:
             _kill(running)
     whole, ray = float(np.median(resumed)), float(np.median(bare))
     rows = [
-        _row("kill -9 to the next optimiser step", whole, "the same, Ray's start alone", ray),
-        _row("of which our own", whole - ray),
-        {**_row("steps done anew, a state every step", float(np.median(lost))), "unit": "steps"},
+        _row("kill -9 to the next optimiser step", whole, "Ray's start alone", ray),
+        _row("difference, our own part", whole - ray),
+        {**_row("steps repeated, with a state every step", float(np.median(lost))), "unit": "steps"},
     ]
     write_json(target, {"machine": _machine(), "rows": rows})
     for row in rows:
@@ -75,16 +75,16 @@ def main() -> None:
 
 
 def _write_params(root: Path) -> None:
-    """The project's parameters, with a run that does not end by itself and keeps a state of every step."""
+    """Writes the project's parameters with a run that does not end and saves a state after every step."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["runs"][RUN]["train"] |= {"steps": 100_000, "checkpoint_every": 1, "log_every": 1, "validate_every": 100_000}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 def _train_until(root: Path, step: int | None) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts the stage; returns when it has made `step`, or its first step, and says which one was the first."""
+    """Starts the stage; returns it and its first step once it has made `step`, or without `step` its first step."""
     curves = _curves(root)
-    before = curves.stat().st_ino if curves else None  # a training that goes on writes the file anew
+    before = curves.stat().st_ino if curves else None  # a resumed training writes the file anew
     with (root / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.train", "--run", RUN],
@@ -100,11 +100,11 @@ def _train_until(root: Path, step: int | None) -> tuple[subprocess.Popen[bytes],
                 return process, kept + 1
         time.sleep(0.02)
     _kill(process)
-    raise SystemExit("the training did not come to its next step:\n" + (root / "log.txt").read_text()[-2000:])
+    raise SystemExit("the training did not reach its next step:\n" + (root / "log.txt").read_text()[-2000:])
 
 
 def _bare(folder: Path) -> float:
-    """Seconds from a process's start to a Ray Train worker that has imported torch."""
+    """Seconds from the start of a process to a Ray Train worker that has imported torch."""
     folder.mkdir()
     began, begun = time.perf_counter(), folder / "begun"
     program = BARE.format(path=str(begun), storage=str(folder / "ray"))
@@ -117,12 +117,12 @@ def _bare(folder: Path) -> float:
     spent = time.perf_counter() - began
     _kill(process)
     if not begun.exists():
-        raise SystemExit("a bare Ray Train worker does not start")
+        raise SystemExit("a bare Ray Train worker did not start")
     return spent
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the driver and to all that it started, at once."""
+    """Kills the driver and all processes that it started, at once."""
     try:
         everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     except psutil.NoSuchProcess:

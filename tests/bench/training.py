@@ -1,8 +1,8 @@
-"""`make bench-training`: a step of every run of params.yaml as it stands there, and with one speed setting changed.
+"""`make bench-training`: the time of a step of each run of params.yaml, as set there and with one setting changed.
 
-All settings of a run take turns in one process, so that they meet the same machine; the ratio (theirs / ours) is above
-1 where the setting in params.yaml is the faster one. The first step with torch.compile, which compiles, is told apart.
-Without named runs Muon's part of a step is held against torch's own.
+All settings of a run take turns in one process and so meet the same machine. The ratio (theirs / ours) is above 1 where
+the setting in params.yaml is the faster one. The first step with torch.compile, which compiles, has a row of its own.
+Without named runs the benchmark also compares Muon's part of a step with torch.optim.Muon.
 
 python tests/bench/training.py data/bench/training.json [run ...]
 """
@@ -77,7 +77,7 @@ def _rows(run: str, params: Params) -> list[dict[str, Any]]:
 
 
 def _muon_row() -> dict[str, Any]:
-    """An optimiser step of DAKD's student at the paper's width, with gradients of noise: ours, and torch's Muon."""
+    """Milliseconds of an optimiser step of DAKD's student at the paper's width on noise: ours and torch's Muon."""
     weights = [weight for weight in create_model("dakd").student.parameters() if 1 < len(weight) < weight.numel()]
     matrices = [nn.Parameter(weight.detach().clone().flatten(1)) for weight in weights]
     sides = {
@@ -85,7 +85,7 @@ def _muon_row() -> dict[str, Any]:
         "torch.optim.Muon": (matrices, torch.optim.Muon(matrices, 1e-3, 0.0, adjust_lr_fn="match_rms_adamw")),
     }
     spent: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(REPEATS + 1):  # the first one makes the momenta
+    for _ in range(REPEATS + 1):  # the first step allocates the momenta
         for name, (parameters, optimizer) in sides.items():
             for parameter in parameters:
                 parameter.grad = torch.randn_like(parameter)
@@ -100,7 +100,7 @@ def _muon_row() -> dict[str, Any]:
 
 
 def _step(learner: Learner, number: int) -> float:
-    """Wall-clock milliseconds of one update on a batch of noise with a lit square."""
+    """Wall-clock milliseconds of one update on a batch of noise with a bright square."""
     config = learner.config
     torch.manual_seed(number)
     shape = (config.batch_size, 3, config.crop, config.crop)

@@ -43,3 +43,19 @@ def test_flips_are_drawn_one_by_one_and_not_with_the_crop() -> None:
         counts[(bool(transposed), *upright, bool(top < 6), bool(left < 6))] += 1
     assert len(counts) == 32
     assert 65 <= min(counts.values()) <= max(counts.values()) <= 140  # of 100 on average, with a spread of 10
+
+
+def test_a_pair_is_cropped_and_flipped_alike_and_by_name() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    augment = PairAugmentation(24, ("horizontal", "vertical", "transpose"), ("degraded", "clean", "mask"))
+    seen = set()
+    for key in map(str, range(40)):
+        images = {"degraded": image, "clean": 255 - image, "mask": image[:, :, 0]}
+        cut = augment(images, 1, 0, key)
+        assert cut["degraded"].shape == (24, 24, 3)
+        np.testing.assert_array_equal(cut["clean"], 255 - cut["degraded"])
+        np.testing.assert_array_equal(cut["mask"], cut["degraded"][:, :, 0])
+        np.testing.assert_array_equal(augment(images, 1, 0, key)["clean"], cut["clean"])
+        seen.add(cut["degraded"].tobytes())
+    assert len(seen) > 35
+    assert not np.array_equal(augment(images, 1, 1, "0")["clean"], augment(images, 1, 0, "0")["clean"])

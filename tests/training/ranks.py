@@ -1,6 +1,6 @@
-"""Processes for tests: trainings of one or more ranks that are killed where a task says so, or one gradient of theirs.
+"""A program for tests: trains with one or more ranks and kills them where a task says so, or computes one gradient.
 
-It imports torch once and forks each rank. python ranks.py TASKS.json, a list of tasks that are done one after the other
+It imports torch once and forks each rank. python ranks.py TASKS.json runs the list of tasks one after the other.
 """
 
 import json
@@ -53,29 +53,29 @@ def fork(task, rank, meeting):
 
 
 def learn(job, world, task):
-    """Trains; `kill` is [step, what]: the report at which all ranks end, "loss" or "saved", or [0, "begin"].
+    """Trains until `kill`, the report at which all ranks end: [step, "loss"], [step, "saved"] or [0, "begin"].
 
-    With `delay` they end so many seconds after it, wherever they are then.
+    With `delay` they end that many seconds after the report, in the middle of anything.
     """
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def report(told):
-        what = "saved" if told.saved else "loss" if "loss" in told.metrics else "other"
-        if world.is_first and what == "loss":
+    def note(report):
+        kind = "saved" if report.saved else "loss" if "loss" in report.metrics else "other"
+        if world.is_first and kind == "loss":
             with Path(task["losses"]).open("a") as file:
-                file.write(json.dumps([told.step, told.metrics["loss"]]) + "\n")
-        if [told.step, what] == task.get("kill"):
+                file.write(json.dumps([report.step, report.metrics["loss"]]) + "\n")
+        if [report.step, kind] == task.get("kill"):
             threading.Timer(task["delay"], die).start() if "delay" in task else die()
 
     if task.get("kill") == [0, "begin"]:
         die()
-    train(job, world, report)
+    train(job, world, note)
 
 
 def gradient(job, world, task):
-    """The gradient of the data's first batch in float64, as the learner leaves it."""
+    """Writes the gradient of the first batch in float64, as the learner leaves it."""
     torch.set_default_dtype(torch.float64)
     learner = Learner(job, world)
     cursor = begin_epoch(0, 22, world.size, 0, job.config.batch_size)

@@ -1,4 +1,4 @@
-"""torch.compile changes the time of an update, not what is learnt; without a compiler, not even the time."""
+"""torch.compile changes the time of an update and not the weights; without a compiler a training goes on uncompiled."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,33 +16,22 @@ from restorekit.objectives.dakd import DakdLosses
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
-from restorekit.training.world import World, compiled
-from tests.training.conftest import MakeJob
-
-ALONE = World(0, 1, torch.device("cpu"))
-
-
-def learnt(job: Job) -> dict[str, torch.Tensor]:
-    """The weights after two updates on noise."""
-    learner = Learner(job, ALONE)
-    for step in range(2):
-        torch.manual_seed(step)
-        learner.update({name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean", "layer")}, 1.0, 0.01)
-    return learner.learnt()
+from restorekit.training.world import compiled
+from tests.training.conftest import ALONE, MakeJob, learnt
 
 
 def losses_of_both_phases(job: Job) -> list[dict[str, torch.Tensor]]:
-    """What each of three updates on noise returns, of a network that finds a mask and then of one that restores."""
-    learner, told = Learner(job, ALONE), []
+    """The losses of three updates on noise in each phase: the teacher's, then the student's."""
+    learner, losses = Learner(job, ALONE), []
     for phase in range(2):
         learner.enter(phase)
         for step in range(3):
             torch.manual_seed(step)
-            told.append(learner.update({name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean")}, 1.0, 0.01))
-    return told
+            losses.append(learner.update({name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean")}, 1.0, 0.01))
+    return losses
 
 
-def test_what_is_compiled_learns_the_weights_of_the_network_itself() -> None:
+def test_gradients_of_a_compiled_network_reach_the_network_itself() -> None:
     torch.manual_seed(0)
     network, image = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)), torch.rand(1, 3, 8, 8)
     wanted = torch.autograd.grad(network(image).square().mean(), list(network.parameters()))
@@ -57,7 +46,7 @@ def test_maps_are_enlarged_alike_when_compiled() -> None:
     torch.manual_seed(0)
     maps = torch.rand(2, 3, 5, 7, requires_grad=True)
     quick = torch.compile(resized)
-    for size in ((10, 14), (9, 14)):  # the first in a way of its own
+    for size in ((10, 14), (9, 14)):  # doubling has a code path of its own
         found, wanted = quick(maps, size), resized(maps, size)
         torch.testing.assert_close(found, wanted)
         weight = torch.rand_like(wanted)
@@ -67,7 +56,7 @@ def test_maps_are_enlarged_alike_when_compiled() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_training_learns_the_same(make_job: MakeJob) -> None:
-    plain, quick = learnt(make_job()), learnt(make_job(compile=True))
+    plain, quick = learnt(make_job(), 2), learnt(make_job(compile=True), 2)
     assert plain.keys() == quick.keys()
     for name, weights in plain.items():
         torch.testing.assert_close(quick[name], weights, rtol=1e-3, atol=1e-4, msg=name)
@@ -75,8 +64,8 @@ def test_a_compiled_training_learns_the_same(make_job: MakeJob) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_training_in_two_phases_has_the_losses_of_a_plain_one(make_job: MakeJob) -> None:
-    # Losses, not weights: AdamW divides a gradient by its size, and that of one weight is rounding alone (-5e-9 plain,
-    # -2e-9 compiled, where others have 5e-3): after two updates it differs by 0.0017, and it alone.
+    # Losses, not weights: AdamW divides a gradient by its size, and the gradient of one weight is rounding error (-5e-9
+    # plain, -2e-9 compiled; others have 5e-3). After two updates that weight differs by 0.0017, and no other does.
     spec = DakdRun.model_validate(
         {
             "model": "dakd",
@@ -90,7 +79,7 @@ def test_a_compiled_training_in_two_phases_has_the_losses_of_a_plain_one(make_jo
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
 
 
-def test_without_a_compiler_a_training_says_so_and_goes_on(
+def test_without_a_compiler_a_training_warns_and_goes_on(
     make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -1,4 +1,4 @@
-"""Ablations of one seed begin alike, so that what they end with is due to what was changed."""
+"""Ablations of one seed begin with the same weights, so that a difference at the end is due to the change."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from restorekit.config import TrainConfig, read_run
 from restorekit.config.ablations import Ablations
+from restorekit.config.run import Run
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
-from restorekit.training.world import World
+from tests.training.conftest import ALONE
 
 BASE = {
     "model": "dakd",
@@ -26,18 +27,18 @@ VARIANTS = {
 }
 
 
+def weights_of(name: str, run: Run, config: TrainConfig) -> dict[str, torch.Tensor]:
+    """The first weights of a run."""
+    return Learner(Job(name, "", 5 + run.seed, run, config, Path(), Path()), ALONE).model.state_dict()
+
+
 @pytest.fixture(scope="module")
 def first_weights() -> dict[str, dict[str, torch.Tensor]]:
     ablations = Ablations.model_validate({"datasets": ["rain"], "seeds": [0, 1], "variants": VARIANTS})
     base = read_run(BASE)
     config = TrainConfig.model_validate({"steps": 4, "batch_size": 1, "crop": 24, "lr": 0.01})
     runs = {"dakd-rain": base, **ablations.runs("dakd", {"dakd-rain": base})}
-    return {
-        name: Learner(
-            Job(name, "rain", 5 + run.seed, run, config, Path(), Path()), World(0, 1, torch.device("cpu"))
-        ).model.state_dict()
-        for name, run in runs.items()
-    }
+    return {name: weights_of(name, run, config) for name, run in runs.items()}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -51,26 +52,26 @@ def test_an_ablation_begins_as_the_run_that_it_changes(
     assert {name for name in own if name.startswith("student.decoder.")} <= alike
 
 
-def test_what_only_an_ablation_has_is_drawn(first_weights: dict[str, dict[str, torch.Tensor]]) -> None:
-    """Its first convolution takes the mask, too, and so has a shape of its own."""
+def test_weights_that_only_an_ablation_has_are_drawn(first_weights: dict[str, dict[str, torch.Tensor]]) -> None:
+    """The first convolution takes the mask, too, and so has another shape."""
     entered = first_weights["dakd-rain--a1-0"]["student.encoder.enter.0.weight"]
     assert entered.shape[1] == 4
     assert entered.std(dim=(0, 2, 3)).min() > 0
 
 
-def test_seeds_begin_elsewhere(first_weights: dict[str, dict[str, torch.Tensor]]) -> None:
+def test_seeds_begin_with_different_weights(first_weights: dict[str, dict[str, torch.Tensor]]) -> None:
     name = "teacher.encoder.enter.0.weight"
     assert not torch.equal(first_weights["dakd-rain--a5-0"][name], first_weights["dakd-rain--a5-1"][name])
 
 
-def test_a_start_that_cannot_be_is_refused() -> None:
+def test_an_impossible_start_is_refused() -> None:
     with pytest.raises(ValidationError, match="gates"):
         read_run({**BASE, "starts_as": {"gates": "ajar"}})
 
 
 @pytest.mark.parametrize("option", [{"pn_plus_one": False}, {"start": "mean"}])
-def test_what_an_option_sets_is_not_taken_from_the_other_network(option: dict[str, object]) -> None:
-    """A scale without its 1 begins at 1; taken from a network with the 1 it would begin at 0, and shut everything."""
+def test_values_that_an_option_sets_are_not_taken_from_the_other_network(option: dict[str, object]) -> None:
+    """A scale without the "1 +" begins at 1; taken from a network with it, it would begin at 0 and pass nothing."""
     settings = {
         "model": "madf",
         "dataset": "inpainting",
@@ -82,12 +83,7 @@ def test_what_an_option_sets_is_not_taken_from_the_other_network(option: dict[st
     )
     runs = ablations.runs("madf", {"madf-inpainting": read_run(settings)})
     config = TrainConfig.model_validate({"steps": 4, "batch_size": 1, "crop": 64, "lr": 0.01})
-    begun = {
-        name: Learner(
-            Job(name, "inpainting", 5, run, config, Path(), Path()), World(0, 1, torch.device("cpu"))
-        ).model.state_dict()
-        for name, run in runs.items()
-    }
+    begun = {name: weights_of(name, run, config) for name, run in runs.items()}
     full, other = begun["madf-inpainting--full-0"], begun["madf-inpainting--other-0"]
     set_alone = "refinement.0.0.norm.modulate.bias" if "pn_plus_one" in option else "last_recovery.mix.weight"
     assert not torch.equal(full[set_alone], other[set_alone])

@@ -1,4 +1,4 @@
-"""GLSGN learns what it is built for (glsgn.md 12.12): four frames in a minute, ahead of what it is held against."""
+"""GLSGN overfits four frames in a minute (glsgn.md 12.12) and ends ahead of its one-path variants."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""A training that is killed with SIGKILL, wherever that finds it, ends as if it had not been."""
+"""A training that is killed with SIGKILL, at any moment, ends with the weights of one that was not."""
 
 import json
 import subprocess
@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from restorekit.rng import rng_for
-from restorekit.shards.plan import begin_epoch, continue_with
+from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.training.batches import train_batches
 from restorekit.training.job import Job
 from restorekit.training.state import StateStore
-
-NUM_SAMPLES = 22  # at 4 a step six steps an epoch, of which the last has two samples
+from tests.training.conftest import NUM_SAMPLES, MakeJob, assert_equal, final
 
 
 def do(folder: Path, *tasks: dict[str, Any]) -> None:
@@ -36,29 +34,17 @@ def learning(job: Job, world: int = 1, **task: Any) -> dict[str, Any]:
     return {"job": job.to_json(), "world": world, "losses": str(job.state) + ".losses", **task}
 
 
-def final(job: Job) -> dict[str, Tensor]:
-    state = StateStore(job.state).load_latest()
-    assert state is not None
-    assert state.step == job.config.steps
-    return state.tensors
-
-
 def losses(job: Job) -> dict[int, float]:
-    """Of each step, what was told of it last."""
+    """The last reported loss of each step."""
     lines = Path(str(job.state) + ".losses").read_text().splitlines()
     return dict(map(json.loads, lines))
 
 
-def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert [name for name, tensor in expected.items() if not torch.equal(tensor, found[name])] == []
-
-
-# States are kept at 3, 6 and 8: the epoch ends at 6, and the last batch is the eighth.
+# States are saved at steps 3, 6 and 8. The epoch ends at step 6, the training at step 8.
 KILLS = ([0, "begin"], [5, "loss"], [6, "saved"], [8, "loss"])
 
 
-def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job, tmp_path: Path) -> None:
+def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job: MakeJob, tmp_path: Path) -> None:
     whole, *killed = (make_job(name) for name in ("whole", *(f"killed-{n}" for n in range(len(KILLS)))))
     pairs = list(zip(killed, KILLS, strict=True))
     do(
@@ -72,7 +58,7 @@ def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job, 
         assert losses(job) == losses(whole)
 
 
-def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_job, tmp_path: Path) -> None:
+def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_job: MakeJob, tmp_path: Path) -> None:
     whole, killed, alone = make_job("whole"), make_job("killed"), make_job("alone", loader_workers=1)
     do(
         tmp_path,
@@ -82,14 +68,14 @@ def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_j
         learning(alone, 1),
     )
     assert losses(killed) == pytest.approx(losses(whole), rel=1e-5)
-    assert_equal(final(killed), final(whole))  # closer than is promised
+    assert_equal(final(killed), final(whole))  # more than is promised
     state = StateStore(alone.state).load_latest()
     assert state is not None
     assert (state.step, state.cursor.epoch, state.cursor.num_ranks) == (8, 1, 1)
 
 
-def keys_of(shards: Path, cursor, loaders: int, steps: int) -> list[str]:
-    """The keys that all ranks read in a number of steps."""
+def keys_of(shards: Path, cursor: Cursor, loaders: int, steps: int) -> list[str]:
+    """The keys that all ranks together read in a number of steps."""
     read = []
     for rank in range(cursor.num_ranks):
         for batch in islice(train_batches(shards, cursor, rank, loaders, 5, 24, ()), steps):
@@ -110,7 +96,7 @@ def test_each_sample_is_read_once_by_worlds_that_follow_each_other(
 
 
 def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
-    """Two workers take turns, and an epoch of five steps hands the next one's first step to the second of them."""
+    """Two workers take turns: after an epoch of five steps the second one reads the first step of the next epoch."""
     cursor = begin_epoch(0, NUM_SAMPLES, 1, 2, batch_size=5)
     batches = list(islice(train_batches(tiny_shards / "train", cursor, 0, 2, 5, 24, ()), 15))
     assert [(batch.cursor.epoch, batch.cursor.step) for batch in batches] == [
@@ -120,8 +106,8 @@ def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
         assert len({key for batch in batches[5 * epoch : 5 * epoch + 5] for key in batch.keys}) == NUM_SAMPLES
 
 
-def test_the_gradient_of_several_workers_is_that_of_one(make_job, tmp_path: Path) -> None:
-    """In float64, for a network without batch statistics; three workers have eight, seven and seven of the samples."""
+def test_the_gradient_of_several_workers_is_that_of_one(make_job: MakeJob, tmp_path: Path) -> None:
+    """In float64, for a network without batch statistics; three workers take 8, 7 and 7 of the samples."""
     job = make_job("gradient", batch_size=NUM_SAMPLES, grad_clip=1e9, crop=40)
     files = {world: str(tmp_path / f"{world}.safetensors") for world in (1, 2, 3)}
     do(tmp_path, *({"job": job.to_json(), "world": world, "gradient": file} for world, file in files.items()))
@@ -134,8 +120,8 @@ def test_the_gradient_of_several_workers_is_that_of_one(make_job, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_one_worker_killed_at_ten_random_moments_ends_with_the_same_weights(make_job, tmp_path: Path) -> None:
-    # A state after every step, so that some kills fall into the writing of one.
+def test_one_worker_killed_at_ten_random_moments_ends_with_the_same_weights(make_job: MakeJob, tmp_path: Path) -> None:
+    # A state is saved after every step, so that some kills interrupt the writing of one.
     settings = {"steps": 40, "checkpoint_every": 1, "validate_every": 20}
     whole = make_job("whole", **settings)
     do(tmp_path, learning(whole))

@@ -1,12 +1,34 @@
-"""Muon's steps: of AdamW's size and at one speed in all directions; what is no matrix moves as AdamW moves it."""
+"""The update: the learning rate, Muon's steps beside AdamW's, and the averages of the weights."""
+
+import math
 
 import pytest
 import torch
 from torch import nn
 
-from restorekit.training.optimizer import MuonAdamW
+from restorekit.config import TrainConfig
+from restorekit.training.optimizer import Ema, MuonAdamW, learning_rate
 
 RATE, BETAS = 0.01, (0.9, 0.99)
+
+
+def config(**changes) -> TrainConfig:
+    return TrainConfig.model_validate({"steps": 100, "batch_size": 4, "crop": 32, "lr": 0.2} | changes)
+
+
+def test_cosine_falls_from_the_rate_to_0_after_the_warm_up() -> None:
+    settings = config(warmup_steps=10)
+    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10] == pytest.approx(0.2)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.2 * 0.001
+    assert rates[55] == pytest.approx(0.2 * 0.5 * (1 + math.cos(math.pi * 0.5)))
+
+
+def test_milestones_are_shares_of_the_steps() -> None:
+    settings = config(schedule="milestones", milestones=[[0.35, 0.5], [0.8, 0.25]])
+    assert [learning_rate(settings, step, 100) for step in (0, 34, 35, 79, 80, 99)] == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05]
 
 
 def network(**layout: torch.memory_format) -> nn.Sequential:
@@ -27,12 +49,12 @@ def muon(model: nn.Module) -> MuonAdamW:
 
 
 def evenness(matrix: torch.Tensor) -> float:
-    """Of the lengths of its directions, the least to the greatest: 1 where it is orthogonal."""
+    """The least singular value over the greatest: 1 for an orthogonal matrix."""
     lengths = torch.linalg.svdvals(matrix)
     return float(lengths.min() / lengths.max())
 
 
-def test_a_filter_moves_as_far_in_every_direction() -> None:
+def test_muon_moves_a_filter_as_far_in_every_direction() -> None:
     model = network()
     before = model[0].weight.detach().clone()
     learn(model, muon(model), 1)
@@ -42,7 +64,7 @@ def test_a_filter_moves_as_far_in_every_direction() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 3, 3), (24, 2, 3, 3), (12, 6, 1, 1)], ids=["wide", "tall", "1x1"])
-def test_it_is_torchs_but_for_bfloat16(shape: tuple[int, ...]) -> None:
+def test_muon_is_torchs_but_for_bfloat16(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(shape))
     matrix = nn.Parameter(weight.detach().clone().flatten(1))
@@ -75,7 +97,7 @@ def test_the_memory_layout_changes_no_step() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=0.01 * RATE)
 
 
-def test_the_rate_of_each_step_is_the_one_that_is_set() -> None:
+def test_each_step_takes_the_rate_that_is_set() -> None:
     model = network()
     optimizer = muon(model)
     learn(model, optimizer, 2)
@@ -102,8 +124,38 @@ def test_a_closure_gives_the_gradients_and_its_loss() -> None:
     assert all(torch.equal(one, wanted) for one, wanted in zip(model.parameters(), other.parameters(), strict=True))
 
 
-def test_what_has_no_gradient_stays() -> None:
+def test_a_parameter_without_a_gradient_stays() -> None:
     model = network()
     frozen = model[0].requires_grad_(False).weight.clone()
     learn(model, muon(model), 2)
     assert torch.equal(model[0].weight, frozen)
+
+
+def test_the_average_follows_the_weights_and_gives_them_back() -> None:
+    model = nn.Linear(3, 2)
+    frozen = model.bias.requires_grad_(False)
+    ema = Ema(model, 0.9)
+    assert list(ema.weights) == ["weight"]
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    for step in range(1, 300):
+        ema.update(model, step)
+    own = model.weight.clone()
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    with ema.swapped_in(model):
+        torch.testing.assert_close(model.weight, own, rtol=0, atol=1e-4)
+    assert torch.equal(model.weight, own + 1.0)
+    assert torch.equal(model.bias, frozen)
+
+
+def test_running_statistics_are_averaged_with_the_weights() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    average = Ema(model, decay=0.5)
+    before = model[1].running_mean.clone()
+    model(torch.randn(2, 3, 8, 8) + 5)
+    after = model[1].running_mean.clone()
+    average.update(model, step=1000)
+    with average.swapped_in(model):
+        torch.testing.assert_close(model[1].running_mean, (before + after) / 2)
+    assert torch.equal(model[1].running_mean, after)

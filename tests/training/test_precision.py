@@ -1,4 +1,4 @@
-"""Mixed precision only where the device has it in hardware; what `auto` came to is told, and is what is learnt with."""
+"""Precision: `auto` mixes only where the hardware has bfloat16; a training reports the precision and computes in it."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ from restorekit.cluster import ray_cluster
 from restorekit.config import Precision
 from restorekit.distributed.progress_bar import EVENTS
 from restorekit.distributed.ray_train import fit
-from restorekit.training.learner import Learner
-from restorekit.training.state import StateStore, export_model
+from restorekit.training.export import export_model
+from restorekit.training.state import StateStore
 from restorekit.training.world import World, agreed, precision_warning, resolved
-from tests.training.conftest import MakeJob
+from tests.training.conftest import MakeJob, assert_equal, learnt
 
 CPU = torch.device("cpu")
 
@@ -39,26 +39,20 @@ def test_auto_is_bfloat16_where_the_processor_has_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_what_is_named_is_taken(precision: Precision) -> None:
+def test_a_named_precision_is_taken(precision: Precision) -> None:
     assert resolved(precision, CPU) == precision
 
 
-def test_auto_learns_what_the_type_it_came_to_learns(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    def learnt(precision: str) -> torch.Tensor:
-        learner = Learner(make_job(precision=precision), World(0, 1, CPU))
-        torch.manual_seed(0)
-        learner.update({name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean", "layer")}, 1.0, 0.01)
-        return torch.cat([values.flatten() for values in learner.learnt().values()])
-
-    plain, mixed = learnt("fp32"), learnt("bf16")
-    assert not torch.equal(plain, mixed)
-    for has_it, wanted in ((False, plain), (True, mixed)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has_it=has_it: {"avx512_bf16": has_it})
-        assert torch.equal(learnt("auto"), wanted)
+def test_auto_learns_what_the_precision_it_means_learns(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, mixed = (learnt(make_job(precision=precision), 1) for precision in ("fp32", "bf16"))
+    assert any(not torch.equal(plain[name], mixed[name]) for name in plain)
+    for has_bf16, wanted in ((False, plain), (True, mixed)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has_bf16=has_bf16: {"avx512_bf16": has_bf16})
+        assert_equal(learnt(make_job(precision="auto"), 1), wanted)
 
 
 def agree(rank: int, folder: Path) -> None:
-    """One of two ranks, of which only the first has a processor with bfloat16."""
+    """One of two ranks; only the first has a processor with bfloat16."""
     torch.cpu.get_capabilities = lambda: {"avx512_bf16": rank == 0}
     torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     found = {precision: agreed(precision, World(rank, 2, CPU)) for precision in ("auto", "bf16", "fp32")}
@@ -73,7 +67,7 @@ def test_ranks_with_unlike_processors_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_training_says_and_keeps_what_auto_came_to(
+def test_a_training_reports_and_keeps_the_precision_that_auto_means(
     make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -85,7 +79,7 @@ def test_a_training_says_and_keeps_what_auto_came_to(
     assert export_model(job, StateStore(job.state), tmp_path / "model", {})["precision"] == wanted
 
 
-def test_what_a_processor_only_imitates_is_warned_of(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_imitated_precision_is_warned_of(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     job = make_job(precision="bf16", steps=1)
     with ray_cluster(1):

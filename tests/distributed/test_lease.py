@@ -1,4 +1,4 @@
-"""Shards and states in an object storage: another machine goes on to the bit, and a late process changes nothing."""
+"""Shards and states in object storage: another machine goes on to the bit, and a stale process changes nothing."""
 
 import os
 import signal
@@ -18,12 +18,9 @@ from restorekit.errors import RestorekitError
 from restorekit.shards.plan import begin_epoch
 from restorekit.storage import Remote, local_path, push_file, remote_of
 from restorekit.training.job import Job
-from restorekit.training.loop import Report, train
 from restorekit.training.phases import Progress
 from restorekit.training.state import StateStore, TrainingState
-from restorekit.training.world import World
-
-ALONE = World(0, 1, torch.device("cpu"))
+from tests.training.conftest import KilledError, MakeJob, assert_equal, run
 
 
 def state_of(step: int, value: float = 0.0) -> TrainingState:
@@ -32,7 +29,7 @@ def state_of(step: int, value: float = 0.0) -> TrainingState:
 
 
 @pytest.fixture
-def stored_job(make_job, bucket: str) -> Job:
+def stored_job(make_job: MakeJob, bucket: str) -> Job:
     """A job whose shards and state are below the bucket; none of the shards is in the cache."""
     job = make_job()
     for folder in sorted(job.shards.iterdir()):
@@ -43,39 +40,32 @@ def stored_job(make_job, bucket: str) -> Job:
 
 @contextmanager
 def machine(number: int, tmp_path: Path) -> Iterator[None]:
-    """A machine has a cache of its own."""
+    """A context in which this process has the cache of another machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESTOREKIT_CACHE", str(tmp_path / f"machine-{number}"))
         yield
 
 
-def test_another_machine_goes_on_to_the_same_weights(make_job, stored_job, tmp_path: Path) -> None:
+def test_another_machine_goes_on_to_the_same_weights(make_job: MakeJob, stored_job: Job, tmp_path: Path) -> None:
     whole = make_job("whole")
-    train(whole, ALONE, lambda _: None)
+    run(whole)
     expected = StateStore(whole.state).load_latest()
-    told: list[Report] = []
-
-    def killed_at_5(report: Report) -> None:
-        if report.step == 5:
-            raise KeyboardInterrupt
-
     travelling = stored_job.to_json()
     assert travelling["shards"].startswith("s3://")
-    with machine(1, tmp_path), pytest.raises(KeyboardInterrupt):
-        train(Job.from_json(travelling), ALONE, killed_at_5, open_states)
+    with machine(1, tmp_path), pytest.raises(KilledError):
+        run(Job.from_json(travelling), 5)
     with machine(2, tmp_path):
         job = Job.from_json(travelling)
         assert not job.state.exists()
-        train(job, ALONE, told.append, open_states)
-        assert told[0].resumed
-        assert told[0].step == 3
+        first, *_ = run(job)
+        assert (first.step, first.resumed) == (3, True)
         assert len(list((job.shards / "train").glob("*.tar"))) == 3
     with machine(3, tmp_path):
         found = open_states(Job.from_json(travelling).state).load_latest()
     assert expected is not None
     assert found is not None
     assert (found.step, found.cursor) == (expected.step, expected.cursor)
-    assert all(torch.equal(tensor, found.tensors[name]) for name, tensor in expected.tensors.items())
+    assert_equal(found.tensors, expected.tensors)
 
 
 def test_the_last_two_and_the_best_are_kept(bucket: str) -> None:
@@ -104,8 +94,8 @@ def test_a_state_in_use_is_refused(bucket: str, tmp_path: Path) -> None:
                 pass
 
 
-def test_what_a_late_process_pushes_never_counts(bucket: str, tmp_path: Path) -> None:
-    """The first holder is silent for longer than the second one waits, and then goes on as if nothing were."""
+def test_states_of_a_stale_process_never_count(bucket: str, tmp_path: Path) -> None:
+    """The first holder is silent for longer than the second one waits, and then pushes a state."""
     remote = Remote(f"{bucket}/state")
     with machine(1, tmp_path):
         late = open_states(local_path(f"{bucket}/state"))
@@ -121,7 +111,7 @@ def test_what_a_late_process_pushes_never_counts(bucket: str, tmp_path: Path) ->
             with machine(1, tmp_path):
                 with pytest.raises(RestorekitError, match="another training of the same run has taken over"):
                     late.save(state_of(9, 9.0))
-                # And where it had looked just before the other one came:
+                # And a push whose check came just before the other process took the lease:
                 record = (remote / "step-00000001-000001" / "state.json").read()
                 assert record is not None
                 (remote / "step-00000008-000001" / "state.json").write(record)
@@ -136,7 +126,7 @@ def test_what_a_late_process_pushes_never_counts(bucket: str, tmp_path: Path) ->
         assert not (remote / "step-00000008-000001").names()
 
 
-def test_one_of_many_takes_the_lease(bucket: str) -> None:
+def test_one_of_several_takes_the_lease(bucket: str) -> None:
     remote = Remote(f"{bucket}/state")
     took: list[int] = []
     stays = threading.Event()
@@ -161,7 +151,7 @@ def test_one_of_many_takes_the_lease(bucket: str) -> None:
     assert len(took) == 1
 
 
-def test_a_killed_holder_of_this_machine_is_not_waited_for(bucket: str) -> None:
+def test_a_killed_holder_on_this_machine_does_not_delay_the_next(bucket: str) -> None:
     script = (
         "import os, sys\n"
         "from restorekit.storage import local_path\n"
@@ -189,7 +179,9 @@ def test_a_damaged_copy_of_a_state_is_fetched_again(bucket: str, capsys: pytest.
     assert "damaged" not in capsys.readouterr().err
 
 
-def test_a_damaged_stored_state_is_left_out_for_the_one_before(bucket: str, tmp_path: Path, capsys) -> None:
+def test_a_damaged_stored_state_is_skipped_for_the_one_before(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = open_states(local_path(f"{bucket}/state"))
     with store.locked():
         store.save(state_of(1, 1.0))
@@ -202,7 +194,7 @@ def test_a_damaged_stored_state_is_left_out_for_the_one_before(bucket: str, tmp_
     assert "damaged" in capsys.readouterr().err
 
 
-def test_weight_files_travel_by_their_address(make_job, bucket: str, tmp_path: Path) -> None:
+def test_weight_files_travel_by_their_address(make_job: MakeJob, bucket: str, tmp_path: Path) -> None:
     job = make_job()
     file = local_path(f"{bucket}/trunk.pth")
     file.parent.mkdir(parents=True)

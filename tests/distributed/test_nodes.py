@@ -1,4 +1,4 @@
-"""Nodes that are lost and nodes that join: a training goes on, with every sample of an epoch once."""
+"""Nodes that are lost and nodes that join: the training goes on, with every sample of an epoch once."""
 
 import os
 import signal
@@ -19,6 +19,7 @@ from restorekit.distributed.ray_train import fit
 from restorekit.distributed.trace import read_trace, samples_of_epochs
 from restorekit.errors import RestorekitError
 from restorekit.training.job import Job
+from tests.training.conftest import NUM_SAMPLES, MakeJob
 
 FAST = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 PATIENCE_S = 200.0
@@ -26,7 +27,7 @@ PATIENCE_S = 200.0
 
 @dataclass
 class Nodes:
-    """A head without CPUs and a node of one CPU, to which others are added; all have the address of this machine."""
+    """A head without CPUs and a node of one CPU, and more nodes on demand; all have the address of this machine."""
 
     cluster: Any
 
@@ -34,7 +35,7 @@ class Nodes:
         return self.cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
     def remove(self, node: Any) -> None:
-        """Returns when the head knows that the node is gone."""
+        """Removes a node; returns when the head knows that it is gone."""
         import ray
 
         self.cluster.remove_node(node, allow_graceful=False)
@@ -60,7 +61,7 @@ def nodes() -> Iterator[Nodes]:
 
 
 class Steered:
-    """A logger that does something, in the first worker's process, the first time that it is told of a step."""
+    """A logger that acts in the first worker's process the first time that it receives certain steps."""
 
     def __init__(self, folder: Path, at: dict[int, str]) -> None:
         self._folder, self._at = folder, at
@@ -79,7 +80,7 @@ class Steered:
 
 
 def reached(folder: Path, step: int, training: "Future[None]") -> None:
-    """Returns when the training has come to a marked step; raises what it ended with before."""
+    """Returns when the training has come to a marked step; raises the error of a training that ended before it."""
     turn = threading.Event()
     for _ in range(int(PATIENCE_S / 0.05)):
         if (folder / f"mark-{step}").exists():
@@ -88,7 +89,7 @@ def reached(folder: Path, step: int, training: "Future[None]") -> None:
             training.result()
             break
         turn.wait(0.05)
-    raise AssertionError(f"the training did not come to step {step}")
+    raise AssertionError(f"the training did not reach step {step}")
 
 
 def note_raylet(folder: Path, node: Any) -> None:
@@ -97,10 +98,10 @@ def note_raylet(folder: Path, node: Any) -> None:
 
 def every_sample_once(job: Job, epochs: int) -> bool:
     seen = samples_of_epochs(read_trace(job.state))
-    return all(len(seen[epoch]) == 22 and set(seen[epoch].values()) == {1} for epoch in range(epochs))
+    return all(len(seen[epoch]) == NUM_SAMPLES and set(seen[epoch].values()) == {1} for epoch in range(epochs))
 
 
-def test_a_node_dies_and_another_takes_its_place(make_job, nodes: Nodes, tmp_path: Path) -> None:
+def test_a_node_dies_and_another_takes_its_place(make_job: MakeJob, nodes: Nodes, tmp_path: Path) -> None:
     job = make_job(num_workers=2, trace=True, steps=14, validate_every=14)
     lost = nodes.add()
     note_raylet(tmp_path, lost)
@@ -120,7 +121,7 @@ def test_a_node_dies_and_another_takes_its_place(make_job, nodes: Nodes, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_range_of_workers_grows_and_shrinks_with_the_cluster(make_job, nodes: Nodes, tmp_path: Path) -> None:
+def test_a_range_of_workers_grows_and_shrinks_with_the_cluster(make_job: MakeJob, nodes: Nodes, tmp_path: Path) -> None:
     job = make_job(num_workers=(1, 2), trace=True, steps=19, validate_every=19, resize_every_s=1.0)
     with ThreadPoolExecutor(1) as pool:
         training = pool.submit(fit, job, partial(Steered, tmp_path, {5: "wait", 10: "kill"}))
@@ -134,7 +135,7 @@ def test_a_range_of_workers_grows_and_shrinks_with_the_cluster(make_job, nodes: 
     assert every_sample_once(job, epochs=3)
 
 
-def test_what_no_node_holds_is_said_with_the_arithmetic(make_job, nodes: Nodes) -> None:
+def test_a_training_without_room_is_refused_with_the_arithmetic(make_job: MakeJob, nodes: Nodes) -> None:
     with pytest.raises(RestorekitError, match=r"2 workers x 1 CPU = 2 CPUs, the cluster has 1"):
         fit(make_job(num_workers=(2, 4)))
     second = nodes.add()
@@ -151,6 +152,6 @@ def test_what_no_node_holds_is_said_with_the_arithmetic(make_job, nodes: Nodes) 
         ({"num_workers": (1, 4), "accumulate": 2}, "accumulate 2 is more than the 1 samples"),
     ],
 )
-def test_a_range_that_cannot_be_is_refused(make_job, changes: dict[str, Any], problem: str) -> None:
+def test_an_impossible_range_is_refused(make_job: MakeJob, changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         make_job(**changes)
