@@ -1,4 +1,7 @@
-"""`restorekit restore | degrade | models | import-weights`; torch and mlflow load only where a command needs them."""
+"""The command line: `restorekit restore | degrade | models | import-weights`.
+
+A command imports torch and mlflow only where it needs them, so that help and errors come at once.
+"""
 
 import math
 import sys
@@ -28,7 +31,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The console entry: a user's error is one message on stderr and exit status 1."""
+    """Runs the command line; a user's error is one message on stderr and exit status 1."""
     run_entry(app)
 
 
@@ -36,19 +39,19 @@ def main() -> None:
 def restore(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
     model: Annotated[str, typer.Option(help="A registered model (`restorekit models`), or a model's folder.")],
-    alias: Annotated[str, typer.Option(help="Which of its registered versions.")] = "champion",
+    alias: Annotated[str, typer.Option(help="The registered version to use.")] = "champion",
     mask: Annotated[
         Path | None,
-        typer.Option(help="For inpainting, of one photo: a picture of its size, white where something is missing."),
+        typer.Option(help="For inpainting one photo: a picture of the photo's size, white where something is missing."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX beside it."),
+        typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX next to the photo."),
     ] = None,
     tile: Annotated[int | None, typer.Option(help="Side of the tiles in pixels; default: as memory allows.")] = None,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB that restoring may take over the loaded model; default: half of what is free."),
+        typer.Option(help="GiB of memory for restoring, without the loaded model; default: half of the free memory."),
     ] = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None, typer.Option(help="Default: cuda if there is a GPU, else cpu.")
@@ -57,11 +60,11 @@ def restore(
         bool,
         typer.Option(
             "--self-ensemble",
-            help="The mean over the photo mirrored and turned as in the model's training: 2 to 8 times the time.",
+            help="Average over mirrored and turned views, those of the model's training; takes 2 to 8 times as long.",
         ),
     ] = False,
 ) -> None:
-    """Restores photos of any size; metadata, depth and transparency are kept, and with --mask every pixel outside."""
+    """Restores photos of any size. Keeps metadata, depth and transparency; with --mask, every pixel outside."""
     if mask is not None and len(photos) > 1:
         raise RestorekitError(f"--mask is of one photo, and there are {len(photos)}: restore them one by one")
     failures: list[str] = []
@@ -84,12 +87,12 @@ def degrade(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A clean photo.")],
     task: Annotated[str, typer.Option(help=f"{', '.join(REAL_TASKS)}, or mixed: several.")],
     severity: Annotated[float, typer.Option(min=0.0, max=1.0, help="From 0 to 1.")] = 0.5,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other rain.")] = 0,
-    kind: Annotated[str, typer.Option(help="A kind of the task, e.g. light or heavy rain; mixed: any.")] = "mixed",
-    other: Annotated[Path | None, typer.Option(help="The photo that is reflected; for reflection alone.")] = None,
-    output: Annotated[Path | None, typer.Option(help="A file; default: NAME.TASK.SUFFIX beside the photo.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random draws: another seed, other rain.")] = 0,
+    kind: Annotated[str, typer.Option(help="A kind of the task, such as light or heavy rain; mixed: any.")] = "mixed",
+    other: Annotated[Path | None, typer.Option(help="The photo to be reflected; for the task reflection.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file; default: NAME.TASK.SUFFIX next to the photo.")] = None,
 ) -> None:
-    """Degrades a clean photo as the training data are; the same seed gives the same picture."""
+    """Degrades a clean photo like the training data. The same seed gives the same picture."""
     import numpy as np
 
     from restorekit.degradations import Scene, get_degradation
@@ -114,7 +117,7 @@ def degrade(
 
 @app.command()
 def models() -> None:
-    """Lists the registered models: versions, aliases and what they score."""
+    """Lists the registered models with their versions, aliases and scores."""
     from restorekit.tracking.versions import list_registered
 
     versions = list_registered()
@@ -135,13 +138,13 @@ def models() -> None:
 def import_weights(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="madf or dmgn.")],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The authors' file, .pth; only tensors are read from it.")
+        Path, typer.Argument(metavar="FILE", help="The authors' .pth file, of which only tensors are read.")
     ],
-    output: Annotated[Path, typer.Option(help="A new folder for the model, which `restore --model` takes.")],
+    output: Annotated[Path, typer.Option(help="A new folder for the model, for `restore --model`.")],
     variant: Annotated[str, typer.Option(help="For dmgn: reflection, rain or haze.")] = "reflection",
-    register: Annotated[bool, typer.Option("--register", help="Also as a version in the registry.")] = False,
+    register: Annotated[bool, typer.Option("--register", help="Also register the model as a version.")] = False,
 ) -> None:
-    """Turns weights that a paper's authors released into a model's folder, every tensor checked."""
+    """Converts weights released by a paper's authors to a model's folder; every tensor is checked."""
     from restorekit.models import authors
 
     record = authors.import_weights(name, file, output, variant)
@@ -155,13 +158,13 @@ def import_weights(
 
 
 def _scores(tags: dict[str, str]) -> str:
-    """`synthetic-test.psnr_rgb 31.2, gain +4.1` for each data set of the evaluation, as its stage writes the tags."""
+    """The scores in a version's tags, such as `synthetic-test.psnr_rgb 31.2, gain +4.1` for each test set."""
     scores = [f"{key} {value}" for key, value in sorted(tags.items()) if key.endswith((".psnr_rgb", ".ssim_rgb"))]
     return "; ".join(scores) or "not evaluated"
 
 
 def _targets(photos: list[Path], output: Path | None, failures: list[str], mask: Path | None) -> dict[Path, Path]:
-    """Where each photo goes; a photo that is missing, or would be overwritten, is added to `failures` instead."""
+    """The output of each photo; a photo that is missing or would be overwritten is added to `failures` instead."""
     from restorekit.image import FORMATS, format_of
 
     into_folder = output is not None and (output.is_dir() or not output.suffix)
@@ -196,7 +199,7 @@ def _refuse_inputs(target: Path, inputs: list[Path]) -> None:
 
 
 def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
-    """A model's folder where `model` is one, else the registered model of that name; and its record."""
+    """The model and its record, from the folder `model`, or else from the registry."""
     folder = Path(model)
     if (folder / "model.json").is_file() or "/" in model:
         from restorekit.models.checkpoint import load_model

@@ -1,10 +1,10 @@
-"""How public data sets lie on disk as their authors ship them: one explicit table, and what is sure or assumed of each.
+"""The layouts of public data sets as their authors ship them: one table, with what is sure and what is assumed of each.
 
-A template names a file by its path without suffix, whatever lies above: ``hazy/{id:d}_*`` is ``hazy/1400_3.png`` and
-``SOTS/indoor/hazy/1400_3.png``. ``{name}`` is a part of one folder's or file's name, ``{name:d}`` digits only,
-``{name:path}`` anything, folders included; ``*`` is any text that is not needed. Input and target belong together where
-the names that occur in the target's template are equal. Capital and small letters are alike, and so are suffixes
-(.jpg, .png, .webp, .tif), so that sets which were converted stay what they are.
+A template matches the end of a file's path, without its suffix: ``hazy/{id:d}_*`` matches ``hazy/1400_3.png`` and
+``SOTS/indoor/hazy/1400_3.png``. ``{name}`` matches a part of one folder's or file's name, ``{name:d}`` digits alone,
+``{name:path}`` any text, folders included, and ``*`` any text, which is ignored. An input and a target are a pair where
+the names in the target's template have equal values. Templates ignore case and treat the suffixes .jpg, .png, .webp
+and .tif alike, so that a converted set still matches.
 """
 
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from restorekit.errors import unknown_name
 
 @dataclass(frozen=True)
 class Arrangement:
-    """One way in which a set is laid out."""
+    """One of the ways in which a set is laid out."""
 
     inputs: tuple[str, ...]  # templates of the degraded images
-    target: str | None = None  # template of the clean one; None where there is none, or where both share a file
-    layer: str | None = None  # template of what was added to the clean image, a reflection
-    halves: bool = False  # one file holds both images side by side: the clean one left, the degraded one right
-    mask: str | None = None  # template of what is missing, white; without a target the input is the clean photograph
+    target: str | None = None  # template of the clean image; None: there is none, or both share a file
+    layer: str | None = None  # template of the layer added to the clean image: a reflection
+    halves: bool = False  # one file holds both images: the clean one left, the degraded one right
+    mask: str | None = None  # template of the mask, white where missing; without a target, the input is clean
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A public set, or one of its parts; `pairs` and `targets` are the published numbers, None where there is none."""
+    """A public set, or a part of one; `pairs` and `targets` are the published numbers, None where none is."""
 
     says: str  # source, what is sure ("As ...") and what is assumed ("Assumed: ...")
-    task: str | None  # one of restorekit.tasks.REAL_TASKS; None: whatever the parameters say
-    arrangements: tuple[Arrangement, ...]  # the one that fits most files is taken, the first of equals
+    task: str | None  # one of restorekit.tasks.REAL_TASKS; None: that of the parameters
+    arrangements: tuple[Arrangement, ...]  # the one that matches most files is used, the first of equals
     pairs: int | None = None
     targets: int | None = None
-    part: str | None = None  # the folder of this part, which decides where a root holds several parts
-    spare_targets: bool = False  # targets without an input are no mistake
-    centre: bool = False  # a target that is larger all around is cut to the input's size about its centre
+    part: str | None = None  # the part's folder, which selects it where a root holds several parts
+    spare_targets: bool = False  # targets without an input are expected
+    centre: bool = False  # a larger target is cropped about its centre to the input's size
 
     @property
     def paired(self) -> bool:
@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def masked(self) -> bool:
-        """Whether every pair comes with a mask of what is missing."""
+        """Whether every pair has a mask of the missing pixels."""
         return all(one.mask is not None for one in self.arrangements)
 
 
@@ -285,7 +285,7 @@ PHOTO_LAYOUTS: dict[str, PhotoLayout] = {
 
 
 def get_layout(name: str) -> Layout:
-    """The layout of a set of pairs; an unknown name is told with the nearest known one."""
+    """The layout of a set of pairs; RestorekitError with the nearest names for an unknown one."""
     if name not in LAYOUTS:
         raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]

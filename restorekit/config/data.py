@@ -12,7 +12,7 @@ from restorekit.tasks import FILES, MIXED, TASKS, Task
 
 
 class Split(Strict):
-    """Shares of the user's photographs, which are assigned by digest; the embedded ones have a fixed list."""
+    """The shares of the splits; a digest assigns each of the user's photographs, a fixed list the embedded ones."""
 
     train: Share = 0.8
     val: Share = 0.1
@@ -38,9 +38,9 @@ class PhotosConfig(Strict):
 
 
 class SynthesizeConfig(Strict):
-    """How shards are written, whatever is in them."""
+    """How the images in shards are encoded, and by how many processes."""
 
-    encoding: Literal["png", "webp", "bmp", "jpeg"] = "png"  # only jpeg loses something
+    encoding: Literal["png", "webp", "bmp", "jpeg"] = "png"  # only jpeg is lossy
     quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
     num_workers: Count = 2
 
@@ -58,7 +58,7 @@ class TrainShards(Strict):
     tiles: Count
     tile: Annotated[int, Field(ge=32)]  # pixels
     shards: Count
-    out_of_focus: Share = 0.0  # of the variants, whose photograph is first blurred in places, as by a wide aperture
+    out_of_focus: Share = 0.0  # of the variants: parts of their photograph are first blurred, as by a wide aperture
 
 
 class WholeShards(Strict):
@@ -89,18 +89,18 @@ class DatasetConfig(Strict):
 
 
 class FramePairs(Strict):
-    """Real pairs that lie beside the frames made here: their scenes are shared out among the splits by digest."""
+    """Real pairs among the synthesized frames of a data set; a digest assigns their scenes to the splits."""
 
     root: str  # relative to params.yaml, or absolute
     layout: str = "plain"  # see restorekit/layouts.py
-    pairs: Count | None = None  # how many there must be, if not the published number
+    pairs: Count | None = None  # the expected number; None: the published one
 
 
 class FrameConfig(DatasetConfig):
-    """Data sets that can be made of frames of one size, 3840 x 2160 for one, with real pairs among them."""
+    """A data set that can consist of frames of one size, such as 3840 x 2160, with real pairs among them."""
 
-    # Frames of long_side x short_side, upright or not as the photograph is, are cut from it at a place and scale that
-    # are drawn; photographs are never enlarged, smaller ones are left out. None: the whole photograph, resized.
+    # Frames of long_side x short_side, upright where the photograph is, are cut from it at a random place and scale.
+    # Photographs are never enlarged; smaller ones are left out. None: the whole photograph, resized.
     long_side: Annotated[int, Field(ge=64)] | None = None
     pairs: tuple[FramePairs, ...] = ()
 
@@ -117,7 +117,7 @@ class FrameConfig(DatasetConfig):
 
 
 class HoleConfig(DatasetConfig):
-    """Data sets whose masks can come from the user's files."""
+    """A data set whose masks can come from the user's files."""
 
     masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
 
@@ -129,7 +129,7 @@ class HoleConfig(DatasetConfig):
 
 
 def _dataset_class(name: str, task: Task) -> type[DatasetConfig]:
-    """The section of a data set of one task: the shape that the task needs, with its own name and kinds."""
+    """The section of one task's data sets: its settings, its name and its kinds."""
     base = FrameConfig if task.frames else HoleConfig if task.takes_mask else DatasetConfig
     fields: Any = {"task": (Literal[name], ...), "kind": (Literal[task.choices], task.default)}
     return create_model(f"{name.title().replace('_', '')}Data", __base__=base, **fields)
@@ -139,10 +139,12 @@ DATASETS: dict[str, type[DatasetConfig]] = {name: _dataset_class(name, task) for
 if TYPE_CHECKING:
     AnyDataset = DatasetConfig
 else:
-    AnyDataset = Union[tuple(DATASETS.values())]  # noqa: UP007  photographs, degraded
+    AnyDataset = Union[tuple(DATASETS.values())]  # noqa: UP007
 
 
 class MaskShards(Strict):
+    """The masks of one split."""
+
     masks: Count
     shards: Count = 1
 
@@ -154,7 +156,7 @@ class MaskShards(Strict):
 
 
 class MaskData(Strict):
-    """Masks of holes in shards of their own, without photographs: see shards/mask_shards.py."""
+    """A data set of masks alone, in shards without photographs: see shards/mask_shards.py."""
 
     task: Literal["masks"]
     kind: Literal[*TASKS["inpainting"].kinds, MIXED] = MIXED  # type: ignore[valid-type]

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that name public data sets: pairs to train on or to be judged by, and photographs."""
+"""Sections of params.yaml that name public data sets: pairs to train on, pairs to score models by, and photographs."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,11 +11,11 @@ from restorekit.tasks import REAL_TASKS, TASKS
 
 
 class PhotoFolder(Strict):
-    """A folder of photographs; in params.yaml its name alone will do."""
+    """A folder of photographs; params.yaml can also give its name alone."""
 
     root: str
     layout: str | None = None  # of a public set (restorekit/layouts.py); None: every photograph in it
-    photographs: Count | None = None  # how many there must be, if not the published number
+    photographs: Count | None = None  # the expected number; None: the published one
 
     @model_validator(mode="before")
     @classmethod
@@ -26,19 +26,19 @@ class PhotoFolder(Strict):
     def _known(self) -> Self:
         if self.layout is None:
             if self.photographs is not None:
-                raise ValueError("photographs is the number of a layout's; name the layout")
+                raise ValueError("photographs is the expected number of a layout; name the layout")
         elif self.layout not in PHOTO_LAYOUTS:
             raise ValueError(str(unknown_name("layout of photographs", self.layout, PHOTO_LAYOUTS)))
         return self
 
 
 class RealSet(Strict):
-    """Pairs that were photographed or published, not made here, as their authors lay them out."""
+    """A set of photographed or published pairs, laid out as its authors ship it."""
 
     task: Literal[REAL_TASKS]  # type: ignore[valid-type]
     layout: str  # see restorekit/layouts.py
     root: str  # relative to params.yaml, or absolute
-    pairs: Count | None = None  # how many there must be, if not the published number
+    pairs: Count | None = None  # the expected number; None: the published one
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -66,14 +66,14 @@ class PairTiles(Strict):
 
 
 class PairVal(Strict):
-    """Whole pairs for validation: this share of the scenes, chosen by the digest of their clean image."""
+    """Whole pairs for validation: a share of the scenes, chosen by the digest of their clean image."""
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     shards: Count = 1
 
 
 class RealTraining(RealSet):
-    """Pairs to train on: shards under the set's own name, beside those of `datasets`."""
+    """A set to train on, whose shards have the set's name."""
 
     train: PairTiles
     val: PairVal = PairVal()
@@ -89,7 +89,7 @@ SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class RealConfig(Strict):
-    """Real pairs, by name. Names of sets to train on begin with their task, as those of `datasets` do."""
+    """Real sets by name. The name of a set to train on starts with its task, as names in `datasets` do."""
 
     train: dict[SetName, RealTraining] = Field(default_factory=dict)
     evaluate: dict[SetName, RealSet] = Field(default_factory=dict)
@@ -105,5 +105,5 @@ class RealConfig(Strict):
         return self
 
     def to_evaluate(self, task: str) -> dict[str, RealSet]:
-        """The sets for one task, in the order of the file."""
+        """The sets of one task, in the order of the file."""
         return {name: one for name, one in self.evaluate.items() if one.task == task}

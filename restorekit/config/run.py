@@ -1,4 +1,4 @@
-"""What every run has: the loop's settings, and a network, a data set and an objective that each model types itself."""
+"""Settings of every run: those of the training loop, and the parts that each model defines with its own types."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -10,13 +10,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class TrainConfig(Strict):
-    """One training: the loop's settings. Every run takes `train` of params.yaml and overrides what it names."""
+    """The settings of a training: `train` of params.yaml, with what a model and a run override."""
 
     steps: Count  # optimiser steps
-    batch_size: Count  # samples an optimiser step, over all workers
-    accumulate: Count = 1  # parts in which a worker takes its share of a batch, one after the other, to save memory
+    batch_size: Count  # samples in an optimiser step, over all workers
+    accumulate: Count = 1  # a worker splits its part of a batch into so many passes, to save memory
     crop: Annotated[int, Field(ge=17)]  # pixels
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for what has rows and columns, as filters have
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: of matrices and filters; adamw for the rest
     lr: Positive
     schedule: Literal["cosine", "constant", "milestones"] = "cosine"
     milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)
@@ -26,21 +26,20 @@ class TrainConfig(Strict):
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     precision: Precision = "auto"  # auto: bf16 where GPU or CPU has it, else fp32
-    compile: bool = False  # torch.compile, which needs a C++ compiler; pays for its first minutes in trainings of hours
+    compile: bool = False  # torch.compile: needs a C++ compiler and takes minutes, so it is for trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
     checkpoint_every: Count = 100  # steps
     log_every: Count = 20  # steps
     validate_every: Count = 200  # steps
-    export: Literal["last", "best"] = "last"  # which state becomes the model; best: of the highest validation PSNR
+    export: Literal["last", "best"] = "last"  # the model's state; best: that of the highest validation PSNR
     num_workers: Count | tuple[Count, Count] = 1  # Ray Train workers, one GPU each with use_gpu; or [fewest, most]
-    resize_every_s: Positive = 60.0  # with a range: seconds between looks for room for more workers
+    resize_every_s: Positive = 60.0  # with a range: seconds between checks for room for more workers
     threads_per_worker: Count = 2
-    loader_workers: Annotated[int, Field(ge=0)] = 0  # processes that read shards, for each worker
+    loader_workers: Annotated[int, Field(ge=0)] = 0  # processes of each worker that read shards
     use_gpu: bool = False
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts after lost workers or nodes
-    controller_failure_limit: Annotated[int, Field(ge=0)] = 3  # minutes waited again for nodes that are not there
-    trace: bool = False  # every rank notes the samples of each step in the state's folder
+    trace: bool = False  # every rank records the samples of each step in the state's folder
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -73,17 +72,18 @@ class TrainConfig(Strict):
 
 
 class Run(Strict):
-    """A run: which network, on which data set, with which objective and which changes to `train`."""
+    """A run: a network, the data set that it is trained on, its objective, and its changes to `train`."""
 
-    weight_files: ClassVar[tuple[str, ...]] = ()  # settings that name a file of weights: "options.trunk_weights"
+    weight_files: ClassVar[tuple[str, ...]] = ()  # settings that name files of weights: "options.trunk_weights"
 
     model: str
     dataset: str
     options: Strict  # of `create_model`
     objective: Strict
-    train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
-    seed: Annotated[StrictInt, Field(ge=0)] = 0  # added to the file's seed: the same run, drawn another time
-    # Options of the network whose first weights an ablation takes where both have them; None: those of its own name.
+    train: dict[str, Any] = Field(default_factory=dict)  # overrides the shared `train`; checked as a TrainConfig
+    seed: Annotated[StrictInt, Field(ge=0)] = 0  # added to the file's seed: the same run with other random draws
+    # Options of another network: an ablation starts from its first weights where both networks have them. None: from
+    # weights drawn for the run's own options.
     starts_as: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -93,5 +93,5 @@ class Run(Strict):
         return self
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
-        """What cannot be together, and whether it is so here, for a data set of `task`."""
+        """Each combination that cannot be, as a message, and whether this run on a data set of `task` has it."""
         raise NotImplementedError

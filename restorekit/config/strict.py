@@ -1,4 +1,4 @@
-"""What all sections of the parameters have in common: unknown keys are refused, and numbers have their range."""
+"""Types of the sections of the parameters, which refuse unknown keys and values out of range."""
 
 from typing import Annotated
 
@@ -15,6 +15,6 @@ DEFAULTS = 1
 
 
 class Strict(BaseModel):
-    """A section: unknown keys are refused, numbers must be finite, values cannot be changed afterwards."""
+    """A section: it refuses unknown keys and numbers that are not finite, and its values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -32,6 +32,7 @@ from restorekit.training.world import World, agreed
 REFUSAL = "refused.txt"  # in the state's folder: why another attempt would fail, too
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 START_S = 60.0  # Ray's wait for the nodes of a group of workers
+NODE_RETRIES = 3  # about a minute each, while nodes are missing
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 2**30  # larger blocks still go back to the system
 
@@ -56,7 +57,7 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
     }
     failures: dict[str, Any] = {
         "max_failures": config.max_failures,
-        "controller_failure_limit": config.controller_failure_limit,
+        "controller_failure_limit": NODE_RETRIES,
     }
     trainer = TorchTrainer(
         _work,
@@ -71,7 +72,7 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
     )
     refusal = job.state / REFUSAL
     _clear_refusal(job)
-    patience_s = START_S * (config.controller_failure_limit + 2)
+    patience_s = START_S * (NODE_RETRIES + 2)
     with progress_bar(job):
         try:
             run_watched(trainer.fit, config.fewest_workers, cpus, gpus, patience_s)

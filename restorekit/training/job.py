@@ -54,7 +54,6 @@ OPERATIONAL = (
     "threads_per_worker",
     "loader_workers",
     "max_failures",
-    "controller_failure_limit",
     "resize_every_s",
     "trace",
 )
