@@ -1,43 +1,47 @@
-"""Settings of DAKD's runs."""
+"""Settings of DAKD's runs: the networks' options, the objective's weights, and what fits together."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Count, Positive, Strict
 
+MIN_SIZE = 4  # pixels a side: fewer cannot be reflected up to a multiple of 4
 TASKS = ("rain", "haze", "raindrop", "motion_blur")
 
 
 class DakdOptions(Strict):
-    """Options of `create_model("dakd")`; see restorekit/models/dakd/network.py."""
+    """Options of `create_model("dakd")`; without any, the default design of dakd.md section 4."""
 
-    width: Annotated[StrictInt, Field(ge=1)] = 32
-    tau: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1  # above it a pixel counts as degraded; 5 to 35 % should be
-    gates: Literal["guided", "plain", "hard", "none"] = "guided"  # all but the first are ablations
-    context: StrictBool = True
+    width: Annotated[StrictInt, Field(ge=1)] = 32  # channels at full resolution, and growth of the dense blocks
+    # A pixel counts as degraded where a channel differs by more (dakd.md 3); 5 to 35 % of the pixels should. The
+    # networks do not use it: it says what a mask stands for, and goes with the weights.
+    tau: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    gates: Literal["guided", "none"] = "guided"  # ablation: no gated convolutions
+    context: StrictBool = True  # ablation: no global context
     mask_input: StrictBool = False  # ablation: the mask as a fourth channel of the student's input
-    fusion: StrictBool = False  # ablation: the teacher's features go into the student's at run time
-    init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
-    zero_last: StrictBool = False  # start from restored = input; for short trainings
-    leak: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # slope of ReLU below 0; for short trainings, where layers die
-    recompute: StrictBool = False  # activations again in the backward pass: less memory, more time
+    fusion: StrictBool = False  # ablation: the teacher's features are added to the student's at run time
+    init: Literal["framework", "he"] = "framework"  # he: 3x3 convolutions drawn for ReLU, for short trainings
+    zero_last: StrictBool = False  # training starts from restored = input: for short trainings
+    # Slope below 0 of what is ReLU in dakd.md. In short trainings with little to gain at first, as against motion blur,
+    # whole layers of ReLU die.
+    leak: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
 class DakdObjective(Strict):
-    """Weights of DAKD's losses and the length of its first phase; see restorekit/objectives/dakd.py."""
+    """Weights of DAKD's losses and the length of its first phase, in which the teacher learns (dakd.md 5 and 6)."""
 
-    localise_steps: Count  # of the first phase, at most; it ends early when the mask's F1 stands still
-    patience: Count = 3  # validations without a rise of F1 that are a standstill
+    localise_steps: Count  # of the first phase, at most; it ends early when the mask's F1 no longer rises
+    patience: Count = 3  # validations without a rise of F1 that end the first phase
     white_weight: Positive = 1.0  # of a degraded pixel in the mask's cross-entropy
-    dice: Annotated[float, Field(ge=0.0)] = 0.5  # for images of which less than a tenth is degraded
     pixel: Literal["l1", "huber"] = "l1"
     huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
     distillation: Annotated[float, Field(ge=0.0)] = 0.1
     attentive: StrictBool = True  # distillation weighted by the teacher's attention
-    # The student begins with the weights of the teacher's encoder: against motion blur +0.54 dB where it had +0.49 (one
-    # training of 500 steps each, 80 validation images).
+    # The student starts with the weights of the teacher's encoder. Against motion blur it gained +0.54 dB instead of
+    # +0.49 (one training of 500 steps each, 80 validation images).
     warm_start: StrictBool = False
 
     @model_validator(mode="after")
@@ -56,6 +60,10 @@ class DakdRun(Run):
     model: Literal["dakd"]
     options: DakdOptions
     objective: DakdObjective
+
+    @classmethod
+    def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"recompute": options.get("recompute", False)}  # it changed the memory of a training alone
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         return {

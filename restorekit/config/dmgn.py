@@ -1,69 +1,76 @@
-"""Settings of DMGN's runs."""
+"""Settings of DMGN's runs: the network's options, the objective's weights, and what fits together."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
-from restorekit.config.strict import Positive, Strict
+from restorekit.config.strict import Strict
 
-CRITIC_MIN_SIZE = 24  # pixels: what the five convolutions of the discriminator need
+MIN_SIZE = 17  # pixels a side: the refining trunk reflects 16 of them
+CRITIC_MIN_SIZE = 24  # pixels a side: the five convolutions of the discriminator need them
+Variant = Literal["reflection", "rain", "haze"]
 
 
 class DmgnOptions(Strict):
-    """Options of `create_model("dmgn")`; see restorekit/models/dmgn/network.py."""
+    """Options of `create_model("dmgn")`; without any, the paper's network against reflection."""
 
-    variant: Literal["reflection", "rain", "haze"]
-    width: Annotated[StrictInt, Field(ge=1)] = 64
+    # "reflection" adds the input to the coarse images, steers the refinement by the Noise Distribution Map and ends in
+    # a tanh; "rain" and "haze" (one network) do none of the three (dmgn.md 4).
+    variant: Variant = "reflection"
+    width: Annotated[StrictInt, Field(ge=1)] = 64  # channels at full resolution
+    # The network whose features the hypercolumn holds, see models/trunks.py; none: the image alone.
     trunk: Literal["none", "vgg19", "vgg16_shift_tolerant"] = "vgg19"
-    trunk_weights: str | None = None  # a file of the user's; without one vgg19 is random, the other reads its package
-    use_ndm: StrictBool | None = None  # None: reflection yes, rain and haze no
-    final_tanh: StrictBool | None = None  # None: reflection yes, rain and haze no
-    ndm_batch_stats: StrictBool = False  # the released code to the letter
-    init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
-    zero_last: StrictBool = False  # start from background = input; for short trainings
+    # A file of the user's. Without one vgg19 is random and the other trunk reads its package's file.
+    trunk_weights: str | None = None
+    use_ndm: StrictBool | None = None  # whether the Noise Distribution Map steers; None: for reflection only
+    # Statistics of the Noise Distribution Map over the whole batch, as in the released code, instead of per image. Per
+    # image is the default, in the papers' preset too: the two are equal with one image a batch.
+    ndm_batch_stats: StrictBool = False
+    init: Literal["framework", "he"] = "framework"  # he: 3x3 convolutions drawn for ReLU, for short trainings
+    zero_last: StrictBool = False  # training starts from background = input: for short trainings
     refine: StrictBool = True  # ablation: without it the coarse background is the result
     noise_features: StrictBool = True  # ablation: the noise image's features in the refinement
-    gated: StrictBool = True  # ablation: the cells' gates
+    gated: StrictBool = True  # ablation: without gates a cell adds its whole residual
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.trunk == "none" and self.trunk_weights:
             raise ValueError("trunk_weights needs a trunk; here trunk is none")
         if not self.refine and (self.use_ndm or not self.noise_features):
-            raise ValueError("without refine nothing of the noise image is used: leave use_ndm and noise_features out")
+            raise ValueError("without refine the noise image is not used: leave use_ndm and noise_features out")
         if self.use_ndm and not self.gated:
             raise ValueError("the Noise Distribution Map steers gates: without gated, give use_ndm: false")
-        own = self.variant == "reflection" and self.refine and self.gated
-        steered = own if self.use_ndm is None else self.use_ndm
-        if self.ndm_batch_stats and not steered:
+        if self.ndm_batch_stats and not self.steered:
             raise ValueError("ndm_batch_stats needs the Noise Distribution Map: use_ndm: true")
         return self
 
+    @property
+    def steered(self) -> bool:
+        """Whether the Noise Distribution Map steers the refinement."""
+        return self.variant == "reflection" and self.refine and self.gated if self.use_ndm is None else self.use_ndm
+
 
 class DmgnObjective(Strict):
-    """Weights of DMGN's losses; see restorekit/objectives/dmgn.py. dmgn.md has perceptual 0.2, adversarial 0 or 1."""
+    """Weights of DMGN's losses beside the refined background's, which is 1 (dmgn.md 8).
+
+    dmgn.md has perceptual 0.2, and adversarial 0 or 1.
+    """
 
     pixel: Literal["l1", "huber"] = "l1"
-    huber_delta: Positive = 0.2  # where huber turns from square to absolute, on the scale of [-1, 1]
-    background: Annotated[float, Field(ge=0.0)] = 1.0
     coarse: Annotated[float, Field(ge=0.0)] = 1.0
     noise: Annotated[float, Field(ge=0.0)] = 1.0
     perceptual: Annotated[float, Field(ge=0.0)] = 0.0  # a factor on all three
     perceptual_trunk: Literal["vgg19", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
     perceptual_weights: str | None = None  # a file of the user's; vgg19 needs one
     adversarial: Annotated[float, Field(ge=0.0)] = 0.0
-    signed_residual: StrictBool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not self.background:
-            raise ValueError("background is the weight of what is restored; it must be above 0")
         changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if changed & {"perceptual_trunk", "perceptual_weights"} and not self.perceptual:
             raise ValueError("perceptual_trunk and perceptual_weights need perceptual above 0")
-        if "huber_delta" in changed and self.pixel != "huber":
-            raise ValueError("huber_delta needs pixel: huber")
         if self.perceptual and self.perceptual_trunk == "vgg19" and not self.perceptual_weights:
             raise ValueError("perceptual_trunk vgg19 needs perceptual_weights, a file of torchvision's VGG-19")
         return self
@@ -78,14 +85,15 @@ class DmgnRun(Run):
     options: DmgnOptions
     objective: DmgnObjective = DmgnObjective()
 
+    @classmethod
+    def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"final_tanh": options.get("variant") == "reflection"}
+
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         adversarial = self.objective.adversarial > 0
         return {
             f"variant '{self.options.variant}' is not for '{self.dataset}', whose task is '{task}'": (
                 self.options.variant != task
-            ),
-            "signed_residual is for rain and haze: reflection learns the layer itself": (
-                self.objective.signed_residual and self.options.variant == "reflection"
             ),
             f"adversarial needs crops of {CRITIC_MIN_SIZE} pixels or more": (
                 adversarial and training.crop < CRITIC_MIN_SIZE

@@ -1,67 +1,65 @@
-"""Settings of GLSGN's runs."""
+"""Settings of GLSGN's runs: the network's options, the objective's weights, and what fits together."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
-from restorekit.config.strict import Count, Positive, Strict
+from restorekit.config.strict import Strict
 
-MIN_SIZE = 64  # pixels: what the network takes
+MIN_SIZE = 64  # pixels a side
+GRANULE = 4  # pixels: the sides of a patch are multiples, for the encoder halves them twice
 TASKS = ("reflection", "rain", "haze")
+Norm = Literal["joint", "instance", "none"]
 # Options of the stepwise design alone.
-OF_PATHS = (
-    "global_path", "feature_links", "attention_links", "patch_norm", "fusion", "order", "f_tap", "h3_source", "gate",
-    "detach", "overlap",
-)  # fmt: skip
+OF_PATHS = ("global_path", "feature_links", "attention_links", "patch_norm", "fusion", "overlap")
 
 
 class GlsgnOptions(Strict):
-    """Options of `create_model("glsgn")`; see restorekit/models/glsgn/network.py."""
+    """Options of `create_model("glsgn")`; without any, the default design of glsgn.md sections 5 and 6."""
 
-    width: Annotated[StrictInt, Field(ge=1)] = 32
-    # One path's backbone alone, to hold GLSGN against: see the network. Most other options are then not to be given.
+    width: Annotated[StrictInt, Field(ge=1)] = 32  # channels at full scale
+    # "stepwise" is GLSGN. The others are the backbone of one path alone, to hold GLSGN against: on the frame ("whole"),
+    # on the patches of path 1 ("tiles"), on the frame at a quarter of the scale, whose result is enlarged ("reduced")
+    # or whose change alone is enlarged ("reduced_detail").
     design: Literal["stepwise", "whole", "tiles", "reduced", "reduced_detail"] = "stepwise"
-    path1_grid: Literal["4x4", "2x4", "4x2"] = "4x4"  # rows x columns of patches in path 1
     global_path: StrictBool = True
     feature_links: StrictBool = True  # F_1 and F_2, from path to path
     attention_links: StrictBool = True  # A_g, A_1 and A_2, from path to path
-    patch_norm: Literal["joint", "instance", "none"] = "joint"  # statistics of the frame, of each region, or none
+    patch_norm: Norm = "joint"  # statistics of the frame, of each region, or none
     fusion: Literal["pyramid", "finest"] = "pyramid"  # finest: path 1's image alone
-    order: Literal["fine_first", "coarse_first"] = "fine_first"  # paths g, 1, 2, 3, or g, 3, 2, 1
-    f_tap: Literal["last", "middle"] = "last"  # the decoder stage whose features are handed on
-    h3_source: Literal["h3", "l"] = "h3"  # what the mask M3 weighs
-    output: Literal["residual", "direct"] = "residual"
-    gate: Literal["plain", "residual"] = "plain"  # E A, or E (1 + A)
-    # Pixels that a patch sees of its neighbours, so that their border leaves no seam; the paper has none.
-    overlap: Annotated[StrictInt, Field(ge=0, multiple_of=4)] = 0
-    detach: StrictBool = False  # no gradients through what a path hands on
+    # Pixels of its neighbours that a patch sees while it is encoded; the decoder then takes all patches as one region,
+    # so that borders between patches leave no seams. The paper has none.
+    overlap: Annotated[StrictInt, Field(ge=0, multiple_of=GRANULE)] = 0
     recompute: StrictBool = False  # activations again in the backward pass: a fraction of the memory, a third more time
-    init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
-    zero_last: StrictBool = False  # start from output = input; for short trainings
+    zero_last: StrictBool = False  # training starts from output = input: for short trainings
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        idle = [name for name in OF_PATHS if getattr(self, name) != type(self).model_fields[name].default]
+        if idle and self.design != "stepwise":
+            raise ValueError(f"{', '.join(idle)} changes nothing with design {self.design}: take the default")
+        if self.overlap and self.patch_norm == "instance":
+            raise ValueError("patch_norm instance needs regions, which an overlap joins: leave one of them out")
+        return self
 
 
 class GlsgnObjective(Strict):
-    """Weights of GLSGN's losses; see restorekit/objectives/glsgn.py. The defaults are those of glsgn.md section 7."""
+    """Weights of GLSGN's losses beside the fused image's, which is 2 (glsgn.md 7)."""
 
     pixel: Literal["l1", "huber"] = "l1"
-    huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
     paths: Annotated[float, Field(ge=0.0)] = 1.0  # of the images of every path, each at its scale
-    fused: Positive = 2.0  # of the fused image
-    perceptual: Annotated[float, Field(ge=0.0)] = 0.1  # of the fused image
+    perceptual: Annotated[float, Field(ge=0.0)] = 0.1  # of a random square of the fused image
     perceptual_trunk: Literal["vgg19", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
     perceptual_weights: str | None = None  # a file of the user's; vgg19 needs one
-    perceptual_crop: Count = 512  # pixels of the random square that is compared
-    global_steps: Annotated[StrictInt, Field(ge=0)] = 0  # at first, in which the global path learns alone
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
-        needed = {"perceptual_trunk", "perceptual_weights", "perceptual_crop"}
+        needed = {"perceptual_trunk", "perceptual_weights"}
         if changed & needed and not self.perceptual:
             raise ValueError(f"{', '.join(sorted(changed & needed))}: needs perceptual above 0")
-        if "huber_delta" in changed and self.pixel != "huber":
-            raise ValueError("huber_delta needs pixel: huber")
         if self.perceptual and self.perceptual_trunk == "vgg19" and not self.perceptual_weights:
             raise ValueError("perceptual_trunk vgg19 needs perceptual_weights, a file of torchvision's VGG-19")
         return self
@@ -76,28 +74,20 @@ class GlsgnRun(Run):
     options: GlsgnOptions = GlsgnOptions()
     objective: GlsgnObjective = GlsgnObjective()
 
+    @classmethod
+    def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        # What changed the first weights or the training alone may have any value.
+        free = {name: options.get(name) for name in ("detach", "init")}
+        figures = {"path1_grid": "4x4", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain"}
+        return {**free, **figures, "output": "residual"}
+
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         alone = self.options.design != "stepwise"
-        idle = [
-            name
-            for name in OF_PATHS
-            if alone and getattr(self.options, name) != GlsgnOptions.model_fields[name].default
-        ]
         return {
             f"glsgn is for {', '.join(TASKS)}, and the task of '{self.dataset}' is '{task}'": task not in TASKS,
             f"glsgn takes frames of {MIN_SIZE} pixels or more: raise train.crop": training.crop < MIN_SIZE,
             f"paths has nothing to weigh with design {self.options.design}: take paths: 0": (
                 alone and self.objective.paths > 0
-            ),
-            f"{', '.join(idle)} changes nothing with design {self.options.design}: take the default": bool(idle),
-            "patch_norm instance needs regions, which an overlap joins: leave one of them out": (
-                self.options.overlap > 0 and self.options.patch_norm == "instance"
-            ),
-            "global_steps needs the global path: design stepwise with global_path, and paths above 0": (
-                self.objective.global_steps > 0 and (alone or not self.options.global_path or not self.objective.paths)
-            ),
-            f"global_steps {self.objective.global_steps} leaves none of the {training.steps} steps for the rest": (
-                self.objective.global_steps >= training.steps
             ),
         }
 

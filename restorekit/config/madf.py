@@ -1,27 +1,34 @@
-"""Settings of MADF's runs."""
+"""Settings of MADF's runs: the network's options, the objective's weights, and what fits together."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Strict
 
-MULTIPLE = 128  # pixels: sides that the network takes in training
+MULTIPLE = 128  # pixels: sides are multiples, for seven levels of stride 2
 
 
 class MadfOptions(Strict):
-    """Options of `create_model("madf")`; see restorekit/models/madf/network.py."""
+    """Options of `create_model("madf")`; without any, the released network (madf.md)."""
 
+    # Channels of the decoders at half resolution. The encoder's image stream has a quarter of them, the hidden layer of
+    # the point-wise norms twice as many, and the mask stream a quarter, but 4 at least.
     width: Annotated[StrictInt, Field(ge=4, multiple_of=4)] = 64
-    refinements: Annotated[StrictInt, Field(ge=0, le=2)] = 2
+    refinements: Annotated[StrictInt, Field(ge=0, le=2)] = 2  # decoders after the recovery decoder
+    # Ablation: batch norms after the encoder's ReLUs. The released network builds them and never runs them.
     encoder_bn: StrictBool = False
-    pn_plus_one: StrictBool = True
-    recompute: StrictBool = False  # the decoders' maps are made again in the backward pass: less memory, more time
-    filters: Literal["dynamic", "ordinary"] = "dynamic"
-    normalisation: Literal["pointwise", "batch"] = "pointwise"
-    init: Literal["framework", "he"] = "framework"  # he: drawn for ReLU; for short trainings
-    start: Literal["mean", "smooth"] = "mean"  # what a hole holds at first; smooth: for short trainings
+    pn_plus_one: StrictBool = True  # ablation: the point-wise norm multiplies by 1 + scale, or by scale
+    filters: Literal["dynamic", "ordinary"] = "dynamic"  # ablation: ordinary convolutions for the mask's filters
+    normalisation: Literal["pointwise", "batch"] = "pointwise"  # ablation: batch norms for the point-wise ones
+    # he: convolutions drawn for the ReLU after them, point-wise norms start as plain ones; for short trainings.
+    init: Literal["framework", "he"] = "framework"
+    # What a hole holds at first: ImageNet's mean colour, as in the paper, or the smooth surface of madf/filling.py.
+    # With "smooth" the outputs are added to that surface, nothing at first: short trainings otherwise spend their time
+    # on learning to interpolate.
+    start: Literal["mean", "smooth"] = "mean"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -34,15 +41,12 @@ class MadfOptions(Strict):
 
 
 class MadfObjective(Strict):
-    """Weights of MADF's losses, by default the paper's; see restorekit/objectives/madf.py."""
+    """Weights of MADF's losses, the paper's by default; those of pixels and total variation are fixed (madf.md 7)."""
 
-    hole: Annotated[float, Field(gt=0.0)] = 6.0
-    valid: Annotated[float, Field(ge=0.0)] = 1.0
     perceptual: Annotated[float, Field(ge=0.0)] = 0.05
     style: Annotated[float, Field(ge=0.0)] = 120.0
-    tv: Annotated[float, Field(ge=0.0)] = 0.1
-    incremental: StrictBool = True  # outputs are supervised along the cascade, not the last one alone
-    style_on: Literal["last", "out_1"] = "last"  # out_1: the released code to the letter
+    incremental: StrictBool = True  # losses on outputs along the cascade, not on the last one alone
+    style_on: Literal["last", "out_1"] = "last"  # the output whose style counts; out_1: as in the released code
     trunk: Literal["vgg16", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
     trunk_weights: str | None = None  # a file of the user's; vgg16 needs one, the other reads its package
 
@@ -67,6 +71,10 @@ class MadfRun(Run):
     model: Literal["madf"]
     options: MadfOptions = MadfOptions()
     objective: MadfObjective = MadfObjective()
+
+    @classmethod
+    def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"recompute": options.get("recompute", False)}  # it changed the memory of a training alone
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         samples = training.batch_size // training.most_workers // training.accumulate

@@ -1,5 +1,6 @@
 """Settings of every run: those of the training loop, and the parts that each model defines with its own types."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
@@ -91,6 +92,11 @@ class Run(Strict):
         if self.starts_as:
             type(self.options).model_validate({**self.options.model_dump(), **self.starts_as})
         return self
+
+    @classmethod
+    def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that earlier versions had, each with the one value that the network with `options` still has."""
+        return {}
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         """Each combination that cannot be, as a message, and whether this run on a data set of `task` has it."""

@@ -4,9 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorekit.config.dmgn import CRITIC_MIN_SIZE
 from restorekit.errors import RestorekitError
-
-MIN_SIZE = 24  # pixels a side
 
 
 class PatchDiscriminator(nn.Module):
@@ -19,8 +18,10 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, degraded: Tensor, background: Tensor) -> Tensor:
         """Logits (B, 1, h, w), one a patch, for two images (B, 3, H, W) in [-1, 1]; their sigmoid is the paper's D."""
-        if min(degraded.shape[-2:]) < MIN_SIZE:
-            raise RestorekitError(f"the critic needs images of {MIN_SIZE} pixels a side or more: raise train.crop")
+        if min(degraded.shape[-2:]) < CRITIC_MIN_SIZE:
+            raise RestorekitError(
+                f"the critic needs images of {CRITIC_MIN_SIZE} pixels a side or more: raise train.crop"
+            )
         features = torch.cat([degraded, background], dim=1)
         for layer in self.layers[:-1]:
             features = F.leaky_relu(layer(features), 0.2)

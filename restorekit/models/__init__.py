@@ -1,32 +1,35 @@
 """The networks by name: `create_model` builds one, and each describes itself. Importing this package imports torch."""
 
-import inspect
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import Any, get_args
 
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from restorekit.errors import unknown_name
-from restorekit.models.dakd import DAKD
-from restorekit.models.dmgn import DMGN
-from restorekit.models.glsgn import GLSGN
-from restorekit.models.madf import MADF
+from restorekit.errors import RestorekitError, unknown_name
 
-MODELS: dict[str, type[nn.Module]] = {"dakd": DAKD, "dmgn": DMGN, "glsgn": GLSGN, "madf": MADF}
+MODELS = ("dakd", "dmgn", "glsgn", "madf")
 
 
 def create_model(name: str, **options: Any) -> nn.Module:
     """The network `name` with random weights; without options the paper's own.
 
-    Raises RestorekitError for an unknown name, an unknown option and a value the network refuses.
+    It is `NETWORK` of restorekit.models.<name>, given the options class of restorekit.config.<name>. Raises
+    RestorekitError for an unknown name, an unknown option and a value that the options class refuses.
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
-    known = list(inspect.signature(MODELS[name]).parameters)
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of {name}", option, known)
-    return MODELS[name](**options)
+    run: Any = import_module(f"restorekit.config.{name}").RUN
+    checked = _checked(name, run.model_fields["options"].annotation, options)
+    network: nn.Module = import_module(f"restorekit.models.{name}").NETWORK(checked)
+    return network
+
+
+def former_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that earlier versions of the network `name` had, each with the one value that it still has."""
+    run: Any = import_module(f"restorekit.config.{name}").RUN
+    return dict(run.former_options(options))
 
 
 def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "reflection") -> nn.Module:
@@ -34,3 +37,24 @@ def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "refle
     from restorekit.models import authors  # which creates models
 
     return authors.from_authors(name, tensors, variant)
+
+
+def _checked(name: str, kind: type[BaseModel], options: Mapping[str, Any]) -> BaseModel:
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as error:
+        raise _refused(name, kind, error.errors()[0]) from None
+
+
+def _refused(name: str, kind: type[BaseModel], problem: Any) -> RestorekitError:
+    """The error for the first wrong value, in the words of the options class."""
+    option = str(problem["loc"][0]) if problem["loc"] else None
+    if option is not None and option not in kind.model_fields:
+        return unknown_name(f"option of {name}", option, kind.model_fields)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if option is None:
+        return RestorekitError(f"{name}: {message}")
+    known = get_args(kind.model_fields[option].annotation)
+    if problem["type"] == "literal_error" and all(isinstance(choice, str) for choice in known):
+        return unknown_name(f"{option} of {name}", str(problem["input"]), known)
+    return RestorekitError(f"{name}'s {option}: {message} (found {problem['input']!r})")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
-from restorekit.models import create_model
+from restorekit.models import MODELS, create_model, former_options
 from restorekit.models.descriptor import Descriptor
 
 FORMAT = 1
@@ -31,7 +32,7 @@ def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dic
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     name = cast(Descriptor, model.descriptor).name
-    full = {**record, "format": FORMAT, "model": name, "options": model.options, "digest": ""}
+    full = {**record, "format": FORMAT, "model": name, "options": _options(model), "digest": ""}
     digest_of(full)  # a record that is no JSON fails before a file is touched
     with write_beside(folder / WEIGHTS) as beside:
         save_file(tensors, beside)
@@ -56,7 +57,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     except (SafetensorError, OSError) as error:
         raise RestorekitError(f"the weights {weights} cannot be read ({error}): {REMEDY}") from error
     with torch.device("meta"):  # no random numbers are drawn and no memory is filled twice
-        model = create_model(record["model"], **record["options"])
+        model = create_model(record["model"], **_still_known(record, folder))
     fill(model, tensors, str(weights))
     return model.eval(), record
 
@@ -84,6 +85,24 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
             found, expected = list(tensors[key].shape), list(value.shape)
             raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it is of another model")
     model.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()}, assign=True)
+
+
+def _options(model: nn.Module) -> dict[str, Any]:
+    return cast(BaseModel, model.options).model_dump(mode="json")
+
+
+def _still_known(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The record's options without those that the network no longer has, which must have the value it stands for."""
+    if record["model"] not in MODELS:
+        return {}  # create_model names the models that it knows
+    former = former_options(record["model"], record["options"])
+    for option, value in record["options"].items():
+        if option in former and value != former[option]:
+            raise RestorekitError(
+                f"the model in {folder} was made with {option}: {value!r}, and {record['model']} now has "
+                f"{former[option]!r} alone: take the version of restorekit that trained it, or train it again"
+            )
+    return {option: value for option, value in record["options"].items() if option not in former}
 
 
 def _digest(weights: Path, record: Mapping[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""What a model says of itself: what it can take, and how large photographs may be cut for it."""
+"""Descriptors: what a network takes, how a large photograph may be cut for it, and the methods that all have."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from torch import Tensor
 
+from restorekit.errors import RestorekitError
+
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Facts that inference needs of a network."""
+    """What inference needs to know of a network."""
 
     name: str
     tasks: tuple[str, ...]
@@ -18,8 +20,8 @@ class Descriptor:
     tiling: Literal["exact", "approximate"]  # approximate: the network has statistics of the whole image
     halo: int  # pixels of context a tile needs on each side
     bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
-    streams: bool = False  # there is `streamed_bytes` and `restore_streamed`: the whole image in less memory
-    localises: bool = False  # whether it predicts a mask of what is degraded
+    streams: bool = False  # a StreamingModel: restores the whole image in less memory
+    localises: bool = False  # predicts a mask of the degraded pixels
 
 
 class RestorationModel(Protocol):
@@ -45,3 +47,10 @@ class StreamingModel(RestorationModel, Protocol):
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
         """What `restore` gives but for rounding, within `memory_bytes` where `streamed_bytes` allows it."""
         ...
+
+
+def check_size(image: Tensor, name: str, least: int) -> None:
+    """Raises a RestorekitError where a side of `image` (B, C, H, W) has fewer than `least` pixels."""
+    height, width = image.shape[-2:]
+    if min(height, width) < least:
+        raise RestorekitError(f"{width}x{height} pixels are too few for {name}: each side needs {least} or more")

@@ -5,19 +5,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from restorekit.config import DakdObjective
+from restorekit.config.dakd import DakdRun
 from restorekit.losses.features import distillation
 from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
 from restorekit.metrics.mask_metrics import iou_f1
 from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
 
-LOCALISE, RESTORE = 0, 1
+LOCALISE, RESTORE = 0, 1  # phases
+DICE = 0.5  # weight of the Dice loss, of images of which less than a tenth is degraded
 
 # What the teacher depends on; its first weights, which other options draw, are compared by themselves.
 LOCALISES_BY = (
-    "options.width", "options.tau", "options.leak", "options.recompute",
-    "objective.localise_steps", "objective.patience", "objective.white_weight", "objective.dice",
+    "options.width", "options.tau", "options.leak",
+    "objective.localise_steps", "objective.patience", "objective.white_weight",
 )  # fmt: skip
 
 
@@ -29,16 +30,16 @@ class DakdLosses(Objective):
 
     figure_names = ("mask_f1", "mask_iou")
 
-    def __init__(self, settings: DakdObjective, tau: float) -> None:
+    def __init__(self, run: DakdRun) -> None:
         super().__init__()
-        self.settings, self.tau = settings, tau
+        self.settings, self.tau = run.objective, run.options.tau
         self.critic = None
         self.distillation = distillation
         self.phase = LOCALISE
         self.phases = (
             Phase(
-                "localise", ("teacher.",), settings.localise_steps,
-                watch="mask_f1", patience=settings.patience, settings=LOCALISES_BY,
+                "localise", ("teacher.",), self.settings.localise_steps,
+                watch="mask_f1", patience=self.settings.patience, settings=LOCALISES_BY,
             ),
             Phase("restore", ("student.",)),
         )  # fmt: skip
@@ -79,7 +80,10 @@ class DakdLosses(Objective):
 
     def _mask_terms(self, result: DakdResult, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         wanted = mask_target(batch["degraded"], batch["clean"], self.tau)
-        losses = {"cross_entropy": cross_entropy(result.logit, wanted, self.settings.white_weight)}
-        if self.settings.dice:
-            losses["dice"] = self.settings.dice * rare_dice(result.logit, wanted)
-        return losses
+        return {
+            "cross_entropy": cross_entropy(result.logit, wanted, self.settings.white_weight),
+            "dice": DICE * rare_dice(result.logit, wanted),
+        }
+
+
+LOSSES = DakdLosses

@@ -1,21 +1,21 @@
 """DMGN's objective: L1 and perceptual distances of both backgrounds and of the noise image, and a log-GAN (dmgn.md 8).
 
-G = w_adv L_adv + 100 [ L1(B) + L1(Bc) + L1(R) + 0.2 (P(B) + P(Bc) + P(R)) ] with the weights of `config.DmgnObjective`.
+G = w_adv L_adv + 100 [ L1(B) + L1(Bc) + L1(R) + 0.2 (P(B) + P(Bc) + P(R)) ]; config.dmgn.DmgnObjective has the weights.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from restorekit.config import DmgnObjective
-from restorekit.errors import RestorekitError
+from restorekit.config.dmgn import DmgnRun
 from restorekit.losses.adversarial import PatchDiscriminator, critic_loss, generator_loss
 from restorekit.losses.features import Perceptual
 from restorekit.losses.pixel import huber, l1
-from restorekit.models.dmgn import DmgnResult, Variant
+from restorekit.models.dmgn import DmgnResult
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 
+HUBER_DELTA = 0.2  # where huber turns from square to absolute, on the scale of [-1, 1]
 PAPER_SCALE = 100.0  # so that gradient norms are hundreds, thousands at first: a grad_clip below 50 only normalises
 
 
@@ -23,15 +23,13 @@ class DmgnLosses(Objective):
     """Terms "background", "coarse", "noise", "perceptual" and "adversarial"; one of weight 0 is left out.
 
     The target of the noise image R is the batch's "layer" for reflection, where the batch has one; for rain and haze it
-    is clip(degraded - clean, 0, 1), drawn on black, or with `signed_residual` the plain difference, drawn on grey.
+    is clip(degraded - clean, 0, 1), drawn on black.
     """
 
-    def __init__(self, settings: DmgnObjective, variant: Variant) -> None:
+    def __init__(self, run: DmgnRun) -> None:
         super().__init__()
-        if settings.signed_residual and variant == "reflection":
-            raise RestorekitError("signed_residual is for rain and haze: reflection learns the layer itself")
-        self.settings = settings
-        self.variant = variant
+        self.settings = settings = run.objective
+        self.variant = run.options.variant
         self.critic = PatchDiscriminator() if settings.adversarial else None
         self.perceptual: Perceptual | None = None
         if settings.perceptual:
@@ -41,7 +39,7 @@ class DmgnLosses(Objective):
         image, clean = batch["degraded"] * 2 - 1, batch["clean"] * 2 - 1
         outputs: DmgnResult = model(image)
         weights = self.settings
-        compared = {"background": (weights.background, outputs.background, clean)}
+        compared = {"background": (1.0, outputs.background, clean)}
         if weights.coarse:
             compared["coarse"] = (weights.coarse, outputs.coarse, clean)
         noise = self.noise_target(batch)
@@ -69,17 +67,19 @@ class DmgnLosses(Objective):
     def distance(self, found: Tensor, wanted: Tensor) -> Tensor:
         """The pixel distance of two images in [-1, 1]."""
         if self.settings.pixel == "huber":
-            return huber(found, wanted, self.settings.huber_delta)
+            return huber(found, wanted, HUBER_DELTA)
         return l1(found, wanted)
 
     def noise_target(self, batch: dict[str, Tensor]) -> Tensor | None:
         """R* (B, 3, H, W) in [-1, 1], or None where nothing is known of it."""
         if self.variant == "reflection":
             return batch["layer"] * 2 - 1 if "layer" in batch else None
-        difference = batch["degraded"] - batch["clean"]
-        return difference if self.settings.signed_residual else difference.clamp(0, 1) * 2 - 1
+        return (batch["degraded"] - batch["clean"]).clamp(0, 1) * 2 - 1
 
     def _judge(self, critic: nn.Module, image: Tensor, background: Tensor) -> Tensor:
         """The critic's logits with its parameters held constant."""
         constants = {name: value.detach() for name, value in critic.state_dict().items()}
         return functional_call(critic, constants, (image, background))
+
+
+LOSSES = DmgnLosses

@@ -7,16 +7,19 @@ with D the mean absolute difference, or Huber's, in [0, 1]. No GAN.
 import torch
 from torch import Tensor, nn
 
-from restorekit.config import GlsgnObjective
+from restorekit.config.glsgn import GlsgnRun
 from restorekit.losses.features import FeatureDistance
 from restorekit.losses.pixel import huber, l1
 from restorekit.metrics.psnr import CAP_DB
 from restorekit.models.glsgn import GLSGN, GlsgnResult
 from restorekit.models.glsgn.pyramid import scales
 from restorekit.models.trunks import create_trunk
-from restorekit.objectives.objective import Objective, Phase, Terms
+from restorekit.objectives.objective import Objective, Terms
 
 PATHS = ("path1", "path2", "path3")
+FUSED = 2.0  # weight of the fused image
+HUBER_DELTA = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
+PERCEPTUAL_CROP = 512  # pixels of the random square whose features are compared
 
 
 class GlsgnLosses(Objective):
@@ -27,12 +30,11 @@ class GlsgnLosses(Objective):
 
     critic = None
 
-    def __init__(self, settings: GlsgnObjective, has_paths: bool, has_global: bool) -> None:
+    def __init__(self, run: GlsgnRun) -> None:
         super().__init__()
-        self.settings = settings
-        if settings.global_steps:
-            self.phases = (Phase("global", ("coarse.",), settings.global_steps), Phase("all"))
-        self.figure_names = ((*PATHS, "global") if has_global else PATHS) if has_paths else ()
+        self.settings = settings = run.objective
+        if run.options.design == "stepwise":
+            self.figure_names = (*PATHS, "global") if run.options.global_path else PATHS
         self.perceptual: FeatureDistance | None = None
         if settings.perceptual:
             self.perceptual = FeatureDistance(create_trunk(settings.perceptual_trunk, settings.perceptual_weights))
@@ -40,7 +42,7 @@ class GlsgnLosses(Objective):
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
         outputs: GlsgnResult = model(batch["degraded"])
         weights = self.settings
-        losses = {"fused": weights.fused * self.distance(outputs.restored, batch["clean"])}
+        losses = {"fused": FUSED * self.distance(outputs.restored, batch["clean"])}
         if weights.paths:
             for name, found, wanted in _compared(outputs, batch["clean"]):
                 losses[name] = weights.paths * self.distance(found, wanted)
@@ -60,12 +62,12 @@ class GlsgnLosses(Objective):
     def distance(self, found: Tensor, wanted: Tensor) -> Tensor:
         """The pixel distance of two images in [0, 1]."""
         if self.settings.pixel == "huber":
-            return huber(found, wanted, self.settings.huber_delta)
+            return huber(found, wanted, HUBER_DELTA)
         return l1(found, wanted)
 
     def _crops(self, *images: Tensor) -> list[Tensor]:
         """The same random square of each image; the whole where it is smaller."""
-        side = self.settings.perceptual_crop
+        side = PERCEPTUAL_CROP
         height, width = images[0].shape[-2:]
         top = int(torch.randint(max(1, height - side + 1), ()))
         left = int(torch.randint(max(1, width - side + 1), ()))
@@ -82,3 +84,6 @@ def _compared(outputs: GlsgnResult, clean: Tensor) -> list[tuple[str, Tensor, Te
 def _psnr(found: Tensor, wanted: Tensor) -> float:
     error = (found.float().clamp(0, 1) - wanted.float()).square().mean()
     return min(CAP_DB, -10 * float(torch.log10(error.clamp_min(1e-12))))
+
+
+LOSSES = GlsgnLosses

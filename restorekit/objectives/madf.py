@@ -7,13 +7,15 @@ output for its style and its total variation; without it the last output answers
 import torch
 from torch import Tensor, nn
 
-from restorekit.config import MadfObjective
+from restorekit.config.madf import MadfRun
 from restorekit.losses.features import PooledFeatures, content, style
 from restorekit.losses.pixel import l1, total_variation
 from restorekit.models.madf import MadfResult
 from restorekit.models.madf.filling import colours, normalised
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
+
+HOLE, VALID, TOTAL_VARIATION = 6.0, 1.0, 0.1  # weights, the paper's
 
 
 class MadfLosses(Objective):
@@ -23,11 +25,11 @@ class MadfLosses(Objective):
     in ImageNet-normalised colours. `comp` is an output with the photograph's own pixels where they are known.
     """
 
-    def __init__(self, settings: MadfObjective, refinements: int) -> None:
+    def __init__(self, run: MadfRun) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings = settings = run.objective
         self.critic = None
-        last, weights = refinements, settings
+        last, weights = run.options.refinements, settings
         pixels = tuple(range(last + 1)) if weights.incremental else (last,)
         contents = (pixels[1:] or pixels) if weights.incremental else (last,)
         # The released code takes the style of its first refinement, not of its last (madf.md 7).
@@ -42,16 +44,14 @@ class MadfLosses(Objective):
         result: MadfResult = model(normalised(batch["degraded"]), 1 - missing)
         outputs = [output.float() for output in result.outputs]
         composites = [torch.where(missing == 0, clean, torch.lerp(clean, output, missing)) for output in outputs]
-        weights, losses = self.settings, {}
+        losses = {}
         own = [outputs[index] for index in self.supervised["pixels"]]
-        losses["hole"] = weights.hole * _sum([l1(missing * output, missing * clean) for output in own])
-        if weights.valid:
-            valid = 1 - missing
-            losses["valid"] = weights.valid * _sum([l1(valid * output, valid * clean) for output in own])
+        losses["hole"] = HOLE * _sum([l1(missing * output, missing * clean) for output in own])
+        valid = 1 - missing
+        losses["valid"] = VALID * _sum([l1(valid * output, valid * clean) for output in own])
         if self.features is not None:
             losses |= self._seen(self.features, clean, outputs, composites)
-        if weights.tv:
-            losses["tv"] = weights.tv * total_variation(composites[-1])
+        losses["tv"] = TOTAL_VARIATION * total_variation(composites[-1])
         return Terms(losses, colours(composites[-1].detach()).clamp(0, 1), outputs)
 
     def _seen(
@@ -80,3 +80,6 @@ class MadfLosses(Objective):
 
 def _sum(terms: list[Tensor]) -> Tensor:
     return torch.stack(terms).sum()
+
+
+LOSSES = MadfLosses

@@ -1,8 +1,8 @@
-"""MADF with its dynamic filters as weighted ordinary convolutions, beside the direct form: CPU seconds and peak memory.
+"""CPU seconds and peak memory of MADF's dynamic filters, as weighted ordinary convolutions and in the direct form.
 
-The direct form is the definition of madf.md, as the tests write it out: a filter bank for every position. Both have the
-paper's width and random weights. Every case runs in a process of its own, ours and theirs in turn, on one core; memory
-is the growth of the process over the loaded network, at its peak, and seconds are the least of the repeats.
+The direct form is the definition of madf.md, as the tests write it out: one filter bank for every position. Both forms
+have the paper's width and random weights. Each case runs in a process of its own, ours and theirs in turn, on one core.
+Memory is the peak growth of the process over the loaded network; seconds are the minimum of the repeats.
 
 python tests/bench/madf.py data/bench/madf.json
 """
@@ -29,8 +29,6 @@ from restorekit.models import create_model
 REPEATS = {"forward": 3, "forward + backward": 2}
 SIDES = (256, 512)
 OPPONENT = "direct form"
-# What runs, and how ours runs it: whether the decoders' maps are made again in the backward pass.
-CASES = [("forward", False), ("forward + backward", False), ("forward + backward", True)]
 
 
 def main() -> None:
@@ -39,15 +37,12 @@ def main() -> None:
         return
     rows = []
     for side in SIDES:
-        theirs: dict[str, dict[str, float]] = {}
-        for work, recompute in CASES:
-            ours = _in_process(work, side, "recompute" if recompute else "ours")
-            if work not in theirs:
-                theirs[work] = _in_process(work, side, "direct")
-            name = f"{work}{', recomputing' if recompute else ''}, {side} x {side}"
+        for work, repeats in REPEATS.items():
+            ours, theirs = _in_process(work, side, "ours"), _in_process(work, side, "direct")
+            name = f"{work}, {side} x {side}"
             for key, unit in (("seconds", "CPU s"), ("mib", "MiB at the peak")):
-                rows.append(_row(name, unit, ours[key], theirs[work][key], REPEATS[work]))
-                against = f"{OPPONENT}: {theirs[work][key]:9.3f}, ratio {rows[-1]['ratio']}"
+                rows.append(_row(name, unit, ours[key], theirs[key], repeats))
+                against = f"{OPPONENT}: {theirs[key]:9.3f}, ratio {rows[-1]['ratio']}"
                 print(f"{name:44} {unit:16} {ours[key]:9.3f}  {against}")
     write_json(Path(sys.argv[1]), {"machine": _machine(), "rows": rows})
 
@@ -72,9 +67,9 @@ def _measure(work: str, side: int, form: str) -> dict[str, float]:
     torch.manual_seed(0)
     image, mask = torch.randn(1, 3, side, side), torch.ones(1, 3, side, side)
     mask[..., side // 4 : side // 2, side // 4 : side // 2] = 0
-    forward, parameters = _direct() if form == "direct" else _ours(form == "recompute")
+    forward, parameters = _direct() if form == "direct" else _ours()
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     seconds = []
     for _ in range(REPEATS[work]):
         for value in parameters:
@@ -89,8 +84,8 @@ def _measure(work: str, side: int, form: str) -> dict[str, float]:
     return {"seconds": min(seconds), "mib": _memory("VmHWM") - before}
 
 
-def _ours(recompute: bool) -> tuple[Callable[[Tensor, Tensor], Any], list[Tensor]]:
-    model = create_model("madf", recompute=recompute).train()
+def _ours() -> tuple[Callable[[Tensor, Tensor], Any], list[Tensor]]:
+    model = create_model("madf").train()
     return lambda image, mask: model(image, mask).outputs, list(model.parameters())
 
 

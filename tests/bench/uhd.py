@@ -94,7 +94,7 @@ def measure(how: dict[str, Any]) -> dict[str, float]:
     import torch
 
     from restorekit.models import create_model
-    from restorekit.models.glsgn.streaming import Plan, stream
+    from restorekit.models.glsgn.streaming import StreamSettings
 
     torch.set_num_threads(how["threads"])
     torch.manual_seed(0)
@@ -107,7 +107,7 @@ def measure(how: dict[str, Any]) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=how["precision"] == "bf16"):
         if how["streamed"]:
-            restored = stream(model, image, Plan(how.get("hold", True))).restored
+            restored = model.stream(image, StreamSettings(how.get("hold", True))).restored
         else:
             restored = model(image).restored
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from restorekit.config.dakd import DakdOptions
 from restorekit.evaluation.localisation import localiser_of, mask_figures, score_mask
 from restorekit.evaluation.pictures import MAP_GUTTER, laid_over, overlays
 from restorekit.evaluation.results import (
@@ -37,7 +38,7 @@ def pair(share: float, key: str = "one") -> Pair:
 def network(bias: float = 0.0, **options: Any) -> DAKD:
     """A network with the same mask everywhere, which adds random values."""
     torch.manual_seed(2)
-    model = DAKD(4, init="he", **options)
+    model = DAKD(DakdOptions(width=4, init="he", **options))
     nn.init.zeros_(model.teacher.decoder.last.weight)
     nn.init.constant_(model.teacher.decoder.last.bias, bias)  # type: ignore[arg-type]
     return model

@@ -7,6 +7,7 @@ import pytest
 import torch
 from skimage.data import astronaut
 
+from restorekit.config.glsgn import GlsgnOptions
 from restorekit.evaluation.patches import (
     BOUND_DB,
     NEAR,
@@ -103,7 +104,9 @@ def pairs() -> PairSet:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision):
     torch.manual_seed(0)
-    found = path_means([score_frame(GLSGN(width=4, zero_last=True), pair, precision) for pair in pairs().open()])
+    found = path_means(
+        [score_frame(GLSGN(GlsgnOptions(width=4, zero_last=True)), pair, precision) for pair in pairs().open()]
+    )
     assert found["frames"] == 2
     assert set(found["paths"]) == {"path1", "path2", "path3", "global"}
     for path in found["paths"].values():
@@ -114,7 +117,9 @@ def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision
 
 def test_a_network_without_paths_has_seams_alone():
     torch.manual_seed(0)
-    found = path_means([score_frame(GLSGN(width=4, design="tiles"), pair, "fp32") for pair in pairs().open()])
+    found = path_means(
+        [score_frame(GLSGN(GlsgnOptions(width=4, design="tiles")), pair, "fp32") for pair in pairs().open()]
+    )
     assert found["paths"] == {}
     assert found["seams"]["near"] > 0
 
@@ -123,7 +128,7 @@ def test_borders_cost_nothing_where_there_are_none():
     costs = {}
     for design in ("whole", "stepwise"):
         torch.manual_seed(0)
-        model = GLSGN(width=4, design=design)
+        model = GLSGN(GlsgnOptions(width=4, design=design))
         costs[design] = path_means([score_frame(model, pair, "fp32") for pair in pairs().open()])["seams"][
             "border_cost"
         ]
@@ -131,7 +136,7 @@ def test_borders_cost_nothing_where_there_are_none():
 
 
 def test_frames_below_the_networks_size_are_left_out():
-    study = PathStudy(GLSGN(width=4), "fp32")
+    study = PathStudy(GLSGN(GlsgnOptions(width=4)), "fp32")
     for side in (50, 96):
         image = astronaut()[:side, :120]
         study.take("made", Restored(Pair(Facts(str(side), "a"), image, image), image, None), None)  # type: ignore[arg-type]

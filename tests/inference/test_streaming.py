@@ -17,7 +17,7 @@ from restorekit.inference import Restorer, restorer
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.models.descriptor import Descriptor
-from restorekit.models.glsgn import options
+from restorekit.models.glsgn import streaming
 from restorekit.rng import rng_for
 
 SIZE = (160, 200)
@@ -99,7 +99,7 @@ def test_glsgn_streamed_by_the_restorer_is_glsgn(size, monkeypatch):
     model = create_model("glsgn", width=4)
     whole = Restorer(model).restore(image(*size))
     pixels = size[0] * size[1]
-    monkeypatch.setattr(options, "STRIP_PIXELS", 1024)  # else strips count more than so small a frame
+    monkeypatch.setattr(streaming, "STRIP_PIXELS", 1024)  # else strips count more than so small a frame
     budget = model.streamed_bytes(*size) + 40 * pixels  # type: ignore[operator]
     layout = Restorer(model, memory_bytes=budget).layout(*size)
     assert layout.streamed

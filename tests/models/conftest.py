@@ -10,6 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from restorekit.config.dmgn import DmgnOptions
 from restorekit.models.dmgn import DMGN
 
 
@@ -22,8 +23,8 @@ def enliven(module: nn.Module) -> None:
 
 @pytest.fixture
 def lively() -> Callable[..., DMGN]:
-    def build(*args: Any, **options: Any) -> DMGN:
-        model = DMGN(*args, **options)
+    def build(**options: Any) -> DMGN:
+        model = DMGN(DmgnOptions(**options))
         if model.head.trunk is not None:
             enliven(model.head.trunk)
         return model

@@ -9,15 +9,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from restorekit.config.dmgn import DmgnOptions
 from restorekit.errors import RestorekitError
 from restorekit.files import canonical_json
 from restorekit.models.checkpoint import load_model, save_model
 from restorekit.models.dmgn import DMGN
 
 
+def dmgn(variant: Any, width: int, trunk: Any = "none", **options: Any) -> DMGN:
+    return DMGN(DmgnOptions(variant=variant, width=width, trunk=trunk, **options))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_model(tmp_path / "model", DMGN("rain", 4, "none"), {"run": "dmgn-rain", "seed": 1})
+    save_model(tmp_path / "model", dmgn("rain", 4), {"run": "dmgn-rain", "seed": 1})
     return tmp_path / "model"
 
 
@@ -25,12 +30,12 @@ def folder(tmp_path: Path) -> Path:
     "options",
     [
         {"variant": "reflection", "width": 4, "trunk": "none", "zero_last": True},
-        {"variant": "rain", "width": 5, "trunk": "none", "use_ndm": True, "final_tanh": True},
+        {"variant": "rain", "width": 5, "trunk": "none", "use_ndm": True},
         {"variant": "haze", "width": 4, "trunk": "vgg16_shift_tolerant"},
     ],
 )
 def test_round_trip(tmp_path: Path, options: dict[str, Any]) -> None:
-    model = DMGN(**options)
+    model = DMGN(DmgnOptions(**options))
     written = save_model(tmp_path, model, {"run": "a", "options": {"of": "params.yaml"}, "gain": 1.5})
     state = torch.get_rng_state()
     loaded, record = load_model(tmp_path)
@@ -38,7 +43,7 @@ def test_round_trip(tmp_path: Path, options: dict[str, Any]) -> None:
     assert record == written
     assert record["gain"] == 1.5
     assert record["model"] == "dmgn"
-    assert record["options"] == model.options
+    assert record["options"] == model.options.model_dump()
     assert not loaded.training
     own, found = model.state_dict(), loaded.state_dict()
     assert own.keys() == found.keys()
@@ -50,13 +55,13 @@ def test_round_trip(tmp_path: Path, options: dict[str, Any]) -> None:
 
 
 def test_the_trunk_is_part_of_the_checkpoint(tmp_path: Path) -> None:
-    save_model(tmp_path, DMGN("rain", 4, "vgg16_shift_tolerant"), {})
+    save_model(tmp_path, dmgn("rain", 4, "vgg16_shift_tolerant"), {})
     stored = load_file(tmp_path / "weights.safetensors")
     assert {"head.trunk.features.0.weight", "head.trunk.scale", "head.trunk.features.5.filt"} < stored.keys()
 
 
 def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
-    model = DMGN("rain", 4, "none")
+    model = dmgn("rain", 4)
     for name in ("a", "b"):
         save_model(tmp_path / name, model.to(memory_format=torch.channels_last) if name == "b" else model, {"run": "x"})
     for file in ("weights.safetensors", "model.json"):
@@ -65,7 +70,7 @@ def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_saving_replaces_the_model_and_leaves_other_files(folder: Path) -> None:
     (folder / "curves.csv").write_text("step\n")
-    model = DMGN("haze", 6, "none")
+    model = dmgn("haze", 6)
     save_model(folder, model, {})
     assert load_model(folder)[0].options == model.options
     assert sorted(path.name for path in folder.iterdir()) == ["curves.csv", "model.json", "weights.safetensors"]
@@ -143,6 +148,17 @@ def test_weights_of_another_model_are_refused(folder: Path, change: Callable[[An
         load_model(folder)
 
 
+@pytest.mark.parametrize("value, loads", [(False, True), (True, False)])
+def test_an_option_that_is_gone_loads_with_the_value_that_is_left(folder: Path, value: bool, loads: bool) -> None:
+    """Of rain's network the released code ends without a tanh, and it can no longer have one."""
+    resign(folder, lambda record: record["options"].update(final_tanh=value))
+    if loads:
+        assert load_model(folder)[0].options.variant == "rain"
+        return
+    with pytest.raises(RestorekitError, match="final_tanh: True, and dmgn now has False alone: take the version"):
+        load_model(folder)
+
+
 def test_weights_with_a_stranger_are_refused(folder: Path) -> None:
     tensors = load_file(folder / "weights.safetensors")
     save_file({**tensors, "more": torch.zeros(1)}, folder / "weights.safetensors")
@@ -153,5 +169,5 @@ def test_weights_with_a_stranger_are_refused(folder: Path) -> None:
 
 def test_a_record_that_is_no_json_touches_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        save_model(tmp_path / "new", DMGN("rain", 4, "none"), {"loss": float("nan")})
+        save_model(tmp_path / "new", dmgn("rain", 4), {"loss": float("nan")})
     assert not (tmp_path / "new").exists()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restorekit.config.dmgn import DmgnOptions
 from restorekit.errors import RestorekitError
 from restorekit.models.authors import from_authors
 from restorekit.models.dmgn import DMGN
@@ -137,7 +138,7 @@ def assert_equal_to_released(model: DMGN, image: Tensor, tolerances: dict[str, f
     exact = {name: values.double() for name, values in authors_weights(model).items()}
     with torch.no_grad():
         found = model(image)
-        expected = released(exact, image.double(), model.options["variant"] == "reflection")
+        expected = released(exact, image.double(), model.options.variant == "reflection")
     assert {value.dtype for value in (found.coarse, found.noise, found.background, *found.gates)} == {image.dtype}
     assert_near(found.coarse, expected["coarse"], tolerances["coarse"])
     assert_near(found.noise, expected["noise"], tolerances["coarse"])
@@ -158,13 +159,13 @@ SINGLE = {"coarse": 1e-5, "background": 1e-4, "k": 5e-3}
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_float64_parity_at_odd_size(lively: Callable[..., DMGN], variant: str) -> None:
-    model = lively(variant, width=6).double()
+    model = lively(variant=variant, width=6).double()
     assert_equal_to_released(model, torch.rand(2, 3, 33, 47, dtype=torch.float64) * 2 - 1, DOUBLE)
 
 
 @pytest.mark.parametrize("variant", ["reflection", "rain"])
 def test_parity_at_full_width(variant: str) -> None:
-    model, image = DMGN(variant), torch.rand(1, 3, 18, 33) * 2 - 1  # type: ignore[arg-type]
+    model, image = DMGN(DmgnOptions(variant=variant)), torch.rand(1, 3, 18, 33) * 2 - 1  # type: ignore[arg-type]
     assert_equal_to_released(model, image, SINGLE)
     assert_equal_to_released(model.double(), image.double(), DOUBLE)
 

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.models.glsgn.grid import Grid, cut, join, pad, resize, resized_window
+from restorekit.models.glsgn.network import GRIDS
 from restorekit.models.glsgn.norm import Gathered, Moments, PatchNorm
-from restorekit.models.glsgn.options import GRIDS
 from restorekit.models.glsgn.pathway import hear
 from restorekit.models.glsgn.pyramid import Fusion, down, high, up
 
-EVERY_GRID = [*GRIDS.values(), Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1)), Grid(1, 1, (1, 1))]
+EVERY_GRID = [*GRIDS, Grid(2, 4, (1, 2)), Grid(4, 2, (2, 1)), Grid(1, 1, (1, 1))]
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -45,16 +45,14 @@ def test_the_patches_of_the_regions_are_all_patches(grid):
 
 
 def test_the_regions_of_a_path_are_the_patches_of_the_next():
-    paths = [GRIDS["4x4"], Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1))]
-    for path, after in pairwise(paths):
+    for path, after in pairwise(GRIDS):
         assert path.regions == (after.rows, after.columns)
-    assert paths[-1].num_regions == 1
-    assert {grid.regions for grid in GRIDS.values()} == {(2, 2)}
+    assert [grid.regions for grid in GRIDS] == [(2, 2), (2, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("link", [(17, 18), (33, 36), (65, 71), (9, 9)])
 def test_a_resized_window_is_cut_from_the_resized_frame(link):
-    maps, size, grid = noise(1, 2, *link), (65, 71), GRIDS["4x4"]
+    maps, size, grid = noise(1, 2, *link), (65, 71), GRIDS[0]
     padded = pad(resize(maps, size), grid.padded(*size))
     rows, columns = range(60, 84), range(-8, 80)
     window = resized_window(maps, size, grid.padded(*size), rows, columns)
@@ -96,7 +94,7 @@ def test_the_pyramid_keeps_constants_and_is_the_binomial_filter(size):
 
 def plain(width: int, masks: tuple[float, float, float], dtype: torch.dtype) -> Fusion:
     """A fusion whose masks are constant."""
-    fusion = Fusion(width, "h3").to(dtype)
+    fusion = Fusion(width).to(dtype)
     for conv, value in zip((fusion.hand1.last, fusion.hand2.last, fusion.last), masks, strict=True):
         nn.init.zeros_(conv.weight)
         nn.init.constant_(conv.bias, value)  # type: ignore[arg-type]
@@ -124,14 +122,11 @@ def test_each_mask_lets_in_its_own_detail():
     assert torch.allclose(third - nothing, up(up(0.5 * high(coarse), (32, 48)), (64, 96)), atol=1e-14)
     first = plain(4, (0.5, 0.0, 0.0), torch.float64)(fine, middle, base, coarse)
     assert torch.allclose(first - nothing, 0.5 * high(fine), atol=1e-14)
-    literal = Fusion(4, "l").double()
-    literal.load_state_dict(plain(4, (0.0, 0.0, 0.5), torch.float64).state_dict())
-    assert torch.allclose(literal(fine, middle, base, coarse) - nothing, up(up(0.5 * base, (32, 48)), (64, 96)))
 
 
 def test_masks_start_close_to_a_plain_pyramid():
     torch.manual_seed(0)
-    masks = Fusion(32, "h3").masks(noise(1, 3, 16, 24) - 0.5, noise(1, 3, 16, 24), (31, 47))
+    masks = Fusion(32).masks(noise(1, 3, 16, 24) - 0.5, noise(1, 3, 16, 24), (31, 47))
     for mask, value in zip(masks, (1.0, 1.0, 0.0), strict=True):
         assert (mask - value).abs().max() < 0.01
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from restorekit.config.madf import MadfOptions
 from restorekit.evaluation.mask_features import feature_pictures
 from restorekit.evaluation.results import Facts
 from restorekit.evaluation.test_sets import Pair
@@ -13,7 +14,7 @@ from restorekit.models.madf.network import record_activations
 
 
 def test_mask_features_and_scales() -> None:
-    model = MADF(4).eval()
+    model = MADF(MadfOptions(width=4)).eval()
     image, mask = torch.rand(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)
     mask[..., 30:80, 50:120] = 1
     before = model.restore(image, mask)
@@ -31,7 +32,9 @@ def test_mask_features_and_scales() -> None:
 
 def test_networks_without_a_part_show_none_of_it() -> None:
     image, mask = torch.rand(1, 3, 128, 128), torch.ones(1, 1, 128, 128)
-    plain = record_activations(MADF(4, filters="ordinary", normalisation="batch").eval(), image, mask)
+    plain = record_activations(
+        MADF(MadfOptions(width=4, filters="ordinary", normalisation="batch")).eval(), image, mask
+    )
     assert plain.mask_features == []
     assert plain.scales == []
 
@@ -42,7 +45,7 @@ def test_pictures_have_their_panels_and_others_have_none() -> None:
     pair = Pair(
         Facts("a", "p", hole_share=0.2), np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160, 3), np.uint8), mask
     )
-    pictures = feature_pictures(MADF(4).eval(), pair)
+    pictures = feature_pictures(MADF(MadfOptions(width=4)).eval(), pair)
     assert [one.name for one in pictures] == [
         "mask-features-1",
         "mask-features-2",

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from restorekit.config.madf import MadfOptions
 from restorekit.models.madf import MADF, filling
 from restorekit.models.madf.filling import smooth_fill
 
@@ -61,7 +62,7 @@ def test_a_slope_is_continued_better_than_by_its_mean() -> None:
 
 
 def test_a_network_that_starts_smooth_begins_there() -> None:
-    model = MADF(4, init="he", start="smooth").eval()
+    model = MADF(MadfOptions(width=4, init="he", start="smooth")).eval()
     image, valid = torch.randn(1, 3, 128, 128), hole(128, 128)
     with torch.no_grad():
         for output in model(image, valid).outputs:

@@ -150,7 +150,7 @@ def in_double(weights: Weights, width: int, refinements: int) -> Weights:
 def loaded(weights: Weights, width: int, refinements: int) -> MADF:
     model = from_authors("madf", weights).double()
     assert isinstance(model, MADF)
-    assert (model.options["width"], model.options["refinements"]) == (width, refinements)
+    assert (model.options.width, model.options.refinements) == (width, refinements)
     model.load_state_dict(in_double(weights, width, refinements))
     return model
 

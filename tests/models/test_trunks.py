@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from restorekit.config.dmgn import DmgnOptions
 from restorekit.errors import RestorekitError
 from restorekit.models.dmgn import DMGN
 from restorekit.models.trunks import FROM_CHECKPOINT, BlurPool, PairwiseMax, Trunk, create_trunk
@@ -86,7 +87,7 @@ def test_users_file_is_read(tmp_path: Path, suffix: str) -> None:
         torch.save(tensors, file)
     else:
         save_file(tensors, file)
-    model = DMGN("rain", 4, "vgg19", trunk_weights=str(file))
+    model = DMGN(DmgnOptions(variant="rain", width=4, trunk="vgg19", trunk_weights=str(file)))
     found = model.head.trunk.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(found[key], value) for key, value in source.state_dict().items())
 

@@ -11,8 +11,8 @@ from restorekit.config import GlsgnRun, TrainConfig
 from restorekit.models import create_model
 from restorekit.models.glsgn import GLSGN
 from restorekit.models.glsgn.pyramid import scales
-from restorekit.objectives import Terms, create_objective
-from restorekit.objectives.glsgn import GlsgnLosses
+from restorekit.objectives import Terms, create_objective, glsgn
+from restorekit.objectives.glsgn import FUSED, PERCEPTUAL_CROP, GlsgnLosses
 
 
 def spec(options: dict[str, Any] | None = None, **weights: Any) -> GlsgnRun:
@@ -59,13 +59,12 @@ def terms_of(run: GlsgnRun, data: dict[str, Tensor]) -> tuple[Terms, Counted]:
 
 def test_the_default_is_that_of_section_7():
     weights = GlsgnRun.model_validate({"model": "glsgn", "dataset": "rain"}).objective
-    assert (weights.pixel, weights.paths, weights.fused, weights.perceptual) == ("l1", 1.0, 2.0, 0.1)
-    assert (weights.perceptual_crop, weights.global_steps) == (512, 0)
+    assert (weights.pixel, weights.paths, FUSED, weights.perceptual, PERCEPTUAL_CROP) == ("l1", 1.0, 2.0, 0.1, 512)
 
 
 def test_every_image_is_compared_at_its_own_scale():
     data = batch()
-    terms, model = terms_of(spec(paths=0.5, fused=3.0), data)
+    terms, model = terms_of(spec(paths=0.5), data)
     assert model.calls == 1
     wanted = scales(data["clean"])
     found = {name: (found, wanted[scale]) for scale, (name, found) in enumerate(zip(
@@ -73,7 +72,7 @@ def test_every_image_is_compared_at_its_own_scale():
     ))}  # fmt: skip
     found["global"] = (terms.outputs.reduced, wanted[2])
     assert set(terms.losses) == {"fused", *found}
-    assert torch.allclose(terms.losses["fused"], 3 * (terms.outputs.restored - data["clean"]).abs().mean())
+    assert torch.allclose(terms.losses["fused"], 2 * (terms.outputs.restored - data["clean"]).abs().mean())
     for name, (one, other) in found.items():
         assert torch.allclose(terms.losses[name], 0.5 * (one - other).abs().mean())
     assert terms.restored.min() >= 0
@@ -82,7 +81,7 @@ def test_every_image_is_compared_at_its_own_scale():
 
 
 def test_huber_is_l1_for_large_errors_and_square_for_small_ones():
-    made = objective(spec(pixel="huber", huber_delta=0.1))
+    made = objective(spec(pixel="huber"))
     assert made.distance(torch.tensor([1.0]), torch.tensor([0.0])).item() == pytest.approx(1 - 0.05)
     assert made.distance(torch.tensor([0.02]), torch.tensor([0.0])).item() == pytest.approx(0.02**2 / 0.2)
 
@@ -95,8 +94,9 @@ def test_designs_without_paths_have_the_fused_term_alone():
     assert set(terms.losses) == {"fused", "path1", "path2", "path3"}
 
 
-def test_the_perceptual_term_is_of_one_random_square():
-    run = spec(perceptual=0.1, perceptual_crop=32)
+def test_the_perceptual_term_is_of_one_random_square(monkeypatch):
+    monkeypatch.setattr(glsgn, "PERCEPTUAL_CROP", 32)
+    run = spec(perceptual=0.1)
     made, model = objective(run), network(run)
     seen: list[tuple[Tensor, Tensor]] = []
     assert made.perceptual is not None
@@ -112,13 +112,6 @@ def test_the_perceptual_term_is_of_one_random_square():
     terms.losses["perceptual"].backward()
     assert all(parameter.grad is None for parameter in made.perceptual.parameters())
     assert model.local[0].last.weight.grad is not None
-
-
-def test_the_global_path_can_learn_first():
-    assert [phase.name for phase in objective(spec()).phases] == ["all"]
-    first, rest = objective(spec(global_steps=30)).phases
-    assert (first.trains, first.steps, rest.trains) == (("coarse.",), 30, ())
-    assert any(name.startswith("coarse.") for name, _ in network(spec()).named_parameters())
 
 
 def test_figures_are_the_psnr_of_each_path():
@@ -155,10 +148,9 @@ def test_a_few_steps_lower_every_term():
 @pytest.mark.parametrize(
     "weights, message",
     [
-        ({"perceptual_crop": 64}, "needs perceptual above 0"),
-        ({"huber_delta": 0.3}, "needs pixel: huber"),
+        ({"perceptual_weights": "a.pth"}, "needs perceptual above 0"),
         ({"perceptual": 0.1, "perceptual_trunk": "vgg19"}, "needs perceptual_weights"),
-        ({"fused": 0.0}, "greater than 0"),
+        ({"paths": -1.0}, "greater than or equal to 0"),
     ],
 )
 def test_weights_that_cannot_be_are_refused(weights, message):
@@ -178,8 +170,18 @@ def test_problems_of_a_run_are_told():
     assert "raise train.crop" in told(spec(), crop=48)[0]
     assert "take paths: 0" in told(spec({"design": "tiles"}))[0]
     assert told(spec({"overlap": 8})) == []
-    idle = spec({"design": "tiles", "overlap": 8, "patch_norm": "none"}, paths=0.0)
-    assert told(idle) == ["patch_norm, overlap changes nothing with design tiles: take the default"]
-    assert "needs regions" in told(spec({"patch_norm": "instance", "overlap": 8}))[0]
-    assert "global_steps needs" in told(spec({"global_path": False}, global_steps=10))[0]
-    assert "leaves none of the 100 steps" in told(spec(global_steps=100))[0]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            {"design": "tiles", "overlap": 8, "patch_norm": "none"},
+            "patch_norm, overlap changes nothing",
+        ),
+        ({"patch_norm": "instance", "overlap": 8}, "needs regions"),
+    ],
+)
+def test_options_that_cannot_be_together_are_refused(options, message):
+    with pytest.raises(ValidationError, match=message):
+        spec(options)

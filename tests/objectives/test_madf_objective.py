@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.config import MadfObjective
+from restorekit.config.madf import MadfOptions, MadfRun
 from restorekit.losses.features import PooledFeatures, gram
 from restorekit.losses.pixel import total_variation
 from restorekit.models.madf import MADF, MadfResult
@@ -38,7 +38,8 @@ def batch(soft: bool = False) -> dict[str, Tensor]:
 
 
 def losses(weights: dict[str, Any], refinements: int = 2) -> MadfLosses:
-    return MadfLosses(MadfObjective(**weights), refinements)
+    run = {"model": "madf", "dataset": "inpainting", "options": {"refinements": refinements}, "objective": weights}
+    return MadfLosses(MadfRun.model_validate(run))
 
 
 def outputs(count: int) -> list[Tensor]:
@@ -110,7 +111,7 @@ def test_the_hole_term_is_area_times_error() -> None:
     data["mask"][..., :8, :10] = 1  # a sixteenth
     clean = (data["clean"].double() - MEAN) / STD
     off = (clean + 0.25).float()
-    found = losses({"perceptual": 0, "style": 0, "tv": 0}, 0)(Fixed([off]), data).losses
+    found = losses({"perceptual": 0, "style": 0}, 0)(Fixed([off]), data).losses
     assert found["hole"].item() == pytest.approx(6 * 0.25 / 16, rel=1e-4)
     assert found["valid"].item() == pytest.approx(0.25 * 15 / 16, rel=1e-4)
 
@@ -144,7 +145,7 @@ def test_supervision(
         "style": styled,
         "tv": (-1,),
     }.items():
-        weights = {"valid": 0, "perceptual": 0, "style": 0, "tv": 0} | ({} if term == "hole" else {term: 1.0})
+        weights = {"perceptual": 0, "style": 0} | ({term: 1.0} if term in ("perceptual", "style") else {})
         out = outputs(refinements + 1)
         objective = losses({**weights, "incremental": incremental}, refinements)
         objective(Fixed(out), batch()).losses[term].backward()
@@ -159,9 +160,9 @@ def test_the_quirk_changes_the_style_alone() -> None:
 
 
 def test_terms_without_weight_are_left_out() -> None:
-    objective = losses({"valid": 0, "perceptual": 0, "style": 0, "tv": 0})
+    objective = losses({"perceptual": 0, "style": 0})
     assert objective.features is None
-    assert list(objective(Fixed(outputs(3)), batch()).losses) == ["hole"]
+    assert list(objective(Fixed(outputs(3)), batch()).losses) == ["hole", "valid", "tv"]
 
 
 # ---- what the network is given, and what learns
@@ -180,7 +181,7 @@ def test_the_network_gets_the_papers_mask_and_colours() -> None:
 
 def test_no_gradient_reaches_the_trunk_and_every_parameter_learns() -> None:
     torch.manual_seed(0)
-    model, objective = MADF(4), losses({})
+    model, objective = MADF(MadfOptions(width=4)), losses({})
     data = {
         "clean": torch.rand(2, 3, 128, 128),
         "mask": (torch.rand(2, 1, 16, 16) > 0.5).float().repeat_interleave(8, 2).repeat_interleave(8, 3),
@@ -215,7 +216,7 @@ def test_a_small_network_learns_four_images() -> None:
     clean = F.interpolate(coarse, size=(128, 128), mode="bicubic").clamp(0, 1)
     mask = (torch.rand(4, 1, 8, 8) > 0.7).float().repeat_interleave(16, 2).repeat_interleave(16, 3)
     data = {"clean": clean, "mask": mask, "degraded": torch.where(mask > 0, 0.5, clean)}
-    model, objective = MADF(16, init="he"), losses({"perceptual": 0, "style": 0})
+    model, objective = MADF(MadfOptions(width=16, init="he")), losses({"perceptual": 0, "style": 0})
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     values = []
     for _ in range(200):

@@ -2,4 +2,6 @@
 
 from restorekit.models.dakd.network import DAKD, DakdResult
 
-__all__ = ["DAKD", "DakdResult"]
+NETWORK = DAKD
+
+__all__ = ["DAKD", "NETWORK", "DakdResult"]

@@ -1,9 +1,8 @@
-"""The building blocks of both networks: convolutions with their ReLU, dense blocks, and the mask-guided gate."""
+"""The building blocks of teacher and student: convolutions with their ReLU, dense blocks, and resizing."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 
 def resized(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -39,25 +38,17 @@ class Conv(nn.Conv2d):
 
 
 class Dense(nn.Module):
-    """Dense(C, n) of dakd.md 4: n convolutions to `growth` channels, each on all before it; then 1x1, plus the input.
+    """Dense(C, n) of dakd.md 4: n convolutions to `growth` channels, each on all before; then 1x1, plus the input."""
 
-    With `recompute` what lies between is computed again in the backward pass instead of being kept.
-    """
-
-    def __init__(self, channels: int, growth: int, layers: int, recompute: bool = False) -> None:
+    def __init__(self, channels: int, growth: int, layers: int) -> None:
         super().__init__()
-        self.growth, self.recompute = growth, recompute
+        self.growth = growth
         self.layers = nn.ModuleList(Conv(channels + growth * layer, growth) for layer in range(layers))
         self.mix = nn.Conv2d(channels + growth * layers, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             return self._in_place(features)
-        if self.recompute:
-            return checkpoint(self._kept, features, use_reentrant=False, preserve_rng_state=False)
-        return self._kept(features)
-
-    def _kept(self, features: Tensor) -> Tensor:
         joined = features
         for layer in self.layers:
             joined = torch.cat([joined, layer(joined)], dim=1)

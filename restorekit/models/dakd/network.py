@@ -5,20 +5,18 @@ Selected Topics in Signal Processing 15(2), 2021. Of the paper only the abstract
 that of dakd.md among the papers, whose section numbers stand here.
 """
 
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.errors import RestorekitError, unknown_name
+from restorekit.config.dakd import MIN_SIZE, TASKS, DakdOptions
 from restorekit.models.dakd.blocks import Conv
-from restorekit.models.dakd.student import ContextMaps, Gates, Student
+from restorekit.models.dakd.student import ContextMaps, Student
 from restorekit.models.dakd.teacher import Features, Teacher
-from restorekit.models.descriptor import Descriptor
+from restorekit.models.descriptor import Descriptor, check_size
 
-TASKS = ("rain", "haze", "raindrop", "motion_blur")
-MIN_SIZE = 4  # pixels: fewer cannot be reflected up to a multiple of 4
 MULTIPLE = 4
 HALO = 32  # pixels; from 16 on only the context's statistics differ: by 0.0014 at most on average, on two rain images
 
@@ -36,47 +34,20 @@ class DakdResult(NamedTuple):
 
 
 class DAKD(nn.Module):
-    """Both networks in one: `teacher` localises the degradation, `student` restores guided by the mask.
+    """Both networks in one: the teacher predicts the mask of the degraded pixels, and guides the student by it."""
 
-    `width`: channels at full resolution and growth of the dense blocks, 32 in dakd.md. `tau`: a pixel counts as
-    degraded where a channel differs by more (section 3); it is not used here, but goes with the weights. `gates`,
-    `context`, `mask_input` and `fusion`: the ablations of section 7. `init`: "framework" is torch's own; "he" draws
-    the 3x3 convolutions for ReLU, which short trainings need. `zero_last`: the student's last convolution starts at
-    zero, so that training starts from restored = input. `leak`: the slope below 0 of what is ReLU in dakd.md; where
-    little is to be gained at first, as against motion blur, whole layers of ReLU die. `recompute`: dense blocks are
-    computed again in the backward pass: less memory, more time.
-    Raises RestorekitError for values that cannot be.
-    """
-
-    def __init__(
-        self,
-        width: int = 32,
-        tau: float = 0.1,
-        gates: Gates = "guided",
-        context: bool = True,
-        mask_input: bool = False,
-        fusion: bool = False,
-        init: str = "framework",
-        zero_last: bool = False,
-        leak: float = 0.0,
-        recompute: bool = False,
-    ) -> None:
+    def __init__(self, options: DakdOptions) -> None:
         super().__init__()
-        _check_options(width, tau, gates, init, leak)
-        self.options: dict[str, Any] = {
-            "width": width, "tau": tau, "gates": gates, "context": context, "mask_input": mask_input,
-            "fusion": fusion, "init": init, "zero_last": zero_last, "leak": leak, "recompute": recompute,
-        }  # fmt: skip
-        self.tau = tau
-        self.teacher = Teacher(width, recompute)
-        self.student = Student(width, gates, context, mask_input, fusion, recompute)
+        self.options, self.tau, width = options, options.tau, options.width
+        self.teacher = Teacher(width)
+        self.student = Student(options)
         for module in self.modules():
             if isinstance(module, Conv):
-                module.leak = leak
-                if init == "he":
-                    nn.init.kaiming_normal_(module.weight, a=leak, nonlinearity="leaky_relu")
+                module.leak = options.leak
+                if options.init == "he":
+                    nn.init.kaiming_normal_(module.weight, a=options.leak, nonlinearity="leaky_relu")
                     nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        if zero_last:
+        if options.zero_last:
             nn.init.zeros_(self.student.decoder.last.weight)
             nn.init.zeros_(self.student.decoder.last.bias)  # type: ignore[arg-type]
         self.descriptor = Descriptor(
@@ -134,7 +105,7 @@ class DAKD(nn.Module):
 
     def _restored(self, image: Tensor, mask: Tensor | None) -> Tensor:
         with torch.no_grad():
-            padded, (height, width), fusion = _padded(image), image.shape[-2:], self.options["fusion"]
+            padded, (height, width), fusion = _padded(image), image.shape[-2:], self.options.fusion
             guide, features = None if mask is None else _padded(mask.to(image.dtype)), Features([], [])
             if guide is None or fusion:
                 logit, features = self.teacher(padded, keep=fusion)
@@ -151,23 +122,9 @@ class DAKD(nn.Module):
 def _padded(image: Tensor) -> Tensor:
     """Reflected at the bottom and the right up to a multiple of 4."""
     height, width = image.shape[-2:]
-    if min(height, width) < MIN_SIZE:
-        raise RestorekitError(f"{width}x{height} pixels are too few for dakd: each side needs {MIN_SIZE} or more")
+    check_size(image, "dakd", MIN_SIZE)
     below, right = -height % MULTIPLE, -width % MULTIPLE
     return F.pad(image, (0, right, 0, below), mode="reflect") if below or right else image
-
-
-def _check_options(width: int, tau: float, gates: str, init: str, leak: float) -> None:
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise RestorekitError(f"dakd's width is a whole number of channels, 1 or more, not {width!r}")
-    if not 0 < tau < 1:
-        raise RestorekitError(f"dakd's tau is a difference of images in [0, 1], between 0 and 1, not {tau!r}")
-    if gates not in get_args(Gates):
-        raise unknown_name("gates of dakd", str(gates), get_args(Gates))
-    if init not in ("framework", "he"):
-        raise unknown_name("init of dakd", str(init), ("framework", "he"))
-    if not 0 <= leak < 1:
-        raise RestorekitError(f"dakd's leak is a slope, 0 or more and below 1, not {leak!r}")
 
 
 def _bytes_per_pixel(width: int) -> int:

@@ -1,41 +1,36 @@
 """The student of DAKD: restores an image, guided by the teacher's mask, with gated convolutions and global context."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorekit.config.dakd import DakdOptions
 from restorekit.models.dakd.teacher import SCALES, Decoder, Encoder, Features, Fuse
 
-Gates = Literal["guided", "plain", "hard", "none"]
 SLOPE = 0.2  # of the gated convolution's LeakyReLU
 NUM_CONTEXTS = 32  # K
 FLOOR = 1e-3  # of the clean share inside the logarithm, so that a mask of ones leaves something to gather from
 
 
 class GatedConv(nn.Module):
-    """Mask-guided gated convolution (dakd.md 4.1): x + LeakyReLU(W_f * x) . sigmoid(W_g * [x, m]).
+    """Mask-guided gated convolution (dakd.md 4.1): x + LeakyReLU(W_f * x) . sigmoid(W_g * [x, m])."""
 
-    "plain" leaves the mask out of the gate; "hard" also multiplies what is added by the mask.
-    """
-
-    def __init__(self, channels: int, gates: Gates) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.hard, self.guided = gates == "hard", gates != "plain"
         self.feature = nn.Conv2d(channels, channels, 3, padding=1)
-        self.gate = nn.Conv2d(channels + self.guided, channels, 3, padding=1)
+        self.gate = nn.Conv2d(channels + 1, channels, 3, padding=1)
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W), and the gate's mean over channels (B, 1, H, W), detached; `mask` is (B, 1, H, W)."""
-        mask = mask.to(features.dtype)
-        gate = self.opening(features, mask)
-        added = F.leaky_relu(self.feature(features), SLOPE) * gate
-        return features + (added * mask if self.hard else added), gate.detach().mean(dim=1, keepdim=True)
+        gate = self.opening(features, mask.to(features.dtype))
+        gated = features + F.leaky_relu(self.feature(features), SLOPE) * gate
+        return gated, gate.detach().mean(dim=1, keepdim=True)
 
     def opening(self, features: Tensor, mask: Tensor) -> Tensor:
         """The gate (B, C, H, W) in (0, 1)."""
-        return self.gate(torch.cat([features, mask], dim=1) if self.guided else features).sigmoid()
+        return self.gate(torch.cat([features, mask], dim=1)).sigmoid()
 
 
 class ContextMaps(NamedTuple):
@@ -102,16 +97,15 @@ class Fusion(nn.Module):
 class Student(nn.Module):
     """The student: an image and its mask to what is added to the image."""
 
-    def __init__(
-        self, width: int, gates: Gates, context: bool, mask_input: bool, fusion: bool, recompute: bool = False
-    ) -> None:
+    def __init__(self, options: DakdOptions) -> None:
         super().__init__()
+        width, fusion = options.width, options.fusion
         widths = [4 * width, 2 * width, width]
-        self.mask_input = mask_input
-        self.encoder = Encoder(3 + mask_input, width, recompute)
-        self.context = GlobalContext(4 * width) if context else None
-        self.decoder = Decoder(3, width, recompute)
-        self.gates = nn.ModuleList(GatedConv(channels, gates) for channels in widths if gates != "none")
+        self.mask_input = options.mask_input
+        self.encoder = Encoder(3 + options.mask_input, width)
+        self.context = GlobalContext(4 * width) if options.context else None
+        self.decoder = Decoder(3, width)
+        self.gates = nn.ModuleList(GatedConv(channels) for channels in widths if options.gates != "none")
         self.fuse_encoder = nn.ModuleList(Fusion(channels) for channels in widths[::-1] if fusion)
         self.fuse_decoder = nn.ModuleList(Fusion(channels) for channels in widths if fusion)
 

@@ -25,14 +25,14 @@ class Features(NamedTuple):
 class Encoder(nn.Module):
     """e1 to e3 and the bottleneck of dakd.md 4: an image (B, inputs, H, W) to E1 to E4."""
 
-    def __init__(self, inputs: int, width: int, recompute: bool) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         widths = [inputs, width, 2 * width, 4 * width]
         self.enter = nn.ModuleList(
             Conv(before, after, stride=1 if level == 0 else 2)
             for level, (before, after) in enumerate(itertools.pairwise(widths))
         )
-        self.dense = nn.ModuleList(Dense(channels, width, ENCODER_LAYERS, recompute) for channels in widths[1:])
+        self.dense = nn.ModuleList(Dense(channels, width, ENCODER_LAYERS) for channels in widths[1:])
         self.bottleneck = Conv(4 * width, 4 * width)
 
     def forward(self, features: Tensor, keep: bool, fuse: Fuse | None = None) -> tuple[list[Tensor], list[Tensor]]:
@@ -55,10 +55,10 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """m3 to o2 of dakd.md 4 but for the gates: the steps of a scale, and the last convolutions beside the input."""
 
-    def __init__(self, outputs: int, width: int, recompute: bool) -> None:
+    def __init__(self, outputs: int, width: int) -> None:
         super().__init__()
         widths = [4 * width, 2 * width, width]
-        self.dense = nn.ModuleList(Dense(channels, width, DECODER_LAYERS, recompute) for channels in widths)
+        self.dense = nn.ModuleList(Dense(channels, width, DECODER_LAYERS) for channels in widths)
         self.conv = nn.ModuleList(Conv(channels, channels) for channels in widths)
         self.up = nn.ModuleList(Conv(2 * channels, channels) for channels in widths[1:])
         self.join = nn.ModuleList(Conv(2 * channels, channels) for channels in widths[1:])
@@ -81,10 +81,10 @@ class Decoder(nn.Module):
 class Teacher(nn.Module):
     """The teacher: an image (B, 3, H, W) to the logit of its mask (B, 1, H, W), and its features."""
 
-    def __init__(self, width: int, recompute: bool = False) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.encoder = Encoder(3, width, recompute)
-        self.decoder = Decoder(1, width, recompute)
+        self.encoder = Encoder(3, width)
+        self.decoder = Decoder(1, width)
 
     def forward(self, image: Tensor, keep: bool = True) -> tuple[Tensor, Features]:
         """Without `keep` the features are let go of as soon as they are used, and empty lists are returned."""

@@ -1,5 +1,7 @@
-"""DMGN for reflection, rain and haze: the network in network.py, what it is built of beside it."""
+"""DMGN for reflection, rain and haze: network.py joins the phases of phases.py, which are built of cells.py."""
 
-from restorekit.models.dmgn.network import DMGN, DmgnResult, Variant
+from restorekit.models.dmgn.network import DMGN, DmgnResult
 
-__all__ = ["DMGN", "DmgnResult", "Variant"]
+NETWORK = DMGN
+
+__all__ = ["DMGN", "NETWORK", "DmgnResult"]

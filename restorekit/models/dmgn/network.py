@@ -4,20 +4,17 @@ Feng, Pei, Jia, Chen, Zhang and Lu, "Deep-Masking Generative Network: A Unified 
 from Superimposed Images", IEEE Trans. Image Processing 30, 2021. Section numbers are those of dmgn.md among the papers.
 """
 
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from restorekit.errors import RestorekitError, unknown_name
-from restorekit.models.descriptor import Descriptor
+from restorekit.config.dmgn import MIN_SIZE, DmgnOptions
+from restorekit.models.descriptor import Descriptor, check_size
 from restorekit.models.dmgn.cells import reflect, spread
 from restorekit.models.dmgn.phases import Branch, Hypercolumn, NoiseMap, Refiner, Separator, SignedAttention
-from restorekit.models.trunks import FROM_CHECKPOINT, TRUNKS, create_trunk
+from restorekit.models.trunks import FROM_CHECKPOINT, create_trunk
 
-Variant = Literal["reflection", "rain", "haze"]
-Init = Literal["framework", "he"]
-MIN_SIZE = 17  # pixels: the refining trunk reflects 16 of them
 HALO = 64  # pixels; tiles then differed from the whole by at most 0.0041, on one image a variant
 LISTED_CELLS = (0, 1, 2, 3, 4, 9, 10, 11)  # of the background branch: the gates that the released code returns
 
@@ -34,95 +31,54 @@ class DmgnResult(NamedTuple):
 
 
 class DMGN(nn.Module):
-    """DMGN in the lean build: no convolution that never runs.
+    """DMGN without the convolutions that the released code builds and never runs.
 
-    `variant`: "reflection" adds the input to the coarse images and steers the refinement by the Noise Distribution Map;
-    "rain" and "haze" (one network) do neither and have no tanh at the end (section 4). `use_ndm` and `final_tanh`
-    override the variant's own. `width`: channels at full resolution, 64 in the paper. `trunk`: what the hypercolumn is
-    made of, see trunks.py; with "none" it is the image alone. `trunk_weights`: a file of the user's; without one vgg19
-    is random. `ndm_batch_stats`: see NoiseMap. `init`: "framework" is the released code's, none at all; "he" draws the
-    3x3 convolutions for ReLU (He et al. 2015), which short trainings need. `zero_last`: the last 1x1 convolutions of
-    what is added to the input (the refining trunk, and for reflection both heads) start at zero, so that training
-    starts from background = input. Ablations: without `refine` the background is the coarse one, without
-    `noise_features` the noise image's do not go into the refinement (`use_ndm` is the other use of it), without `gated`
-    the cells add all of their residual.
-    Raises RestorekitError for values that cannot be.
+    `options` holds the options with `use_ndm` resolved and the trunk's weights as those of the checkpoint.
     """
 
-    def __init__(
-        self,
-        variant: Variant = "reflection",
-        width: int = 64,
-        trunk: Literal["none", "vgg19", "vgg16_shift_tolerant"] = "vgg19",
-        trunk_weights: str | None = None,
-        use_ndm: bool | None = None,
-        final_tanh: bool | None = None,
-        ndm_batch_stats: bool = False,
-        init: Init = "framework",
-        zero_last: bool = False,
-        refine: bool = True,
-        noise_features: bool = True,
-        gated: bool = True,
-    ) -> None:
+    def __init__(self, options: DmgnOptions) -> None:
         super().__init__()
-        reflection = variant == "reflection"
-        use_ndm = reflection and refine and gated if use_ndm is None else use_ndm
-        final_tanh = reflection if final_tanh is None else final_tanh
-        _check_options(variant, width, trunk, trunk_weights, use_ndm, ndm_batch_stats, init)
-        _check_ablation(use_ndm, refine, noise_features, gated)
-        self.options: dict[str, Any] = {
-            "variant": variant,
-            "width": width,
-            "trunk": trunk,
-            "trunk_weights": None if trunk == "none" else FROM_CHECKPOINT,
-            "use_ndm": use_ndm,
-            "final_tanh": final_tanh,
-            "ndm_batch_stats": ndm_batch_stats,
-            "init": init,
-            "zero_last": zero_last,
-            "refine": refine,
-            "noise_features": noise_features,
-            "gated": gated,
-        }
-        self.residual_coarse = reflection
-        self.head = Hypercolumn(width, None if trunk == "none" else create_trunk(trunk, trunk_weights))
+        trunk, width, gated = options.trunk, options.width, options.gated
+        stored = {"use_ndm": options.steered, "trunk_weights": None if trunk == "none" else FROM_CHECKPOINT}
+        self.options = options.model_copy(update=stored)
+        self.residual_coarse = reflection = options.variant == "reflection"
+        self.head = Hypercolumn(width, None if trunk == "none" else create_trunk(trunk, options.trunk_weights))
         self.separator = Separator(width)
         self.background_branch = Branch(width, gated)
         self.noise_branch = Branch(width, gated)
-        self.attention = SignedAttention(width) if refine else None
-        self.noise_map = NoiseMap(width, ndm_batch_stats) if use_ndm else None
-        self.noise_features = noise_features
-        self.refiner = Refiner(width, final_tanh, 3 if noise_features else 2, gated) if refine else None
-        if init == "he":
+        self.attention = SignedAttention(width) if options.refine else None
+        self.noise_map = NoiseMap(width, options.ndm_batch_stats) if options.steered else None
+        self.noise_features = options.noise_features
+        parts = 3 if options.noise_features else 2
+        self.refiner = Refiner(width, reflection, parts, gated) if options.refine else None
+        if options.init == "he":
             for module in self.modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     _draw_for_relu(module)
-        if zero_last:
+        if options.zero_last:  # the last convolutions of what is added to the input
             heads = [self.background_branch.last, self.noise_branch.last] if reflection else []
             for last in [*heads, *([self.refiner.last] if self.refiner is not None else [])]:
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(cast(Tensor, last.bias))
         self.descriptor = Descriptor(
             name="dmgn",
-            tasks=(variant,),
+            tasks=(options.variant,),
             takes_mask=False,
             min_size=MIN_SIZE,
             size_multiple=1,
             tiling="approximate",
             halo=HALO,
-            bytes_per_pixel=_bytes_per_pixel(width, trunk != "none", use_ndm),
+            bytes_per_pixel=_bytes_per_pixel(width, trunk != "none", options.steered),
         )
 
     def forward(self, image: Tensor) -> DmgnResult:
         """Decomposes `image` (B, 3, H, W) in [-1, 1]; one with a side below 17 pixels raises RestorekitError."""
-        height, width = image.shape[-2:]
-        if min(height, width) < MIN_SIZE:
-            raise RestorekitError(f"{width}x{height} pixels are too few for dmgn: each side needs {MIN_SIZE} or more")
+        check_size(image, "dmgn", MIN_SIZE)
         image = image.contiguous(memory_format=torch.channels_last)
         features = self.head(image)
         shared, mask = self.separator(features)
         if self.noise_map is None:
-            del features  # without gradients every full-size map that is let go of lowers the peak
+            del features  # without gradients each full-size map that is freed lowers the peak
         coarse, gates = self.background_branch(shared, mask)
         noise, _ = self.noise_branch(shared, 1 - mask)
         coarse, noise = coarse.to(image.dtype), noise.to(image.dtype)
@@ -163,30 +119,6 @@ def _draw_for_relu(conv: nn.Conv2d) -> None:
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
-
-
-def _check_options(
-    variant: str, width: int, trunk: str, trunk_weights: str | None, use_ndm: bool, ndm_batch_stats: bool, init: str
-) -> None:
-    if init not in get_args(Init):
-        raise unknown_name("init of dmgn", str(init), get_args(Init))
-    if variant not in get_args(Variant):
-        raise unknown_name("variant of dmgn", str(variant), get_args(Variant))
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise RestorekitError(f"dmgn's width is a whole number of channels, 1 or more, not {width!r}")
-    if trunk not in ("none", *TRUNKS):
-        raise unknown_name("trunk", str(trunk), ("none", *TRUNKS))
-    if trunk == "none" and trunk_weights is not None:
-        raise RestorekitError("trunk_weights needs a trunk: leave it out, or take trunk vgg19 or vgg16_shift_tolerant")
-    if ndm_batch_stats and not use_ndm:
-        raise RestorekitError("ndm_batch_stats needs the Noise Distribution Map: give use_ndm too, or leave it out")
-
-
-def _check_ablation(use_ndm: bool, refine: bool, noise_features: bool, gated: bool) -> None:
-    if not refine and (use_ndm or not noise_features):
-        raise RestorekitError("without refine nothing of the noise image is used: leave use_ndm and noise_features out")
-    if use_ndm and not gated:
-        raise RestorekitError("the Noise Distribution Map steers gates: without gated, give use_ndm: false")
 
 
 def _bytes_per_pixel(width: int, has_trunk: bool, use_ndm: bool) -> int:

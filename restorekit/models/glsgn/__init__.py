@@ -3,4 +3,6 @@
 from restorekit.models.glsgn.network import GLSGN
 from restorekit.models.glsgn.pathway import GlsgnResult
 
-__all__ = ["GLSGN", "GlsgnResult"]
+NETWORK = GLSGN
+
+__all__ = ["GLSGN", "NETWORK", "GlsgnResult"]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRANULE = 4  # pixels: what a patch's sides are multiples of, for the encoder halves them twice
+from restorekit.config.glsgn import GRANULE
 
 
 @dataclass(frozen=True)

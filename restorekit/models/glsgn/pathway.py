@@ -1,15 +1,17 @@
 """The pathways of GLSGN (glsgn.md 5): encoder, attention, decoder with Patch Norm, and the paths made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from restorekit.config.glsgn import Norm
 from restorekit.models.glsgn.grid import GRANULE, Grid, at_least_float32, crop, pad, quarter, resize
 from restorekit.models.glsgn.norm import PatchNorm
+from restorekit.models.glsgn.pyramid import Fusion
 
 
 class GlsgnResult(NamedTuple):
@@ -72,9 +74,6 @@ def spread(gate: Tensor, features: Tensor) -> Tensor:
     return gate
 
 
-Norm = Literal["joint", "instance", "none"]
-
-
 class ResidualBlock(nn.Module):
     """x + conv3x3(ReLU(conv3x3(x))), with zero padding."""
 
@@ -129,13 +128,11 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(Stage(up, channels) for up, channels in zip(ups, widths, strict=True))
         self.norms = nn.ModuleList([] if norm == "none" else [PatchNorm(channels, norm) for channels in widths])
 
-    def forward(self, encoded: Tensor, num_regions: int, call: "Call") -> tuple[Tensor, Tensor]:
-        """The features of the middle and of the last stage."""
-        middle = features = encoded
+    def forward(self, features: Tensor, num_regions: int, call: "Call") -> Tensor:
+        """The features (N, C, h, w) of the last stage, for `num_regions` regions of each image."""
         for number in range(3):
-            middle = features
             features = call(self.step, number, features, num_regions)
-        return middle, features
+        return features
 
     def step(self, number: int, features: Tensor, num_regions: int) -> Tensor:
         """One stage and its norm."""
@@ -168,9 +165,9 @@ class Restored(NamedTuple):
 class Alone(nn.Module):
     """The backbone by itself: encoder, decoder and last convolution, patch by patch, with no word from elsewhere."""
 
-    def __init__(self, width: int, grid: Grid, residual: bool) -> None:
+    def __init__(self, width: int, grid: Grid) -> None:
         super().__init__()
-        self.grid, self.residual = grid, residual
+        self.grid = grid
         self.encoder = Encoder(width)
         self.decoder = Decoder(width, "none")
         self.last = nn.Conv2d(width, 3, 3, padding=1)
@@ -179,39 +176,36 @@ class Alone(nn.Module):
         """(B, 3, H, W) to the same."""
         size = (frame.shape[-2], frame.shape[-1])
         patches = self.grid.cut(pad(frame, self.grid.padded(*size)))
-        features = self.decoder(self.encoder(patches, None, call), 1, call)[1]
-        image = at_least_float32(crop(self.grid.join(self.last(features)), size))
-        return frame + image if self.residual else image
+        features = self.decoder(self.encoder(patches, None, call), 1, call)
+        return frame + at_least_float32(crop(self.grid.join(self.last(features)), size))
 
 
 class GlobalPath(nn.Module):
     """The path over the whole frame at a quarter of the scale: B_g, F_g and A_g (glsgn.md 3)."""
 
-    def __init__(self, width: int, residual: bool) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.residual = residual
         self.encoder = Encoder(width)
         self.decoder = Decoder(width, "none")
         self.attention = SpatialAttention()
         self.extra = ResidualBlock(width)
         self.last = nn.Conv2d(width, 3, 3, padding=1)
 
-    def forward(self, frame: Tensor, tap: Literal["last", "middle"], call: Call) -> Restored:
+    def forward(self, frame: Tensor, call: Call) -> Restored:
         size = (frame.shape[-2], frame.shape[-1])
         padded = pad(frame, (-(-size[0] // GRANULE) * GRANULE, -(-size[1] // GRANULE) * GRANULE))
-        middle, features = self.decoder(self.encoder(padded, None, call), 1, call)
+        features = self.decoder(self.encoder(padded, None, call), 1, call)
         gate = self.attention(features)
         image = at_least_float32(crop(self.last(call(self.extra, spread(gate, features) * features)), size))
-        tapped = crop(features, size) if tap == "last" else crop(middle, _half(size))
-        return Restored(frame + image if self.residual else image, tapped, crop(gate, size))
+        return Restored(frame + image, crop(features, size), crop(gate, size))
 
 
 class LocalPath(nn.Module):
     """A path over patches: encoder with what F_g and F_{k-1} add, attention, regions, decoder (glsgn.md 5)."""
 
-    def __init__(self, width: int, grid: Grid, norm: Norm, residual: bool, residual_gate: bool) -> None:
+    def __init__(self, width: int, grid: Grid, norm: Norm) -> None:
         super().__init__()
-        self.grid, self.residual, self.residual_gate = grid, residual, residual_gate
+        self.grid = grid
         self.encoder = Encoder(width)
         self.attention = ConsistentAttention()
         self.decoder = Decoder(width, norm)
@@ -222,7 +216,6 @@ class LocalPath(nn.Module):
         frame: Tensor,
         links: list[Tensor],
         gates: tuple[Tensor | None, Tensor | None],
-        tap: Literal["last", "middle"],
         call: Call,
     ) -> Restored:
         """`links` (B, C, ., .) are what is added after the first stage, at any scale; `gates` are A_g and A_{k-1}."""
@@ -232,22 +225,36 @@ class LocalPath(nn.Module):
         injected = grid.cut(pad(torch.stack(added).sum(0) if len(added) > 1 else added[0], padded)) if added else None
         encoded = self.encoder(grid.cut(pad(frame, padded)), injected, call)
         gate = self.attention(encoded, grid.cut(hear(gates, frame, grid), GRANULE))
-        regions = grid.to_regions(grid.inner(self.gated(encoded, gate)))
-        middle, features = self.decoder(regions, grid.num_regions, call)
+        regions = grid.to_regions(grid.inner(gated(encoded, gate)))
+        features = self.decoder(regions, grid.num_regions, call)
         image = at_least_float32(crop(grid.join(self.last(features)), size))
-        tapped = crop(grid.join(features), size) if tap == "last" else crop(grid.join(middle), _half(size))
-        whole_gate = crop(join_gates(grid, grid.inner(gate)), quarter(size))
-        return Restored(frame + image if self.residual else image, tapped, whole_gate)
-
-    def gated(self, encoded: Tensor, gate: Tensor) -> Tensor:
-        factor = spread(gate, encoded)
-        return encoded + factor * encoded if self.residual_gate else encoded * factor
+        whole_gate = crop(grid.join(grid.to_regions(grid.inner(gate))), quarter(size))
+        return Restored(frame + image, crop(grid.join(features), size), whole_gate)
 
 
-def join_gates(grid: Grid, gate: Tensor) -> Tensor:
-    """The gates of patches as one padded map."""
-    return grid.join(grid.to_regions(gate))
+def gated(encoded: Tensor, gate: Tensor) -> Tensor:
+    """E A: the map of an encoder weighted by its gate."""
+    return encoded * spread(gate, encoded)
 
 
-def _half(size: tuple[int, int]) -> tuple[int, int]:
-    return -(-size[0] // 2), -(-size[1] // 2)
+class Pathways(NamedTuple):
+    """The parts of the stepwise design, as `forward` and streaming.py run them, path by path."""
+
+    coarse: GlobalPath | None
+    local: Sequence[LocalPath]  # paths 1, 2 and 3
+    global_links: Sequence[nn.Module]  # F_g as path k adds it; empty without a global path
+    feature_links: Sequence[nn.Conv2d]  # F_1 and F_2 as the next path adds them; empty without these links
+    attention_links: bool  # whether gates are handed on
+    fusion: Fusion | None  # None: the image of path 1 is the result
+
+    def heard(self, reduced: Tensor | None, previous: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The gates A_g and A_{k-1} as path k hears them."""
+        return (reduced, previous) if self.attention_links else (None, None)
+
+    def result(self, reduced: Restored | None, images: Sequence[Tensor], gates: Sequence[Tensor]) -> GlsgnResult:
+        """The result for the global path's and the local paths' images and gates."""
+        paths = tuple(images)
+        coarse = None if reduced is None else reduced.image
+        restored = paths[0] if self.fusion is None else self.fusion(*paths, coarse)
+        shown = [gate.detach() for gate in ([] if reduced is None else [reduced.gate])]
+        return GlsgnResult(restored, paths, coarse, (*shown, *(gate.detach() for gate in gates)))

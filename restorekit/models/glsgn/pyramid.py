@@ -4,8 +4,6 @@ The filter is [1 4 6 4 1] / 16 in each direction, in float32. Both directions ar
 convolutions, so that no autocast rounds an image to 16 bits.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,14 +82,10 @@ class HandUp(nn.Module):
 
 
 class Fusion(nn.Module):
-    """B_out = Up(Up(B3 + M3 h3) + M2 h2) + M1 h1; the masks are unbounded and start near 0, 1 and 1.
+    """B_out = Up(Up(B3 + M3 h3) + M2 h2) + M1 h1; the masks are unbounded and start near 0, 1 and 1."""
 
-    `h3_source` "l" has M3 B3 in the place of M3 h3, as the drawing may be read.
-    """
-
-    def __init__(self, width: int, h3_source: Literal["h3", "l"]) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.h3_source = h3_source
         channels, few = 2 * width, max(1, width // 2)
         self.first = nn.Conv2d(6, channels, 3, padding=1)
         self.blocks = nn.Sequential(*(MaskBlock(channels) for _ in range(3)))
@@ -113,7 +107,7 @@ class Fusion(nn.Module):
         """B_out from B1, B2, B3 and Bg (B, 3, ., .) in float32; without a global path h3 is zero."""
         detail = torch.zeros_like(base) if coarse is None else high(coarse)
         masks = self.masks(detail, base, (middle.shape[-2], middle.shape[-1]))
-        restored = base + masks[2] * (detail if self.h3_source == "h3" else base)
+        restored = base + masks[2] * detail
         for image, mask in ((middle, masks[1]), (fine, masks[0])):
             size = (image.shape[-2], image.shape[-1])
             restored = up(restored, size).addcmul_(_nearest(mask, size), high(image))

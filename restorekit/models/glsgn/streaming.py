@@ -9,25 +9,23 @@ computed and dropped.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.models.glsgn.grid import GRANULE, crop, pad, quarter, resized_window
+from restorekit.config.glsgn import GRANULE, GlsgnOptions
+from restorekit.models.glsgn.grid import crop, pad, quarter, resized_window
 from restorekit.models.glsgn.norm import Gathered, PatchNorm
-from restorekit.models.glsgn.pathway import Alone, GlsgnResult, LocalPath, Stage, hear, plainly
+from restorekit.models.glsgn.pathway import Alone, GlsgnResult, LocalPath, Pathways, Stage, gated, hear, plainly
 from restorekit.models.glsgn.pyramid import scales
-
-if TYPE_CHECKING:
-    from restorekit.models.glsgn.network import GLSGN
 
 STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
 
 
 @dataclass(frozen=True)
-class Plan:
+class StreamSettings:
     """How a frame is streamed: whether the last stage is held or made twice, and how large a strip is."""
 
     hold: bool
@@ -46,8 +44,8 @@ class Streamed:
 class Strips:
     """One decoder stage over the regions below it, any rows at a time."""
 
-    def __init__(self, stage: Stage, below: Gathered, plan: Plan) -> None:
-        self._stage, self._below, self._plan = stage, below, plan
+    def __init__(self, stage: Stage, below: Gathered, settings: StreamSettings) -> None:
+        self._stage, self._below, self._settings = stage, below, settings
         self._scale = 1 if stage.scale is None else 2
         # Rows below that a strip needs on each side: for four convolutions, and the transposed one before them.
         self._margin = 4 if stage.scale is None else 3
@@ -64,7 +62,7 @@ class Strips:
         """Adds the stage's output to the statistics of the `norm` after it; returns it, or `under` without `hold`."""
         height, width = self._scale * under.shape[2], self._scale * under.shape[3]
         held: Tensor | None = None
-        for first, last in strips(height, width, self._plan):
+        for first, last in strips(height, width, self._settings):
             made = self.rows(region, under, first, last)
             norm.add(region, made)
             if hold:
@@ -79,38 +77,44 @@ def _empty_like(part: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
 
 
-def strips(height: int, width: int, plan: Plan) -> Iterator[tuple[int, int]]:
+def strips(height: int, width: int, settings: StreamSettings) -> Iterator[tuple[int, int]]:
     """(first, last) rows of strips that begin at even rows."""
-    rows = max(2, plan.strip_pixels // width // 2 * 2)
+    rows = max(2, settings.strip_pixels // width // 2 * 2)
     for first in range(0, height, rows):
         yield first, min(height, first + rows)
 
 
-def stream(model: "GLSGN", image: Tensor, plan: Plan) -> GlsgnResult:
-    """What `model(image)` gives, for one frame (1, 3, H, W) in [0, 1]."""
-    if model.design == "tiles":
-        return GlsgnResult(_stream_tiles(model.alone, image), (), None, ())
+def streamed_bytes(options: GlsgnOptions, height: int, width: int, hold: bool) -> int:
+    """Peak memory of a streamed frame, from the tensors that live at once at 4K and 8K.
+
+    Maps grow with the frame, strips do not.
+    """
+    channels = options.width
+    if options.design == "tiles":
+        per_pixel = 1.3 * channels + 32
+    else:
+        held = 6.7 if options.overlap else 6.2  # one region's map is made from another of its size, not a quarter's
+        per_pixel = max(100.0, (held if hold else 4.2) * channels + 16)
+    return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS
+
+
+def stream(parts: Pathways, image: Tensor, settings: StreamSettings) -> GlsgnResult:
+    """What `forward` gives, for one frame (1, 3, H, W) in [0, 1]."""
     frames = scales(image)
-    reduced = None if model.coarse is None else model.coarse(frames[2], model.f_tap, plainly)
-    found: dict[int, Streamed] = {}
+    reduced = None if parts.coarse is None else parts.coarse(frames[2], plainly)
+    found: list[Streamed] = []
     previous: Streamed | None = None
-    for step, number in enumerate(model.steps()):
-        links = [] if reduced is None else [model.global_links[number](reduced.feature)]
+    for number, path in enumerate(parts.local):
+        links = [] if reduced is None else [parts.global_links[number](reduced.feature)]
         if previous is not None and previous.link is not None:
             links.append(previous.link)
-        handing = model.feature_links[step] if step < len(model.feature_links) else None
-        gates = model.heard(None if reduced is None else reduced.gate, None if previous is None else previous.gate)
-        path = cast(LocalPath, model.local[number])
-        made = stream_path(path, frames[number], links, gates, model.f_tap, cast(nn.Conv2d | None, handing), plan)
-        found[number] = Streamed(made.image, None, made.gate)  # the link lives until the next path has it
+        handing = parts.feature_links[number] if number < len(parts.feature_links) else None
+        gates = parts.heard(None if reduced is None else reduced.gate, None if previous is None else previous.gate)
+        made = stream_path(path, frames[number], links, gates, handing, settings)
+        found.append(Streamed(made.image, None, made.gate))  # the link lives until the next path has it
         previous = made
         del made, links
-    paths = tuple(found[number].image for number in range(3))
-    restored = paths[0]
-    if model.fusion is not None:
-        restored = model.fusion(*paths, None if reduced is None else reduced.image)
-    gates_found = [*([] if reduced is None else [reduced.gate]), *(found[number].gate for number in range(3))]
-    return GlsgnResult(restored, paths, None if reduced is None else reduced.image, tuple(gates_found))
+    return parts.result(reduced, [path.image for path in found], [path.gate for path in found])
 
 
 def stream_path(
@@ -118,9 +122,8 @@ def stream_path(
     frame: Tensor,
     links: list[Tensor],
     gates: tuple[Tensor | None, Tensor | None],
-    tap: str,
     handing: nn.Conv2d | None,
-    plan: Plan,
+    settings: StreamSettings,
 ) -> Streamed:
     """What `path` gives for one frame (1, 3, H, W); `handing` is the convolution of F_k for the next path."""
     size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
@@ -128,23 +131,18 @@ def stream_path(
     norms = [Gathered(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Gathered(None, count)] * 3
     gate = frame.new_zeros((1, 1, *(side // 4 for side in grid.padded(*size))))
     below = (Gathered(None, count), *norms)
-    first, middle, last = (Strips(cast(Stage, path.decoder.stages[n]), below[n], plan) for n in range(3))
+    first, middle, last = (Strips(cast(Stage, path.decoder.stages[n]), below[n], settings) for n in range(3))
     maps: list[Tensor] = []
     for region, encoded in enumerate(_encoded_regions(path, frame, links, hear(gates, frame, grid), gate)):
         maps.append(first.gather(region, encoded, norms[0], hold=True))
         del encoded
     for region in range(count):
         maps[region] = middle.gather(region, maps[region], norms[1], hold=True)
-    link: Tensor | None = None
-    if handing is not None and tap == "middle":
-        joined = grid.join(torch.cat([handing(norms[1](region, one)) for region, one in enumerate(maps)]))
-        link, handing = crop(joined, (-(-size[0] // 2), -(-size[1] // 2))), None
-    hold = plan.hold and len(path.decoder.norms) > 0  # without norms nothing is waited for
+    hold = settings.hold and len(path.decoder.norms) > 0  # without norms nothing is waited for
     for region in range(count if len(path.decoder.norms) else 0):
         maps[region] = last.gather(region, maps[region], norms[2], hold)
-    image, handed = _last_rows(path, maps, None if hold else last, norms[2], frame, handing, plan)
-    image = image.add_(frame) if path.residual else image
-    return Streamed(image, handed if link is None else link, crop(gate, quarter(size)))
+    image, link = _last_rows(path, maps, None if hold else last, norms[2], frame, handing, settings)
+    return Streamed(image.add_(frame), link, crop(gate, quarter(size)))
 
 
 def _encoded_regions(
@@ -170,7 +168,7 @@ def _encoded_regions(
             if joined is None:
                 joined = _empty_like(encoded, (high * grid.joined[0], wide * grid.joined[1]))
             top, left = place[0] % grid.joined[0] * high, place[1] % grid.joined[1] * wide
-            joined[:, :, top : top + high, left : left + wide] = grid.inner(path.gated(encoded, own))
+            joined[:, :, top : top + high, left : left + wide] = grid.inner(gated(encoded, own))
         assert joined is not None
         yield joined
 
@@ -188,7 +186,7 @@ def _last_rows(
     norm: Gathered,
     frame: Tensor,
     handing: nn.Conv2d | None,
-    plan: Plan,
+    settings: StreamSettings,
 ) -> tuple[Tensor, Tensor | None]:
     """The image of the last convolution, cropped, and the link; `maps` are the last stage's, or below `stage`."""
     (rows, columns), size = path.grid.regions, (frame.shape[-2], frame.shape[-1])
@@ -197,7 +195,7 @@ def _last_rows(
     image = torch.empty_like(frame)
     links = None if handing is None else _Links(handing, size)
     for row in range(rows):
-        for first, last in strips(height, width * columns, plan):
+        for first, last in strips(height, width * columns, settings):
             above, below = max(0, first - 1), min(height, last + 1)
             parts, kept = [], []
             for region in range(row * columns, (row + 1) * columns):
@@ -216,12 +214,11 @@ def _last_rows(
 
 
 class _Links:
-    """F_k convolved for the next path from strips that arrive from top to bottom; a stride of 2 holds one row only."""
+    """F_k convolved for the next path, from strips that arrive from top to bottom; one row of them is kept."""
 
     def __init__(self, conv: nn.Conv2d, size: tuple[int, int]) -> None:
         self._conv, self._height = conv, size[0]
-        self._stride = conv.stride[0]
-        self._made: Tensor | None = None  # F_k itself where the stride is 1
+        self._made: Tensor | None = None
         self._above: Tensor | None = None
         self._seen = 0
 
@@ -229,26 +226,23 @@ class _Links:
         """Takes in the next rows; all but the frame's last strip have an even number of them."""
         if not features.shape[2]:
             return  # padding below the frame
-        made = features if self._stride == 1 else self._convolved(features)
+        above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above
+        odd_end = self._seen + features.shape[2] == self._height and features.shape[2] % 2
+        rows = torch.cat([above, features, *([torch.zeros_like(above)] if odd_end else [])], dim=2)
+        self._above = features[:, :, -1:].clone()
+        made = F.conv2d(rows, self._conv.weight, self._conv.bias, stride=2, padding=(0, 1))
         if self._made is None:
-            self._made = _empty_like(made, (-(-self._height // self._stride), made.shape[3]))
-        first = self._seen // self._stride
+            self._made = _empty_like(made, (-(-self._height // 2), made.shape[3]))
+        first = self._seen // 2
         self._made[:, :, first : first + made.shape[2]] = made
         self._seen += features.shape[2]
 
     def finished(self) -> Tensor:
         assert self._made is not None
-        return self._conv(self._made) if self._stride == 1 else self._made
-
-    def _convolved(self, features: Tensor) -> Tensor:
-        above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above
-        odd_end = self._seen + features.shape[2] == self._height and features.shape[2] % 2
-        rows = torch.cat([above, features, *([torch.zeros_like(above)] if odd_end else [])], dim=2)
-        self._above = features[:, :, -1:].clone()
-        return F.conv2d(rows, self._conv.weight, self._conv.bias, stride=2, padding=(0, 1))
+        return self._made
 
 
-def _stream_tiles(alone: Alone, frame: Tensor) -> Tensor:
+def stream_tiles(alone: Alone, frame: Tensor) -> Tensor:
     size, grid = (frame.shape[-2], frame.shape[-1]), alone.grid
     padded = pad(frame, grid.padded(*size))
     height, width = padded.shape[-2] // grid.rows, padded.shape[-1] // grid.columns
@@ -256,7 +250,6 @@ def _stream_tiles(alone: Alone, frame: Tensor) -> Tensor:
     for top in range(0, padded.shape[-2], height):
         for left in range(0, padded.shape[-1], width):
             window = (..., slice(top, top + height), slice(left, left + width))
-            features = alone.decoder(alone.encoder(padded[window], None, plainly), 1, plainly)[1]
+            features = alone.decoder(alone.encoder(padded[window], None, plainly), 1, plainly)
             restored[window] = alone.last(features)
-    image = crop(restored, size)
-    return image.add_(frame) if alone.residual else image
+    return crop(restored, size).add_(frame)

@@ -1,5 +1,7 @@
-"""MADF for inpainting: the network in network.py, its encoder and decoders beside it."""
+"""MADF for inpainting: network.py joins the encoder of encoder.py and the decoders of decoders.py."""
 
 from restorekit.models.madf.network import MADF, MadfResult
 
-__all__ = ["MADF", "MadfResult"]
+NETWORK = MADF
+
+__all__ = ["MADF", "NETWORK", "MadfResult"]

@@ -1,14 +1,12 @@
 """The decoders of MADF, a level at a time: recovery with the encoder's skips, refinement tied by point-wise norms."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2  # of every leaky ReLU
-Normalisation = Literal["pointwise", "batch"]
 
 
 class RecoveryStep(nn.Module):
@@ -57,10 +55,9 @@ class PointwiseNorm(nn.Module):
 class RefinementStep(nn.Module):
     """f^k_l to f^k_{l-1}, twice the size, normalised by the decoder before: `guide` is f^{k-1}_{l-1}."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, normalisation: Normalisation, plus_one: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, hidden: int, pointwise: bool, plus_one: bool) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
-        pointwise = normalisation == "pointwise"
         self.norm = PointwiseNorm(outputs, hidden, plus_one) if pointwise else nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor, guide: Tensor) -> Tensor:

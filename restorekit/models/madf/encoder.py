@@ -7,7 +7,7 @@ makes each band again, so that nothing but inputs is kept.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +98,6 @@ def _bands(mask_features: Tensor, bank: Tensor) -> Iterator[tuple[slice, slice]]
 
 KERNELS = (7, 5, 3, 3, 3, 3, 3)  # of the levels
 GROWTH = (1, 2, 4, 8, 8, 8, 8)  # channels of the levels, in those of the first
-Filters = Literal["dynamic", "ordinary"]
 
 
 class MaskLevel(nn.Module):
@@ -129,14 +128,14 @@ class OrdinaryLevel(nn.Module):
 class Encoder(nn.Module):
     """Seven levels; `width` and `mask_channels` are the first level's channels of the two streams (16 and 16)."""
 
-    def __init__(self, width: int, mask_channels: int, filters: Filters, batch_norm: bool) -> None:
+    def __init__(self, width: int, mask_channels: int, dynamic: bool, batch_norm: bool) -> None:
         super().__init__()
         self.channels = tuple(width * growth for growth in GROWTH)
         inputs = (6, *self.channels[:-1])
         mask_inputs = (3, *[mask_channels] * 6)
         self.levels = nn.ModuleList(
             MaskLevel(mask_in, mask_channels, before, after, kernel)
-            if filters == "dynamic"
+            if dynamic
             else OrdinaryLevel(before, after, kernel)
             for mask_in, before, after, kernel in zip(mask_inputs, inputs, self.channels, KERNELS, strict=True)
         )

@@ -6,32 +6,27 @@ here, a mask is the paper's: 1 = valid.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from restorekit.errors import RestorekitError, unknown_name
+from restorekit.config.madf import MULTIPLE, MadfOptions
+from restorekit.errors import RestorekitError
 from restorekit.models.descriptor import Descriptor
 from restorekit.models.madf.decoders import (
     LastRecovery,
     LastRefinement,
-    Normalisation,
     PointwiseNorm,
     RecoveryStep,
     RefinementStep,
 )
-from restorekit.models.madf.encoder import Encoder, Filters, MaskLevel
+from restorekit.models.madf.encoder import Encoder, MaskLevel
 from restorekit.models.madf.filling import colours, normalised, smooth_fill
 
-Init = Literal["framework", "he"]
-Start = Literal["mean", "smooth"]
-MULTIPLE = 128  # pixels: seven levels of stride 2
 HALO = 128  # pixels
 DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in those of the first
 
@@ -43,50 +38,13 @@ class MadfResult(NamedTuple):
 
 
 class MADF(nn.Module):
-    """MADF with one recovery decoder and `refinements` others.
+    """MADF: an encoder, a recovery decoder and `options.refinements` decoders that refine its image."""
 
-    `width`: channels of the decoders at half resolution, 64 in the paper, a multiple of 4; the encoder's narrow stream
-    has a quarter of them, the point-wise norms' hidden layer twice as many, and the mask features a quarter, but 4 at
-    least. `encoder_bn`: batch norms after the encoder's ReLUs; the released network builds them and never runs them.
-    `pn_plus_one`: whether the point-wise norm multiplies by 1 + scale. `recompute`: in training the decoders' maps are
-    made again in the backward pass instead of being kept (the dynamic filters' always are). `filters`: "ordinary" puts
-    convolutions of the same widths into the place of the mask's filters; `normalisation`: "batch" puts batch norms into
-    the place of the point-wise ones (section 11). `init`: "framework" is the released code's, none at all; "he" draws
-    what ReLUs follow for them (He et al. 2015) and starts the point-wise norms as plain ones, for short trainings.
-    `start`: a hole holds ImageNet's mean colour at first in the paper's network, "mean"; with "smooth" it holds what
-    filling.py makes of the valid pixels, and the outputs are what is added to that, nothing at first: for short
-    trainings too, which otherwise spend their time on learning to interpolate.
-    Raises RestorekitError for values that cannot be.
-    """
-
-    def __init__(
-        self,
-        width: int = 64,
-        refinements: int = 2,
-        encoder_bn: bool = False,
-        pn_plus_one: bool = True,
-        recompute: bool = False,
-        filters: Filters = "dynamic",
-        normalisation: Normalisation = "pointwise",
-        init: Init = "framework",
-        start: Start = "mean",
-    ) -> None:
+    def __init__(self, options: MadfOptions) -> None:
         super().__init__()
-        _check_options(width, refinements, filters, normalisation, init, start)
-        self.options: dict[str, Any] = {
-            "width": width,
-            "refinements": refinements,
-            "encoder_bn": encoder_bn,
-            "pn_plus_one": pn_plus_one,
-            "recompute": recompute,
-            "filters": filters,
-            "normalisation": normalisation,
-            "init": init,
-            "start": start,
-        }
-        self.smooth = start == "smooth"
-        self.recompute = recompute
-        self.encoder = Encoder(width // 4, max(4, width // 4), filters, encoder_bn)
+        self.options, width, refinements = options, options.width, options.refinements
+        self.smooth, pointwise = options.start == "smooth", options.normalisation == "pointwise"
+        self.encoder = Encoder(width // 4, max(4, width // 4), options.filters == "dynamic", options.encoder_bn)
         encoded = self.encoder.channels[::-1]
         decoded = tuple(width * share for share in DECODED)
         self.bottom = nn.Conv2d(encoded[0], decoded[0], 1)
@@ -95,14 +53,14 @@ class MADF(nn.Module):
         )
         self.refinement = nn.ModuleList(
             nn.ModuleList(
-                RefinementStep(before, after, 2 * width, normalisation, pn_plus_one)
+                RefinementStep(before, after, 2 * width, pointwise, options.pn_plus_one)
                 for before, after in pairwise(decoded)
             )
             for _ in range(refinements)
         )
         self.last_recovery = LastRecovery(width)
         self.last_refinement = nn.ModuleList(LastRefinement(width, number + 1) for number in range(refinements))
-        if init == "he":
+        if options.init == "he":
             self.apply(_draw_for_relu)
         if self.smooth:
             for last in (self.last_recovery, *self.last_refinement):
@@ -138,10 +96,10 @@ class MADF(nn.Module):
         recovered = self.bottom(levels.pop()).relu_()
         refined = [recovered] * len(self.refinement)
         for number, step in enumerate(self.recovery):
-            recovered = self._run(step, recovered, levels.pop())
+            recovered = step(recovered, levels.pop())
             guide = recovered
             for index, decoder in enumerate(self.refinement):
-                refined[index] = guide = self._run(decoder[number], refined[index], guide)  # type: ignore[index]
+                refined[index] = guide = decoder[number](refined[index], guide)  # type: ignore[index]
         first = self.last_recovery(recovered, stack)
         outputs = [begun + first if self.smooth else first]
         for features, last in zip(refined, self.last_refinement, strict=True):
@@ -166,33 +124,6 @@ class MADF(nn.Module):
             output = self(normalised(padded), valid).outputs[-1][..., : size[0], : size[1]]
             filled = colours(output.to(image.dtype)).clamp_(0, 1)
             return torch.where(mask == 0, image, torch.lerp(image, filled, mask)).clamp_(0, 1)
-
-    def _run(self, step: nn.Module, features: Tensor, beside: Tensor) -> Tensor:
-        if not (self.recompute and torch.is_grad_enabled()):
-            return step(features, beside)
-        result: Tensor = checkpoint(
-            step, features, beside, use_reentrant=False, preserve_rng_state=False,
-            context_fn=partial(_counted_once, step),
-        )  # fmt: skip
-        return result
-
-
-def _counted_once(step: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of the forward pass and of its repetition, which must not enter the running statistics again."""
-    return nullcontext(), _untracked(step)
-
-
-@contextmanager
-def _untracked(step: nn.Module) -> Iterator[None]:
-    norms = [module for module in step.modules() if isinstance(module, nn.BatchNorm2d)]
-    statistics = [(norm, name, value) for norm in norms for name, value in norm.named_buffers()]
-    for norm, name, value in statistics:
-        setattr(norm, name, value.clone())
-    try:
-        yield
-    finally:
-        for norm, name, value in statistics:
-            setattr(norm, name, value)
 
 
 def _reflected(length: int, padded: int, device: torch.device) -> Tensor:
@@ -221,21 +152,6 @@ def _draw_for_relu(module: nn.Module) -> None:
         nn.init.zeros_(bias)
         if not module.plus_one:
             nn.init.ones_(bias[: bias.numel() // 2].data)
-
-
-def _check_options(width: int, refinements: int, filters: str, normalisation: str, init: str, start: str) -> None:
-    if isinstance(width, bool) or not isinstance(width, int) or width < 4 or width % 4:
-        raise RestorekitError(f"madf's width is a multiple of 4 channels, not {width!r}")
-    if isinstance(refinements, bool) or refinements not in (0, 1, 2):
-        raise RestorekitError(f"madf has 0, 1 or 2 refinements, not {refinements!r}")
-    for what, value, known in (
-        ("filters", filters, get_args(Filters)),
-        ("normalisation", normalisation, get_args(Normalisation)),
-        ("init", init, get_args(Init)),
-        ("start", start, get_args(Start)),
-    ):
-        if value not in known:
-            raise unknown_name(f"{what} of madf", str(value), known)
 
 
 def _bytes_per_pixel(width: int) -> int:
