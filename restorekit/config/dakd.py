@@ -7,9 +7,10 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Count, Positive, Strict
+from restorekit.tasks import tasks_of
 
 MIN_SIZE = 4  # pixels a side: fewer cannot be reflected up to a multiple of 4
-TASKS = ("rain", "haze", "raindrop", "motion_blur")
+TASKS = tasks_of("dakd")
 
 
 class DakdOptions(Strict):

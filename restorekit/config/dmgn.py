@@ -1,16 +1,20 @@
 """Settings of DMGN's runs: the network's options, the objective's weights, and what fits together."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Strict
+from restorekit.tasks import tasks_of
 
 MIN_SIZE = 17  # pixels a side: the refining trunk reflects 16 of them
 CRITIC_MIN_SIZE = 24  # pixels a side: the five convolutions of the discriminator need them
-Variant = Literal["reflection", "rain", "haze"]
+if TYPE_CHECKING:
+    Variant = str
+else:
+    Variant = Literal[tasks_of("dmgn")]  # a task each
 
 
 class DmgnOptions(Strict):

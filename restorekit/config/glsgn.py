@@ -7,10 +7,11 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Strict
+from restorekit.tasks import tasks_of
 
 MIN_SIZE = 64  # pixels a side
 GRANULE = 4  # pixels: the sides of a patch are multiples, for the encoder halves them twice
-TASKS = ("reflection", "rain", "haze")
+TASKS = tasks_of("glsgn")
 Norm = Literal["joint", "instance", "none"]
 # Options of the stepwise design alone.
 OF_PATHS = ("global_path", "feature_links", "attention_links", "patch_norm", "fusion", "overlap")

@@ -7,7 +7,9 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Strict
+from restorekit.tasks import tasks_of
 
+TASKS = tasks_of("madf")
 MULTIPLE = 128  # pixels: sides are multiples, for seven levels of stride 2
 
 
@@ -79,7 +81,7 @@ class MadfRun(Run):
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         samples = training.batch_size // training.most_workers // training.accumulate
         return {
-            f"madf is for inpainting, and the task of '{self.dataset}' is '{task}'": task != "inpainting",
+            f"madf is for {', '.join(TASKS)}, and the task of '{self.dataset}' is '{task}'": task not in TASKS,
             f"crop {training.crop} is no multiple of {MULTIPLE} pixels, which madf needs": (
                 training.crop % MULTIPLE != 0
             ),

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError, unknown_name
-
-MODELS = ("dakd", "dmgn", "glsgn", "madf")
+from restorekit.tasks import MODELS
 
 
 def create_model(name: str, **options: Any) -> nn.Module:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
-from restorekit.models import MODELS, create_model, former_options
+from restorekit.models import create_model, former_options
 from restorekit.models.descriptor import Descriptor
+from restorekit.tasks import MODELS
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 from restorekit.config import Run
-from restorekit.models import MODELS
 from restorekit.objectives.objective import Objective, Phase, Terms
+from restorekit.tasks import MODELS
 
 __all__ = ["Objective", "Phase", "Terms", "create_objective"]
 

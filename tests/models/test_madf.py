@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restorekit.config.madf import MadfOptions
 from restorekit.errors import RestorekitError
-from restorekit.models import MODELS, create_model
+from restorekit.models import create_model
 from restorekit.models.madf import MADF
 from restorekit.models.madf.decoders import PointwiseNorm
 
@@ -245,7 +245,6 @@ def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:
 
 
 def test_options_rebuild_the_network() -> None:
-    assert "madf" in MODELS
     options = {"width": 8, "refinements": 1, "filters": "ordinary", "normalisation": "batch", "pn_plus_one": False}
     model = create_model("madf", **options)
     again = create_model("madf", **model.options.model_dump())  # type: ignore[union-attr, operator]

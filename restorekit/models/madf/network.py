@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from restorekit.config.madf import MULTIPLE, MadfOptions
+from restorekit.config.madf import MULTIPLE, TASKS, MadfOptions
 from restorekit.errors import RestorekitError
 from restorekit.models.descriptor import Descriptor
 from restorekit.models.madf.decoders import (
@@ -68,7 +68,7 @@ class MADF(nn.Module):
                 nn.init.zeros_(last.mix.bias)
         self.descriptor = Descriptor(
             name="madf",
-            tasks=("inpainting",),
+            tasks=TASKS,
             takes_mask=True,
             min_size=1,
             size_multiple=MULTIPLE,
