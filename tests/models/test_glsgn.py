@@ -156,7 +156,7 @@ def test_a_pixel_reaches_the_encoding_of_its_own_patch_only():
     changed = given.clone()
     changed[0, :, 100, 200] += 1  # row 1 of patches of 64, column 2 of patches of 96
     for image in (given, changed):
-        path(image, links, (None, None), "last", lambda function, *args: function(*args))
+        path(image, links, (None, None), lambda function, *args: function(*args))
     differs = (seen[0] - seen[1]).abs().amax((1, 2, 3)) > 0
     assert differs.nonzero().flatten().tolist() == [1 * 4 + 2]
 

@@ -245,7 +245,7 @@ def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:
 
 
 def test_options_rebuild_the_network() -> None:
-    options = {"width": 8, "refinements": 1, "filters": "ordinary", "normalisation": "batch", "pn_plus_one": False}
+    options = {"width": 8, "refinements": 1, "filters": "ordinary", "normalisation": "batch"}
     model = create_model("madf", **options)
     again = create_model("madf", **model.options.model_dump())  # type: ignore[union-attr, operator]
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
