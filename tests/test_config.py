@@ -114,7 +114,7 @@ WRONG: list[tuple[Change, str]] = [
     (lambda v: v["train"].update(betas=[1.0, 1.0]), r"train\.betas"),
     (lambda v: v["runs"]["dmgn-rain"]["options"].update(variant="haze"), r"variant 'haze' is not for 'rain'"),
     (
-        lambda v: v["runs"]["dakd-rain"]["objective"].update(pixel="l1", huber_delta=0.2),
+        lambda v: v["runs"]["dakd-haze"].update(objective={"localise_steps": 1, "pixel": "l1", "huber_delta": 0.2}),
         r"huber_delta needs pixel: huber",
     ),
     (lambda v: v["runs"]["dmgn-rain"].update(objective={"perceptual_trunk": "vgg19"}), r"need perceptual above 0"),
