@@ -73,7 +73,7 @@ def _filled(image: np.ndarray, holes: np.ndarray, filling: np.ndarray) -> np.nda
 
 
 OPPONENTS: dict[str, Opponent] = {
-    "mean": Opponent(mean_fill, "the mean colour of what is not missing: what gains are over"),
+    "mean": Opponent(mean_fill, "the mean colour of the known pixels, the baseline of all gains"),
     "imagenet_mean": Opponent(_network_mean, "ImageNet's mean colour, which MADF is given in the place of a hole"),
     "telea": Opponent(_telea, f"OpenCV's fast marching (Telea 2004), radius {RADIUS}"),
     "navier_stokes": Opponent(_navier_stokes, f"OpenCV's Navier-Stokes (Bertalmio et al. 2001), radius {RADIUS}"),

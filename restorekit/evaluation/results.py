@@ -25,7 +25,7 @@ REMEDY = "run `dvc repro evaluate`"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an image before it is scored; slices and pictures are chosen by it."""
+    """The facts about an image before it is scored; slices and pictures are chosen by them."""
 
     key: str
     photograph: str  # images of one photograph are not independent of each other
@@ -119,7 +119,7 @@ class SliceScore(_WithInterval):
 
 @dataclass(frozen=True)
 class OpponentScore(_WithInterval):
-    """One opponent beside the network, on one slice of one test set."""
+    """The network compared with one opponent, on one slice of one test set."""
 
     opponent: str
     dataset: str
@@ -215,7 +215,7 @@ _MASK_COLUMNS = tuple(field.name for field in fields(MaskScore) if field.name no
 
 
 def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScore] = ()) -> None:
-    """Writes table.csv, a line for each image: what is known of it, its scores, and those of its mask if there is one.
+    """Writes table.csv, a line for each image: its facts, its scores, and those of its predicted mask if there is one.
 
     The columns of a protocol are `<protocol>.degraded` and `.restored`, those of a mask `mask.<figure>`; undefined
     values are empty.

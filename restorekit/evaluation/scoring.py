@@ -80,7 +80,7 @@ def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS
 
 
 def score_pairs(pairs: PairSet, restore: Restore, protocols: Iterable[str] | None = None) -> Iterator[Restored]:
-    """Restores the pairs one by one and scores each beside its baseline, by all protocols unless some are named.
+    """Restores the pairs one by one and scores each with its baseline, by all protocols unless some are named.
 
     A RestorekitError for an empty set or a key that occurs twice.
     """

@@ -50,7 +50,7 @@ class Study(Protocol):
 def studies_of(model: nn.Module, precision: Precision, samples: Path, views: Sequence[View] = AS_IT_IS) -> list[Study]:
     """All studies; one that does not concern the network or its task finds nothing.
 
-    Pictures go into the folder `samples`. With more than one of `views` their mean is scored beside one pass.
+    Pictures go into the folder `samples`. Where there are several `views`, their mean is scored, too.
     """
     ensemble: list[Study] = [EnsembleStudy(model, precision, views)] if len(views) > 1 else []
     return [HoleStudy(model, samples), MaskStudy(model, precision, samples), PathStudy(model, precision), *ensemble]
@@ -149,7 +149,7 @@ class PathStudy:
 
 
 class EnsembleStudy:
-    """The mean of several views, scored beside one pass."""
+    """The mean of several views, scored, and compared with one pass."""
 
     def __init__(self, model: nn.Module, precision: Precision, views: Sequence[View]) -> None:
         self._restore, self._count = restoring(model, precision, views), len(views)

@@ -114,7 +114,8 @@ def test_ncc_is_the_correlation_coefficient(pair: tuple[np.ndarray, np.ndarray])
 @pytest.mark.parametrize("name", METRICS)
 def test_equal_images_have_the_best_and_a_finite_value(name: str) -> None:
     clean = astronaut()[:40, :50]
-    best = {"psnr_rgb": CAP_DB, "psnr_y": CAP_DB, "psnr_dmgn": CAP_DB, "lmse": 0.0, "l1_percent": 0.0}.get(name, 1.0)
+    metric = METRICS[name]
+    best = CAP_DB if metric.unit == "dB" else 0.0 if metric.better == "lower" else 1.0
     assert score(clean, clean, [name])[name] == pytest.approx(best, abs=1e-12)
 
 
