@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def write_pairs(name: str, params: Params, paths: Paths) -> None:
-    """Makes what is missing of a real set's shards, then puts the whole in its place."""
+    """Makes the missing shards of a real set, then moves all of them to their place."""
     if name not in params.real.train:
         raise unknown_name("real set", name, params.real.train)
     config = params.real.train[name]

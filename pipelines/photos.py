@@ -1,4 +1,4 @@
-"""packages and folders -> data/photos/ + manifest.json: the clean photographs, and the split that each is in."""
+"""packages and folders -> data/photos/ + manifest.json: the clean photographs, and the split of each."""
 
 import sys
 from pathlib import Path

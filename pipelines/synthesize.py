@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def synthesize(name: str, params: Params, paths: Paths) -> None:
-    """Makes what is missing of a data set's shards, then puts the whole in its place."""
+    """Makes the missing shards of a data set, then moves all of them to their place."""
     dataset = params.dataset(name)
     photos = PhotoIndex.open(paths.photos)
     photos.verify()

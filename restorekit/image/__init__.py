@@ -1,4 +1,4 @@
-"""Photographs in and out of files: decoding, encoding, colour, EXIF; an image is H x W x 3 sRGB throughout."""
+"""Photographs read from files and written to them, as H x W x 3 sRGB: decoding, encoding, colour, EXIF."""
 
 from restorekit.image.arrays import (
     decode_grey,

@@ -1,4 +1,4 @@
-"""Images as arrays and as bytes for shards: conversions say how they round, equal arrays give equal bytes."""
+"""Images as arrays and as bytes for shards: conversions state their rounding, and equal arrays give equal bytes."""
 
 from typing import Literal
 
@@ -9,18 +9,18 @@ from restorekit.errors import RestorekitError
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """float32 in [0, 1] of a uint8 or uint16 array, whose largest value becomes 1; float32 is returned as it is."""
+    """float32 in [0, 1] of a uint8 or uint16 array, whose largest value becomes 1; float32 comes back unchanged."""
     if image.dtype == np.float32:
         return image
     if image.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"an image is uint8, uint16 or float32, not {image.dtype}")
     values = image.astype(np.float32)
-    values /= np.float32(np.iinfo(image.dtype).max)  # in place: a 4K photo takes 100 MB as it is
+    values /= np.float32(np.iinfo(image.dtype).max)  # in place, because a 4K photo takes 100 MB
     return values
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """uint8 of a float array in [0, 1]: clipped, times 255, rounded half to even; uint8 is returned as it is."""
+    """uint8 of a float array in [0, 1]: clipped, times 255, rounded half to even; uint8 comes back unchanged."""
     return image if image.dtype == np.uint8 else quantise(image, np.dtype(np.uint8))
 
 
@@ -34,9 +34,9 @@ def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def resize_short_side(image: np.ndarray, short_side: int) -> np.ndarray:
-    """Resizes (H, W) or (H, W, C) so that its shorter side has `short_side` pixels, the other rounded to the nearest.
+    """(H, W) or (H, W, C), resized to a shorter side of `short_side` pixels; the other side is rounded to the nearest.
 
-    Pixel areas are averaged when shrinking; growing is bicubic, clipped to the image's own range. The type stays.
+    Shrinking averages pixel areas; growing is bicubic, clipped to the image's own range. The type stays.
     """
     height, width = image.shape[:2]
     shorter = min(height, width)
@@ -49,7 +49,7 @@ def resize_short_side(image: np.ndarray, short_side: int) -> np.ndarray:
     if short_side < shorter:
         return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     grown = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-    # fmin and fmax pass over NaN, which a disparity has where it is unknown.
+    # fmin and fmax ignore NaN, the unknown values of a disparity.
     return np.clip(grown, np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None))
 
 
@@ -72,10 +72,10 @@ _SUFFIXES: dict[Encoding, str] = {"png": ".png", "webp": ".webp", "bmp": ".bmp",
 
 
 def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
-    """Encodes uint8 (H, W, 3): lossless "png", "webp" or "bmp" (not compressed: decoded fifty times as fast as
-    png), or "jpeg" at a quality (1 to 100) without chroma subsampling.
+    """The bytes of uint8 (H, W, 3): lossless "png", "webp" or "bmp", or "jpeg" without chroma subsampling.
 
-    Without a quality jpeg has 95; the others take none.
+    "bmp" is not compressed and decodes fifty times as fast as png. "jpeg" has a `quality` of 1 to 100, or else 95; the
+    others have none.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise TypeError(f"uint8 (H, W, 3) is expected, not {image.dtype} {image.shape}")
@@ -85,19 +85,19 @@ def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None
 
 
 def decode_rgb(data: bytes | memoryview) -> np.ndarray:
-    """uint8 (H, W, 3) of an encoded image; a RestorekitError where the bytes are no whole image."""
+    """uint8 (H, W, 3) of an encoded image; a RestorekitError where the bytes are not a whole image."""
     return _decode(data, cv2.IMREAD_COLOR_RGB)
 
 
 def encode_grey(image: np.ndarray, encoding: Encoding = "png") -> bytes:
-    """Encodes uint8 (H, W), a mask or a transmission; "webp" stores three equal channels."""
+    """The bytes of uint8 (H, W), a mask or a transmission; "webp" stores three equal channels."""
     if image.dtype != np.uint8 or image.ndim != 2:
         raise TypeError(f"uint8 (H, W) is expected, not {image.dtype} {image.shape}")
     return _encode(image, encoding)
 
 
 def decode_grey(data: bytes | memoryview) -> np.ndarray:
-    """uint8 (H, W) of an encoded grey image; a RestorekitError where the bytes are no whole image."""
+    """uint8 (H, W) of an encoded grey image; a RestorekitError where the bytes are not a whole image."""
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
 

@@ -1,4 +1,4 @@
-"""Colour profiles: whatever a photo carries, the network sees sRGB; an sRGB photo is not changed by a single bit."""
+"""Colour profiles: photos of any profile become sRGB, and sRGB photos keep every bit."""
 
 import io
 import struct
@@ -16,19 +16,19 @@ _SRGB_TO_XYZ = np.array(
 
 
 class UnreadableProfileError(RestorekitError):
-    """A colour profile that is damaged, of another colour model than the photo, or of a kind that is not handled."""
+    """A colour profile that is damaged, has another colour model than the photo, or is of an unknown kind."""
 
 
 @cache
 def srgb_profile() -> bytes:
-    """The ICC profile that written photos carry; its date is fixed, so that equal photos give equal files."""
+    """The ICC profile of written photos, with a fixed date, so that equal photos give equal files."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     return bytes(profile)
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile calls itself sRGB: its pixels are then taken as they are."""
+    """Whether a profile calls itself sRGB, so that its pixels need no conversion."""
     try:
         return "srgb" in ImageCms.getProfileDescription(_opened(profile)).lower()
     except ImageCms.PyCMSError as error:
@@ -36,7 +36,7 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def picture_to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """Converts an 8-bit picture (mode L, RGB or CMYK) from its profile to sRGB (mode RGB), relative colorimetric."""
+    """An 8-bit picture (mode L, RGB or CMYK) converted from its profile to sRGB (mode RGB), relative colorimetric."""
     try:
         converted = ImageCms.profileToProfile(
             picture,
@@ -48,15 +48,15 @@ def picture_to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
         )
     except ImageCms.PyCMSError as error:
         raise UnreadableProfileError(f"the colour profile does not fit the photo ({error})") from error
-    assert converted is not None  # only an in-place conversion gives None
+    assert converted is not None  # only a conversion in place gives None
     return converted
 
 
 def pixels_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
-    """Converts float32 (H, W, 3) in [0, 1] to sRGB at full precision, for photos of 16 bits.
+    """float32 (H, W, 3) in [0, 1] converted to sRGB at full precision, for photos of 16 bits.
 
-    Takes profiles made of tone curves and a matrix (Adobe RGB, Display P3, ProPhoto RGB, ...) or of one grey curve,
-    as in ICC.1:2022, sections 8.3.3 and 8.4; an UnreadableProfileError for others. Colours outside sRGB are clipped.
+    The profile has tone curves and a matrix (Adobe RGB, Display P3, ProPhoto RGB, ...) or one grey curve, as in
+    ICC.1:2022, sections 8.3.3 and 8.4; others raise an UnreadableProfileError. Colours outside sRGB are clipped.
     """
     tags = _tags(profile)
     try:
@@ -70,7 +70,7 @@ def pixels_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
         raise UnreadableProfileError("the colour profile is not one of tone curves and a matrix") from error
     converted = np.empty_like(pixels)
     nodes = np.linspace(0.0, 1.0, len(curves[0]))
-    for row, values in enumerate(pixels):  # row by row: the work needs float64, the photo should not
+    for row, values in enumerate(pixels):  # row by row, since the computation needs float64
         linear = np.stack([np.interp(values[:, c], nodes, curves[c]) for c in range(3)], axis=1)
         converted[row] = _srgb_encoded(np.clip(linear @ matrix.T, 0.0, 1.0))
     return converted
@@ -133,5 +133,5 @@ def _parametric(tag: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def _srgb_encoded(linear: np.ndarray) -> np.ndarray:
-    """IEC 61966-2.1."""
+    """Linear values with the tone curve of IEC 61966-2.1."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,4 +1,4 @@
-"""EXIF blocks kept byte for byte, but for what no longer holds of an upright, converted photo."""
+"""EXIF blocks, kept byte for byte except for the values that an upright, converted photo changes."""
 
 import struct
 
@@ -9,17 +9,16 @@ _ORIENTATION, _EXIF_FOLDER = 0x0112, 0x8769
 _COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
 _SHORT, _LONG = 3, 4
 
-# What describes the photograph in a TIFF's own directory: the rest there describes how its pixels are stored.
+# Tags of a TIFF's own directory that describe the photograph; the others describe the storage of its pixels.
 # Description, maker, model, resolution and its unit, software, date, artist, copyright; the EXIF and GPS directories.
 _DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
 _DIRECTORIES = (_EXIF_FOLDER, 0x8825)
 
 
 def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
-    """The EXIF block with orientation 1, colour space sRGB, these pixel dimensions and no thumbnail.
+    """The EXIF block with orientation 1, colour space sRGB, the given dimensions and no thumbnail; None if damaged.
 
-    Values are patched in place, so that a maker's private notes, which hold offsets, stay readable. None where the
-    block is damaged.
+    Values are overwritten in place, so that a maker's private notes, which hold offsets, stay readable.
     """
     body = bytearray(block.removeprefix(_HEADER))
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(body[:4]))
@@ -41,7 +40,7 @@ def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
 
 
 def exif_of_tiff(picture: Image.Image) -> bytes | None:
-    """The EXIF block of an opened TIFF, whose tags lie among those of its pixels; None where nothing is to be kept."""
+    """The EXIF block of an opened TIFF, taken from among the tags of its pixels; None if there are no such tags."""
     found, kept = picture.getexif(), Image.Exif()
     for tag in _DESCRIPTIVE:
         if tag in found:
@@ -55,14 +54,14 @@ def exif_of_tiff(picture: Image.Image) -> bytes | None:
 
 
 def _entries(body: bytearray, order: str, start: int) -> tuple[dict[int, int], int]:
-    """Where each tag's 12 bytes begin in the directory at `start`, and where the directory's link to the next lies."""
+    """The place of each tag's 12 bytes in the directory at `start`, and of the directory's link to the next one."""
     (count,) = struct.unpack_from(order + "H", body, start)
     places = [start + 2 + 12 * index for index in range(count)]
     return {struct.unpack_from(order + "H", body, place)[0]: place for place in places}, start + 2 + 12 * count
 
 
 def _set(body: bytearray, order: str, entries: dict[int, int], tag: int, value: int) -> None:
-    """Overwrites a tag's number where it is there and is one short or long."""
+    """Overwrites the value of a tag, if the directory has it as one short or long."""
     if tag not in entries:
         return
     kind, count = struct.unpack_from(order + "HI", body, entries[tag] + 2)

@@ -1,4 +1,4 @@
-"""A person's photo in memory: upright sRGB pixels, and everything that goes back into its file."""
+"""A user's photo in memory: upright sRGB pixels, and everything else that its file holds."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +22,17 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photo. Both arrays are uint8 in files of 8 bits and float32 in [0, 1] in files of 16 bits."""
+    """A decoded photo; its arrays are uint8 for files of 8 bits, and float32 in [0, 1] for files of 16 bits."""
 
-    pixels: np.ndarray  # (H, W, 3) sRGB, upright; float32 too once restored
+    pixels: np.ndarray  # (H, W, 3) sRGB, upright; float32 after restoration
     alpha: np.ndarray | None  # (H, W), 1 (or 255) = opaque
-    grey: bool  # the file has one channel of colour, and is written so again
+    grey: bool  # the file has one channel of colour, and is written with one
     bits: Literal[8, 16]  # per channel, of the file
     format: Format
     lossless: bool  # of the file's compression
-    exif: bytes | None  # as in a JPEG's marker, its orientation already 1
-    icc: bytes | None  # the colour profile found in the file; `pixels` are sRGB whatever it is
-    notes: tuple[str, ...] = ()  # sentences for the user on what the file holds and the photo does not
+    exif: bytes | None  # as in a JPEG's marker, with orientation 1
+    icc: bytes | None  # the file's colour profile; `pixels` are sRGB in any case
+    notes: tuple[str, ...] = ()  # sentences for the user about parts of the file that the photo lacks
 
     @property
     def height(self) -> int:
@@ -43,7 +43,7 @@ class Photo:
         return int(self.pixels.shape[1])
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
-        """This photo with other pixels, uint8 or float32 in [0, 1], of the same shape."""
+        """This photo with other pixels of the same shape, uint8 or float32 in [0, 1]."""
         if pixels.shape != self.pixels.shape or pixels.dtype not in (np.uint8, np.float32):
             raise ValueError(
                 f"uint8 or float32 pixels of shape {self.pixels.shape} are expected, not {pixels.dtype} {pixels.shape}"
@@ -52,7 +52,7 @@ class Photo:
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's suffix stands for; a RestorekitError names the suffixes that are known."""
+    """The format of a file's suffix; a RestorekitError lists the known suffixes."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         found = f"'{path.suffix}'" if path.suffix else "none"

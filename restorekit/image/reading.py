@@ -1,4 +1,4 @@
-"""Any photo of a person's becomes upright sRGB pixels, or an error with the file's name."""
+"""Reads users' photos as upright sRGB pixels and their masks as arrays, or raises an error with the file's name."""
 
 import io
 import warnings
@@ -16,7 +16,8 @@ from restorekit.image.exif import exif_of_tiff, upright_exif
 from restorekit.image.photo import Format, Photo
 from restorekit.image.tiff import decode_sixteen, upright
 
-MAX_PIXELS = 178_000_000  # above it a small file can fill the memory; Pillow's own limit is just above
+MAX_PIXELS = 178_000_000  # a small file of more can fill the memory; Pillow's own limit is just above
+THRESHOLD = 0.5  # least brightness of a missing pixel in a mask; transparent pixels count as black
 
 _FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
 _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
@@ -24,16 +25,16 @@ _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
 def read_image(path: Path | str) -> Photo:
-    """Reads a JPEG, PNG, WebP or TIFF file of up to 16 bits per channel: grey, palette, RGB or CMYK, alpha or not.
+    """The photo in a JPEG, PNG, WebP or TIFF file of up to 16 bits per channel: grey, palette, RGB or CMYK.
 
-    EXIF orientation is applied and the colour profile converted to sRGB. Of several pages or frames the first is
-    taken, with a note. Raises a RestorekitError with the path where the file is missing, damaged, cut short, of
-    another kind, or larger than `MAX_PIXELS`.
+    EXIF orientation is applied, and the colour profile converted to sRGB. Of several pages or frames the first is
+    taken, with a note. A RestorekitError with the path says where the file is missing, damaged, cut short, of another
+    kind, or larger than `MAX_PIXELS`.
     """
     path = Path(path)
     data = _bytes_of(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on damaged metadata, and on sizes that MAX_PIXELS lets through
+        warnings.simplefilter("ignore")  # about damaged metadata, and about sizes that MAX_PIXELS allows
         try:
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "TIFF")) as picture:
                 return _photo(picture, data, path)
@@ -43,7 +44,7 @@ def read_image(path: Path | str) -> Photo:
             raise RestorekitError(f"{path} is too large: at most {MAX_PIXELS / 1e6:.0f} million pixels") from error
         except UnidentifiedImageError as error:
             raise RestorekitError(f"{path} is damaged, or no JPEG, PNG, WebP or TIFF file") from error
-        except Exception as error:  # decoders meet damaged bytes with errors of every class
+        except Exception as error:  # damaged bytes raise errors of every class in decoders
             raise RestorekitError(f"{path} is damaged or cut short ({error})") from error
 
 
@@ -69,7 +70,7 @@ def _photo(picture: Image.Image, data: bytes, path: Path) -> Photo:
             f"{path} has pixels of kind '{picture.mode}': save it as RGB with 8 or 16 bits per channel"
         )
     pages = getattr(picture, "n_frames", 1)
-    picture.load()  # raises where the file is cut short; a TIFF is upright from here on
+    picture.load()  # raises if the file is cut short; makes a TIFF upright
     bits: Literal[8, 16] = 16 if _has_sixteen_bits(picture, data) else 8
     if bits == 16 and picture.mode == "CMYK":
         raise RestorekitError(f"{path} is CMYK with 16 bits per channel: save it as RGB, or with 8 bits")
@@ -159,13 +160,11 @@ def _decode_png_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray,
     return to_float(np.ascontiguousarray(array[..., 2::-1])), to_float(array[..., 3]) if array.shape[2] == 4 else None
 
 
-THRESHOLD = 0.5  # brightness from which on a pixel is missing; what is transparent counts as black
-
-
 def read_mask(path: Path | str, size: tuple[int, int]) -> np.ndarray:
-    """The mask as float32 (H, W), 1 = missing and 0 = kept, of `size`, which is (height, width) of the upright photo.
+    """A user's mask as float32 (H, W), 1 = missing and 0 = kept: any picture that is white where something is missing.
 
-    Raises a RestorekitError where the file is no picture, has another size, or is all white or all black.
+    `size` is (height, width) of the upright photo. A RestorekitError says where the file is no picture, has another
+    size, or is all white or all black.
     """
     picture = read_image(path)
     if (picture.height, picture.width) != size:

@@ -1,6 +1,6 @@
-"""TIFF with 16 bits: tifffile reads its samples as they are meant, and one compressed strip with EXIF is written.
+"""TIFF: samples of 16 bits are read by tifffile, files with EXIF are written as one compressed strip.
 
-Planes apart, white as zero, and colours that are multiplied by their alpha are told by the tags, which OpenCV ignores.
+OpenCV ignores the tags for separate planes, for white as zero, and for colours that are multiplied by their alpha.
 """
 
 import io
@@ -54,7 +54,7 @@ def _samples(page: tifffile.TiffPage, data: bytes, size: tuple[int, int]) -> np.
     try:
         array = page.asarray(maxworkers=1)
     except ValueError:
-        # A codec that tifffile takes from imagecodecs, such as LZW: OpenCV has it, but takes planes for one another.
+        # tifffile takes some codecs, such as LZW, from imagecodecs. OpenCV has them, but mixes up separate planes.
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
             raise ValueError("its compressed planes of 16 bits cannot be decoded; save it with ZIP or none") from None
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # upright

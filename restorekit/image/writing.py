@@ -1,4 +1,4 @@
-"""A photo back in a file, whole or not at all: its metadata, depth and channels, as far as the format holds them."""
+"""Writes photos, whole or not at all, with the metadata, depth and channels that the format can hold."""
 
 import io
 from collections.abc import Callable
@@ -21,11 +21,11 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601: grey of three nea
 
 
 def write_image(path: Path | str, photo: Photo) -> None:
-    """Writes a photo as the format that the path's suffix names, replacing a file there in one step.
+    """Writes a photo in the format of the path's suffix, and replaces a file there in one step.
 
-    EXIF is kept with orientation 1; photos that came with a profile carry sRGB's; alpha and one-channel grey are
-    put back; PNG and TIFF keep 16 bits. WebP stays lossless where the photo came from a lossless file. A
-    RestorekitError where the suffix is unknown, the format cannot hold the photo, or the file cannot be written.
+    The file has the photo's EXIF with orientation 1, its alpha, one channel if it is grey, and sRGB's profile if it had
+    a profile. PNG and TIFF keep 16 bits; WebP is lossless if the photo's file was. Raises a RestorekitError where the
+    suffix is unknown, the format cannot hold the photo, or the file cannot be written.
     """
     path = Path(path)
     form = check_format(path, photo)
@@ -43,7 +43,7 @@ def write_image(path: Path | str, photo: Photo) -> None:
 
 
 def check_format(path: Path, photo: Photo) -> Format:
-    """The format that the path's suffix names; a RestorekitError where it is unknown or cannot hold the photo."""
+    """The format of the path's suffix; a RestorekitError where it is unknown or cannot hold the photo."""
     form = format_of(path)
     if photo.alpha is not None and form == "jpeg":
         raise RestorekitError(f"{path}: a JPEG holds no transparency, which this photo has; take .png, .webp or .tiff")
@@ -96,7 +96,7 @@ def _channels(photo: Photo, dtype: np.dtype) -> np.ndarray:
     if photo.alpha is not None:
         planes.append(_depth(photo.alpha, dtype)[..., None])
     if len(planes) == 2 and planes[0].shape[2] == 1 and dtype != np.uint8:
-        planes[0] = np.repeat(planes[0], 3, axis=2)  # grey of 16 bits with alpha is a kind that few programs read
+        planes[0] = np.repeat(planes[0], 3, axis=2)  # few programs read grey of 16 bits with alpha
     return np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
 
 
@@ -107,7 +107,7 @@ def _depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _profile(photo: Photo) -> bytes | None:
-    """The profile to write: none where none was found or where grey stays grey, the photo's own if it is sRGB."""
+    """The profile to write: none for grey photos and those without, the photo's own if it is sRGB, or else sRGB's."""
     if photo.icc is None or photo.grey:
         return None
     try:

@@ -1,1 +1,1 @@
-"""Samples in WebDataset tars: how they are made, written, planned and read."""
+"""Samples in WebDataset tars: made, written, planned and read."""

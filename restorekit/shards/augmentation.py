@@ -1,6 +1,6 @@
-"""Both images of a pair are cropped and flipped alike, by draws that belong to (seed, epoch, key) and to no worker.
+"""Crops and flips, the same for all images of a sample, drawn from (seed, epoch, key) whatever the worker.
 
-The only place that knows albumentations (2.0.8, the last version under a permissive licence).
+Only this file imports albumentations (2.0.8, the last version under a permissive licence), which takes long to import.
 """
 
 import os
@@ -11,18 +11,18 @@ import numpy as np
 
 from restorekit.rng import rng_for, seed_for
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for updates on the network at import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # at import it would ask the network for updates
 
 import albumentations as albu
 
 FLIPS = {"horizontal": albu.HorizontalFlip, "vertical": albu.VerticalFlip, "transpose": albu.Transpose}
-CHANNELS = "channels"  # red, green and blue in another order, so that few photographs seem more
+CHANNELS = "channels"  # red, green and blue in another order, which makes few photographs more varied
 
 
 class PairAugmentation:
     """A random `crop` and the named flips, each with probability one half, the same for every image of a sample.
 
-    "channels" among them is one of the six orders of the colours, all alike probable.
+    "channels" draws one of the six orders of the colours, with equal probabilities.
     """
 
     def __init__(self, crop: int, flips: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -33,10 +33,10 @@ class PairAugmentation:
         self._compose = albu.Compose(steps, additional_targets=targets, seed=0)
 
     def __call__(self, images: Mapping[str, np.ndarray], seed: int, epoch: int, key: str) -> dict[str, np.ndarray]:
-        """Crops and flips `images` (uint8, H x W x 3 or H x W), which are named as at construction."""
+        """The cropped and flipped `images` (uint8, H x W x 3 or H x W), with the names given at construction."""
         own = seed_for(seed, "augmentation", epoch, key)
-        # One generator for all steps: with `set_random_seed` each gets one of its own with the same seed, and so either
-        # all flips were made or none, as the crop lay low or high.
+        # One generator for all steps: `set_random_seed` would give each step one with the same seed, so that all flips
+        # would be made or none, together with a low or a high crop.
         self._compose.set_random_state(np.random.default_rng(own), random.Random(own))
         first, *rest = self._names
         result = self._compose(image=images[first], **{name: images[name] for name in rest})

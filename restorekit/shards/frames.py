@@ -1,4 +1,4 @@
-"""Frames of one size from photographs that are at least as large: the place and the scale are drawn and on record."""
+"""Frames of a photograph: cut from it at a recorded place and scale, or the whole of it resized."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,17 +12,17 @@ from restorekit.degradations.scene import Scene
 from restorekit.image import resize_short_side, to_float
 from restorekit.sources.photo_index import LoadedPhotograph, Photograph, load_photograph
 
-CLOSER = 1.5  # times the least scale that covers a frame: how far a photograph is gone into
+CLOSER = 1.5  # largest scale of a photograph, in multiples of the least one that covers a frame
 
 
 def is_large_enough(photograph: Photograph, short_side: int, long_side: int) -> bool:
-    """Whether a frame fits without the photograph being enlarged."""
+    """Whether a frame fits without enlarging the photograph."""
     sides = sorted((photograph.height, photograph.width))
     return sides[0] >= short_side and sides[1] >= long_side
 
 
 def frame_shape(photograph: Photograph, short_side: int, long_side: int) -> tuple[int, int]:
-    """(height, width) of a frame: upright where the photograph is."""
+    """(height, width) of a frame, upright if the photograph is."""
     return (short_side, long_side) if photograph.width >= photograph.height else (long_side, short_side)
 
 
@@ -35,7 +35,7 @@ def frame_size(photograph: Photograph, short_side: int) -> tuple[int, int]:
 def draw_frame(
     rng: np.random.Generator, photograph: Photograph, short_side: int, long_side: int
 ) -> dict[str, list[int]]:
-    """The size that a photograph is resized to, and (top, left, height, width) of the frame in it, as JSON values."""
+    """The size to resize a photograph to, and (top, left, height, width) of the frame in it, as JSON values."""
     height, width = frame_shape(photograph, short_side, long_side)
     least = max(height / photograph.height, width / photograph.width)
     scale = least * min(1.0 / least, CLOSER) ** float(rng.random())
@@ -45,7 +45,7 @@ def draw_frame(
 
 
 def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) -> Scene:
-    """The frame that `draw_frame` drew, with its disparity where the photograph has one."""
+    """The frame that `draw_frame` drew, with disparity if the photograph has it."""
     loaded = _loaded(photos, photograph)
     height, width = frame["resized"]
     top, left, rows, columns = frame["window"]
@@ -56,19 +56,19 @@ def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) ->
     image = to_float(np.ascontiguousarray(pixels[window]))
     if loaded.disparity is None:
         return Scene(image)
-    # Nearest, for NaN stands where disparity is unknown and would spread.
+    # Nearest neighbours: interpolation would spread the NaN of unknown disparities.
     disparity = cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST)
     return Scene(image, np.ascontiguousarray(disparity[window]))
 
 
 @lru_cache(maxsize=16)
 def whole_frame(photos: Path, photograph: Photograph, short_side: int) -> Scene:
-    """The whole photograph, resized to `short_side`, with its disparity where it has one."""
+    """The whole photograph, resized to `short_side`, with disparity if it has any."""
     loaded = load_photograph(photos, photograph)
     image = to_float(resize_short_side(loaded.pixels, short_side))
     if loaded.disparity is None:
         return Scene(image)
-    # Nearest, for NaN stands where disparity is unknown and would spread.
+    # Nearest neighbours: interpolation would spread the NaN of unknown disparities.
     height, width = image.shape[:2]
     return Scene(image, cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST))
 

@@ -1,6 +1,6 @@
-"""Masks as shards of their own: mask number i of a split is a function of seed, name, split and i, and of nothing else.
+"""Shards of masks: mask number i of a split depends on seed, name, split and i alone.
 
-A sample has two members, `mask.png` (255 = hole) and `json`, the record that the mask is rebuilt from.
+A sample has two members: `mask.png` (255 = hole), and `json`, the record that the mask is rebuilt from.
 """
 
 import json
@@ -23,7 +23,7 @@ from restorekit.sources.photo_index import SplitName
 
 @dataclass(frozen=True)
 class MaskRecipe:
-    """Everything that the masks of one split depend on."""
+    """One split of a data set of masks: everything that its samples depend on."""
 
     name: str
     dataset: MaskData
@@ -44,7 +44,7 @@ class MaskRecipe:
         return split
 
     def samples(self, shard: int, source: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """The (key, members) pairs of one shard; nothing is read from `source`."""
+        """The (key, members) pairs of one shard; `source` is not read."""
         count = self._split.masks
         for number in range(count * shard // self.num_shards, count * (shard + 1) // self.num_shards):
             record = self._record(number)
@@ -53,14 +53,14 @@ class MaskRecipe:
             yield f"{self.split}-{number:07d}", {"mask.png": encode_grey(mask), "json": text}
 
     def digest_values(self) -> dict[str, Any]:
-        """What a half-finished set must agree in to be taken up again."""
+        """Values for the digest by which a half-finished set is continued."""
         return {**asdict(self), "dataset": self.dataset.model_dump(mode="json")}
 
     def _record(self, number: int) -> dict[str, Any]:
-        """Severities are spread evenly, so that every bucket of hole shares has its part of the masks."""
+        """The record of one mask; severities are spread evenly, so that every bucket of hole shares gets its part."""
         rng = rng_for(self.seed, self.name, self.split, number)
         low, high = self.dataset.severity
-        # The golden ratio's multiples cover the range evenly, however many masks there are.
+        # Multiples of the golden ratio cover the range evenly for any number of masks.
         severity = low + (high - low) * ((number + 0.5) * 0.6180339887498949 % 1.0)
         side = self.dataset.side
         params = Holes().sample(rng, (side, side), severity, self.dataset.kind)

@@ -1,13 +1,13 @@
-"""Which samples each rank reads at each step: arithmetic on (manifest, epoch, world size, loader workers, seed).
+"""The samples that each rank reads at each step: arithmetic on (manifest, epoch, world size, loader workers, seed).
 
-An epoch is a sequence of positions 0..N-1, each one a sample. Shards come in a shuffled order, in blocks of
-`BLOCK_SHARDS`; a block is read in windows of at most about `WINDOW_SAMPLES`, each a run of every shard of the block,
-and the samples of a window are shuffled among themselves. So samples of eight shards are mixed, while each shard is
-read in long runs by one or two loader workers, and nothing is held that grows with the number of samples.
+An epoch is a sequence of positions 0..N-1, one for each sample. Shards come in a shuffled order, in blocks of
+`BLOCK_SHARDS`. A block is read in windows of about `WINDOW_SAMPLES` at most; a window has a run of every shard of the
+block, and its samples are shuffled. So samples of eight shards are mixed, while one or two loader workers read each
+shard in long runs, and no list grows with the number of samples.
 
-The sequence is cut into one contiguous stream for each loader worker of each rank, in proportion to the rank's part of
-a batch. Every rank takes the same number of steps, all batches but an epoch's last are full, and no sample is left out.
-What is unread is a list of ranges of positions, from which any other number of ranks or loader workers can go on.
+Every loader worker of every rank reads one contiguous stream of the sequence, in proportion to the rank's part of a
+batch. All ranks take the same number of steps, all batches but an epoch's last are full, and no sample is left out.
+The unread rest is a list of ranges of positions, which any other number of ranks or loader workers can continue.
 """
 
 from bisect import bisect_right
@@ -22,22 +22,22 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
-BLOCK_SHARDS = 8  # mixed with each other, and open together in a loader worker
-WINDOW_SAMPLES = 2048  # shuffled together: 256 from each shard of a block, which are some 30 MB of 256-pixel pairs
+BLOCK_SHARDS = 8  # shards that are mixed, and open together in a loader worker
+WINDOW_SAMPLES = 2048  # shuffled together: 256 of each shard of a block, about 30 MB of 256-pixel pairs
 
 Ranges = tuple[tuple[int, int], ...]
 
 
 class Runs(NamedTuple):
-    """The windows of a block: the first position of each, and the run of every shard that it holds."""
+    """The windows of a block: the first position of each, and its run of every shard."""
 
-    starts: np.ndarray  # (windows + 1,), the last one is the block's end
-    first: np.ndarray  # (windows, shards of the block): where in its shard each run begins
+    starts: np.ndarray  # (windows + 1,); the last is the block's end
+    first: np.ndarray  # (windows, shards of the block): the first sample of each run in its shard
     sizes: np.ndarray  # (windows, shards of the block)
 
 
 class Window(NamedTuple):
-    """The shard and the index within it of the samples at the positions from `start` to `stop`."""
+    """The samples at positions `start` to `stop`: the shard of each, and its index in the shard."""
 
     start: int
     stop: int
@@ -46,7 +46,7 @@ class Window(NamedTuple):
 
 
 class EpochOrder:
-    """The order of one epoch: position -> (shard, index within the shard)."""
+    """The order of one epoch: position -> (shard, index in the shard)."""
 
     def __init__(self, shard_samples: Sequence[int] | np.ndarray, seed: int, epoch: int) -> None:
         self._seed, self._epoch = seed, epoch
@@ -62,7 +62,7 @@ class EpochOrder:
         return self._size
 
     def locate(self, position: int) -> tuple[int, int]:
-        """The shard (an index into the manifest) and the sample within it that stand at `position`."""
+        """The shard (an index into the manifest) and the sample in it at `position`."""
         window = self._window
         if not window.start <= position < window.stop:
             window = self._window = self._shuffled(position)
@@ -74,13 +74,13 @@ class EpochOrder:
         number = int(np.searchsorted(starts, position, side="right")) - 1
         shards = self._shards[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS].repeat(sizes[number])
         indices = np.concatenate([np.arange(a, a + n) for a, n in zip(first[number], sizes[number], strict=True)])
-        # A block's first window draws under the block's name alone: small blocks, of one window, have one draw.
+        # A block's first window draws under the block's name alone, so that small blocks have one draw.
         names = (block, number) if number else (block,)
         order = rng_for(self._seed, "samples", self._epoch, *names).permutation(len(shards))
         return Window(int(starts[number]), int(starts[number + 1]), shards[order].tolist(), indices[order].tolist())
 
     def _cut_block(self, block: int) -> Runs:
-        """Every shard of the block in as many runs as there are windows; each shard begins at another of them."""
+        """The windows of a block: each shard in as many runs as there are windows, beginning at a run of its own."""
         lengths = self._lengths[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS]
         windows = -(-int(lengths.sum()) // WINDOW_SAMPLES)
         bounds = np.arange(windows + 1)[:, None] * lengths // windows
@@ -94,7 +94,7 @@ class EpochOrder:
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a world of ranks has come in an epoch: `step` steps into `ranges`, which it began on together."""
+    """The progress of a world of ranks in an epoch: `step` steps into `ranges`, which all of them began together."""
 
     epoch: int
     ranges: Ranges
@@ -105,7 +105,7 @@ class Cursor:
 
     @property
     def num_steps(self) -> int:
-        """Steps that every rank takes on `ranges`: one for each whole batch, and one for what is left."""
+        """Steps that every rank takes on `ranges`: one for each whole batch, and one for the rest."""
         return -(-self._size // self.batch_size)
 
     def stream(self, rank: int, loader: int) -> Ranges:
@@ -116,7 +116,7 @@ class Cursor:
         return self._streams[rank, loader]
 
     def remaining(self) -> Ranges:
-        """The positions of the epoch that no rank has read."""
+        """The positions of the epoch that no rank has read yet."""
         left: list[tuple[int, int]] = []
         for rank in range(self.num_ranks):
             for loader in range(self.num_loaders):
@@ -126,7 +126,7 @@ class Cursor:
         return merge_ranges(left)
 
     def share(self, rank: int) -> int:
-        """Samples of a whole batch that `rank` reads: all ranks' differ by one at most."""
+        """Samples of a whole batch that `rank` reads; ranks differ by at most one."""
         return self._ranks_before(rank + 1) - self._ranks_before(rank)
 
     def count(self, rank: int, step: int) -> int:
@@ -146,11 +146,11 @@ class Cursor:
         return whole + sum(ends)
 
     def _ranks_before(self, rank: int) -> int:
-        """The samples of a whole batch that the ranks before `rank` read."""
+        """Samples of a whole batch that the ranks before `rank` read."""
         return self._before(rank, self.batch_size)
 
     def _last_before(self, rank: int, loader: int) -> int:
-        """The samples of a loader's last batch, which may be a smaller one, that the ranks before `rank` read."""
+        """Samples of a loader's last batch, possibly a smaller one, that the ranks before `rank` read."""
         return self._before(rank, self.count_of_all(self._turns * self.num_loaders + loader))
 
     def _before(self, rank: int, samples: int) -> int:
@@ -159,7 +159,7 @@ class Cursor:
 
     @property
     def _turns(self) -> int:
-        """Batches that every loader worker of every rank has in full."""
+        """Full batches of every loader worker of every rank."""
         return self._size // (self.batch_size * self.num_loaders)
 
     @cached_property
@@ -176,7 +176,7 @@ class Cursor:
 
 
 def begin_epoch(epoch: int, num_samples: int, num_ranks: int, num_loaders: int, batch_size: int) -> Cursor:
-    """The cursor at the start of an epoch; raises with the arithmetic where the data does not feed every loader."""
+    """The cursor at the start of an epoch; a RestorekitError shows the sums where a loader would get no sample."""
     num_loaders = max(1, num_loaders)
     if batch_size < num_ranks:
         raise RestorekitError(
@@ -191,9 +191,9 @@ def begin_epoch(epoch: int, num_samples: int, num_ranks: int, num_loaders: int, 
 
 
 def continue_with(cursor: Cursor, num_samples: int, num_ranks: int, num_loaders: int, batch_size: int) -> Cursor:
-    """The cursor for a world that goes on where `cursor` stopped, whatever its number of ranks and loaders.
+    """The cursor for a world of any number of ranks and loaders that continues where `cursor` stopped.
 
-    The same world continues its own streams; another one shares out what is unread. A finished epoch begins the next.
+    The same world continues its streams; another one divides the unread rest. After a finished epoch the next begins.
     """
     fresh = begin_epoch(cursor.epoch, num_samples, num_ranks, num_loaders, batch_size)
     same = (fresh.num_ranks, fresh.num_loaders, fresh.batch_size) == (
@@ -209,13 +209,13 @@ class Batch:
     """The positions of one rank's batch, and the weight of its mean loss in the mean over all ranks' samples."""
 
     positions: tuple[int, ...]
-    weight: float  # 0 for a rank that has no sample in an epoch's last batch; it repeats one without effect
+    weight: float  # 0 for a rank without a sample in an epoch's last batch: it repeats one, without effect
 
 
 def batch_at(cursor: Cursor, rank: int, step: int) -> Batch:
-    """What `rank` reads at `step` of the cursor's ranges.
+    """The batch that `rank` reads at `step` of the cursor's ranges.
 
-    The gradient of the whole batch is the ranks' mean of weight x gradient, as averaged by DistributedDataParallel.
+    The gradient of the whole batch is the ranks' mean of weight x gradient, as DistributedDataParallel averages.
     """
     stream, own = cursor.stream(rank, step % cursor.num_loaders), cursor.count(rank, step)
     if own == 0:
@@ -231,12 +231,12 @@ def size_of(ranges: Ranges) -> int:
 
 
 def ends_of(ranges: Ranges) -> list[int]:
-    """Where each range ends among the elements of all of them."""
+    """The end of each range, counted in elements of all ranges."""
     return list(accumulate(stop - start for start, stop in ranges))
 
 
 def slice_ranges(ranges: Ranges, start: int, stop: int, ends: list[int] | None = None) -> Ranges:
-    """The elements number `start` to `stop` of the concatenated ranges; `ends` is `ends_of(ranges)`, where known."""
+    """Elements number `start` to `stop` of the concatenated ranges; `ends` is `ends_of(ranges)`, if known."""
     ends = ends_of(ranges) if ends is None else ends
     taken = []
     for number in range(bisect_right(ends, start), len(ranges)):
@@ -249,7 +249,7 @@ def slice_ranges(ranges: Ranges, start: int, stop: int, ends: list[int] | None =
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]]) -> Ranges:
-    """Joins ranges that touch."""
+    """The ranges in order, joined where they touch."""
     merged: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if merged and merged[-1][1] == start:

@@ -1,6 +1,7 @@
-"""Real pairs as shards like those made here: tiles to train on, whole pairs to validate by, no scene in both.
+"""Shards of real pairs: tiles to train on and whole pairs to validate by, alone or together with synthesized frames.
 
-A sample is a function of its pair, the seed and the set's name; where the set lies and who writes it changes nothing.
+No scene is in two splits. A sample depends on its pair, the seed and the set's name, not on the set's folder or on the
+worker that writes it.
 """
 
 import json
@@ -26,7 +27,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 @dataclass(frozen=True)
 class PairRecipe:
-    """Everything that the samples of one split of a real set depend on."""
+    """One split of a real set: everything that its samples depend on."""
 
     name: str
     config: RealTraining
@@ -35,7 +36,7 @@ class PairRecipe:
     encoding: Encoding
     pairs: tuple[RealPair, ...]  # in the order in which they are written
     quality: int | None = None  # of jpeg
-    with_frames: bool = False  # frames made here: the kind is then "real", and every reflection has a layer
+    with_frames: bool = False  # together with frames: the kind is "real", and every reflection has a layer
 
     @property
     def task(self) -> str:
@@ -52,7 +53,7 @@ class PairRecipe:
             yield from _samples(self, pair, root)
 
     def digest_values(self) -> dict[str, Any]:
-        """What a half-finished set must agree in to be taken up again; not where it lies."""
+        """Values for the digest by which a half-finished set is continued; its folder is none of them."""
         values = asdict(self)
         values["config"] = self.config.model_dump(mode="json", exclude={"root", "pairs"})
         return values
@@ -66,7 +67,7 @@ def pair_recipes(
     pairs: Sequence[RealPair],
     quality: int | None = None,
 ) -> list[PairRecipe]:
-    """The recipes of both splits, checked: tiles fit into every pair, and there is a pair at least for every shard."""
+    """The recipes of both splits; a RestorekitError where a pair is smaller than a tile, or a shard has no pair."""
     where, tile = f"real.train.{name}", config.train.tile
     small = [pair for pair in pairs if min(pair.width, pair.height) < tile]
     if small:
@@ -78,7 +79,7 @@ def pair_recipes(
     recipes = []
     for split in SPLITS:
         chosen = [pair for pair in pairs if (pair.scene in in_val) == (split == "val")]
-        if split == "train":  # variants of one scene lie side by side in their folder, and would share a shard
+        if split == "train":  # variants of one scene are neighbours in their folder, and would share a shard
             chosen = [chosen[i] for i in rng_for(seed, name, "order").permutation(len(chosen))]
         recipe = PairRecipe(name, config, split, seed, encoding, tuple(chosen), quality)
         if len(chosen) < recipe.num_shards:
@@ -88,11 +89,11 @@ def pair_recipes(
 
 
 def _scenes_of_val(where: str, share: float, pairs: Sequence[RealPair]) -> set[str]:
-    """A share of the scenes, by the digest of each one's first clean image; one at least, and not all."""
+    """A share of the scenes, chosen by the digest of each one's first clean image: at least one, and not all."""
     places: dict[str, int] = {}
     for pair in pairs:
         places.setdefault(pair.scene, seed_for(0, "split", pair.target_sha256 or pair.input_sha256))
-    values = sorted(set(places.values()))  # equal for scenes with the same clean image, which stay together
+    values = sorted(set(places.values()))  # scenes with the same clean image have one value and stay together
     if len(values) < 2:
         raise RestorekitError(f"{where}: {len(values)} clean image for {len(pairs)} pairs; two at least are needed")
     chosen = [value for value in values[:-1] if value < share * 2**64] or values[:1]
@@ -101,10 +102,10 @@ def _scenes_of_val(where: str, share: float, pairs: Sequence[RealPair]) -> set[s
 
 def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     loaded = load_pair(root, pair)
-    assert loaded.clean is not None  # sets without clean images are refused by the parameters
+    assert loaded.clean is not None  # the parameters refuse sets without clean images
     images = {"degraded": loaded.degraded, "clean": loaded.clean}
     if "layer" in TASKS[recipe.task].members and (loaded.layer is not None or recipe.with_frames):
-        # Where none was photographed it is what the glass added, which is what is left to learn.
+        # Without a photographed layer, the light that the glass added is the layer to learn.
         added = np.where(loaded.degraded > loaded.clean, loaded.degraded - loaded.clean, 0)
         images["layer"] = added.astype(np.uint8) if loaded.layer is None else loaded.layer
     mask = loaded.mask if TASKS[recipe.task].takes_mask else None
@@ -130,7 +131,7 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
 
 
 def _windows(recipe: PairRecipe, pair: RealPair) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Keys and (top, left, height, width) of what is cut from a pair."""
+    """Keys and (top, left, height, width) of the parts that are cut from a pair."""
     if recipe.split != "train":
         yield pair.key, (0, 0, pair.height, pair.width)
         return
@@ -143,10 +144,10 @@ def _windows(recipe: PairRecipe, pair: RealPair) -> Iterator[tuple[str, tuple[in
 
 @dataclass(frozen=True)
 class JoinedRecipe:
-    """One split of a data set: what `made` gives, then the pairs of each folder."""
+    """One split of a data set: the samples of `made`, then the pairs of each folder."""
 
     made: FrameRecipe
-    folders: tuple[tuple[str, PairRecipe], ...]  # the root of each and its pairs of this split
+    folders: tuple[tuple[str, PairRecipe], ...]  # each folder's root, and its pairs of this split
 
     @property
     def name(self) -> str:
@@ -165,28 +166,28 @@ class JoinedRecipe:
         return self.made.num_shards
 
     def samples(self, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """The (key, members) pairs of one shard; photographs lie in `photos`, pairs below their own roots."""
+        """The (key, members) pairs of one shard; photographs lie in `photos`, pairs below their folders' roots."""
         yield from self.made.samples(shard, photos)
         for root, pairs in self.folders:
             yield from pairs.samples(shard, Path(root))
 
     def digest_values(self) -> dict[str, Any]:
-        """What a half-finished synthesis must agree in to be taken up again; not where the pairs lie."""
+        """Values for the digest by which a half-finished synthesis is continued; the pairs' roots are none of them."""
         pairs = [pairs.digest_values() for _, pairs in self.folders]
         return {"made": self.made.digest_values(), "pairs": pairs}
 
 
 def with_pairs(recipes: Sequence[FrameRecipe], dataset: FrameConfig, base: Path) -> list[JoinedRecipe]:
-    """`recipes` with the pairs of the data set's folders, whose roots lie relative to `base`.
+    """`recipes`, each joined with the pairs of the data set's folders, whose roots are relative to `base`.
 
-    A scene goes to the split that the digest of its clean image says. Raises a RestorekitError where a folder is not
-    as its layout says, a pair is smaller than a training tile, or two pairs have one name.
+    The digest of a scene's clean image chooses its split. Raises a RestorekitError where a folder does not follow its
+    layout, a pair is smaller than a training tile, or two pairs have one name.
     """
     name, task = recipes[0].name, recipes[0].task
     found: list[tuple[str, RealTraining, tuple[RealPair, ...]]] = []
     for number, one in enumerate(dataset.pairs):
         root = (base / Path(one.root).expanduser()).resolve()
-        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # real pairs are as they are
+        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # real pairs are taken as they are
         config = RealTraining.model_validate(
             {"task": task, "layout": one.layout, "root": one.root, "pairs": one.pairs, "train": tiles}
         )

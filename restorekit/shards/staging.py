@@ -1,7 +1,7 @@
-"""Shards are made by Ray Data, one task each, into a staging folder that a killed run is taken up from.
+"""Writes data sets with Ray Data, one task for each shard, and continues where a killed run stopped.
 
-The folder moves to its place when all of it is there. It is named by a digest of everything that the samples depend
-on, so that what another recipe left behind is never used.
+Shards go to a staging folder, which moves to its place when it is complete. A digest of everything that the samples
+depend on names it, so that the shards of another recipe are never used.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from restorekit.storage import address_of, fetch_file, local_path, push_file, re
 
 
 class Recipe(Protocol):
-    """One split of a data set: which samples lie in which of its shards."""
+    """One split of a data set: the samples of each of its shards."""
 
     @property
     def name(self) -> str: ...
@@ -44,7 +44,7 @@ class Recipe(Protocol):
 def synthesize_dataset(
     name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoIndex, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
-    """Writes all splits of a data set below `paths.shards(name)`; needs an initialised Ray."""
+    """Writes all splits of a data set below `paths.shards(name)`; Ray must be initialised."""
     recipes: Sequence[Recipe]
     if isinstance(dataset, MaskData):
         recipes = [MaskRecipe(name, dataset, split, seed) for split in SPLITS]
@@ -58,7 +58,7 @@ def synthesize_dataset(
 def write_dataset(
     name: str, recipes: Sequence[Recipe], source: Path, source_digest: str, num_workers: int, paths: Paths
 ) -> dict[SplitName, ShardManifest]:
-    """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; needs an initialised Ray."""
+    """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; Ray must be initialised."""
     digest = digest_of(
         [sources_digest(sources(__name__, stage="shards")), *(recipe.digest_values() for recipe in recipes)]
     )
@@ -74,7 +74,7 @@ def write_dataset(
 
 
 def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, ShardManifest]) -> None:
-    """Moves what is staged to `target`; a stored one gets its shards first, then the manifests that list them."""
+    """Moves the staging folder to `target`; object storage gets the shards first, then the manifests that list them."""
     stored, staged = remote_of(target), remote_of(staging)
     for split, manifest in manifests.items():
         for shard in manifest.shards:
@@ -92,7 +92,7 @@ def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, Sha
 
 
 def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
-    """One Ray Data row for each shard to make; rows are numbers, so that the driver holds no samples."""
+    """Makes shards in parallel: one Ray Data row, a number, for each shard, so that the driver holds no samples."""
     import ray.data
 
     if not tasks:
@@ -117,9 +117,10 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep up to 256 MiB of what this process frees; elsewhere nothing changes.
+    """Keeps up to 256 MiB of freed memory in this process, so that images do not page-fault it in again.
 
-    By default every image's arrays go back to the system and are faulted in anew, a sixth of a shard's CPU time.
+    By default glibc gives the arrays of every image back to the system, which costs a sixth of a shard's CPU time. With
+    another C library nothing changes.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
@@ -154,7 +155,7 @@ def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
 
 
 def finish(recipe: Recipe, staging: Path, source_digest: str) -> ShardManifest:
-    """Writes the manifest of a split whose shards are all staged, and drops their notes."""
+    """Writes the manifest of a split whose shards are all staged, and removes their notes."""
     shards = []
     for number in range(recipe.num_shards):
         note = fetch_file(_shard_path(staging, recipe, number).with_suffix(".json"))

@@ -1,7 +1,7 @@
-"""A sample is a function of its place in the plan: seed, data set, split, photograph, variant, tile; not of its maker.
+"""Synthesized samples: each depends on seed, data set, split, photograph, variant and tile, not on its worker.
 
-The plan is arithmetic: no list of samples is ever held. A frame is one degraded photograph; training frames are cut
-into tiles, validation and test frames are kept whole.
+The samples of a shard follow from arithmetic, without a list of all. A frame is one degraded photograph; training
+frames are cut into tiles, validation and test frames stay whole.
 """
 
 import json
@@ -29,7 +29,7 @@ from restorekit.tasks import TASKS
 
 @dataclass(frozen=True)
 class FrameRecipe:
-    """Everything that the samples of one split of a data set depend on."""
+    """One split of a data set: everything that its samples depend on."""
 
     name: str
     dataset: AnyDataset
@@ -37,11 +37,11 @@ class FrameRecipe:
     seed: int
     encoding: Encoding
     num_photographs: int
-    photos_digest: str  # of the manifest that the photographs are read from, a shard's by the shard's own task
+    photos_digest: str  # of the manifest of photographs, which every task opens for itself
     quality: int | None = None  # of jpeg
-    masks: tuple[MaskFile, ...] = ()  # the user's holes, for inpainting of the kind "files"
+    masks: tuple[MaskFile, ...] = ()  # user's masks, for inpainting of the kind "files"
     masks_folder: str = ""
-    large_enough: tuple[int, ...] | None = None  # numbers of the photographs that frames fit into; None: all of them
+    large_enough: tuple[int, ...] | None = None  # numbers of the photographs that hold a frame; None: all
 
     @property
     def task(self) -> str:
@@ -60,7 +60,7 @@ class FrameRecipe:
         return shard_samples(self, shard, photos)
 
     def digest_values(self) -> dict[str, Any]:
-        """What a half-finished synthesis must agree in to be taken up again."""
+        """Values for the digest by which a half-finished synthesis is continued."""
         values = {**asdict(self), "dataset": self.dataset.model_dump(mode="json", exclude={"masks"})}
         del values["masks_folder"]  # it may lie anywhere
         return values
@@ -70,7 +70,7 @@ class FrameRecipe:
         return getattr(self.dataset, self.split)
 
     def frames_of(self, shard: int) -> range:
-        """The frames that lie in one shard; shards differ by one frame at most."""
+        """The numbers of one shard's frames; shards differ by at most one frame."""
         return range(self.num_frames * shard // self.num_shards, self.num_frames * (shard + 1) // self.num_shards)
 
 
@@ -83,7 +83,7 @@ def recipe_for(
     photos: PhotoIndex,
     quality: int | None = None,
 ) -> FrameRecipe:
-    """The recipe of one split, checked: enough photographs, and a frame at least for every shard."""
+    """The recipe of one split; a RestorekitError where photographs are missing or a shard would have no frame."""
     num_photographs = photos.count(split)
     if not num_photographs:
         raise RestorekitError(
@@ -104,7 +104,7 @@ def recipe_for(
 
 
 def shard_samples(recipe: FrameRecipe, shard: int, photos: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """The (key, members) pairs of one shard, ready to be written; only its own photographs' entries are read."""
+    """The (key, members) pairs of one shard, ready to be written; only the entries of its photographs are read."""
     index = PhotoIndex.open(photos)
     if index.digest != recipe.photos_digest:
         raise RestorekitError(f"{photos} has changed since {recipe.name} was planned: run `dvc repro synthesize` again")
@@ -121,11 +121,11 @@ def shard_samples(recipe: FrameRecipe, shard: int, photos: Path) -> Iterator[tup
 
 
 def frame_record(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, variant: int) -> dict[str, Any]:
-    """All that was drawn for a frame, as JSON values; `rebuild` makes the frame from it."""
+    """All draws of a frame, as JSON values; `rebuild` makes the frame from them."""
     dataset = recipe.dataset
     rng = rng_for(recipe.seed, recipe.name, recipe.split, photograph.name, variant)
     low, high = dataset.severity
-    # Stratified over the variants, so that a handful of test images still covers the whole range.
+    # Stratified over the variants, so that a few test images still cover the whole range.
     num_variants = recipe.num_frames // recipe.num_photographs
     severity = low + (high - low) * (variant + float(rng.random())) / num_variants
     frame = _draw_frame(recipe, photograph, variant)
@@ -149,7 +149,7 @@ def frame_record(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph,
 
 
 def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = None) -> Degraded:
-    """The frame of a record, before encoding, bit for bit; `masks` is the folder of the user's, where one was used."""
+    """The frame of a record before encoding, bit for bit; `masks` is the folder of the user's masks, if any."""
     photograph = photos.find(record["split"], record["scene"], record["photograph"])
     if record["frame"] is None:
         scene = whole_frame(photos.folder, photograph, record["short_side"])
@@ -209,7 +209,7 @@ def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str
 
 
 def _other(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
-    """The photograph that is reflected: another scene of the same split, or the same one mirrored if there is none."""
+    """The reflected photograph: another scene of the split, or the same one mirrored if there is no other."""
     own = index.of_scene(recipe.split, photograph.scene)
     num_others = index.count(recipe.split) - len(own)
     if not num_others:
@@ -222,7 +222,7 @@ def _other(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, rng: 
 def _windows(
     recipe: FrameRecipe, photograph: Photograph, variant: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Keys and (top, left, height, width) of what is cut from a frame."""
+    """Keys and (top, left, height, width) of the parts that are cut from a frame."""
     height, width = shape[:2]
     if recipe.split != "train":
         yield f"{photograph.name}-{variant:05d}", (0, 0, height, width)

@@ -1,4 +1,4 @@
-"""Clean photographs: those inside installed packages, the user's own, and the manifest that splits them."""
+"""Clean photographs of installed packages and of the user's folders, their splits, and real pairs."""
 
 from restorekit.sources.collection import Collection, collect_photographs
 from restorekit.sources.photo_index import (

@@ -1,4 +1,7 @@
-"""data/photos/ is written whole: all photographs of the configuration, their manifest, and none of the splits empty."""
+"""Collects data/photos/: all photographs of the configuration with their manifest, or nothing if a split is empty.
+
+Every readable photograph of the user is taken once, under the name of its content and always in the same split.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ from restorekit.sources.photo_index import SPLITS, Photograph, PhotoManifest, in
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found, and a sentence for each file that was left out."""
+    """The photographs that were taken, and a sentence for each file that was left out."""
 
     manifest: PhotoManifest
     left_out: tuple[str, ...]
@@ -34,18 +37,18 @@ class Collection:
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file with a photograph's suffix, in one of the user's folders."""
+    """A file with a picture's suffix in one of the user's folders."""
 
     path: Path
-    source: str  # relative to the folder it was found in
+    source: str  # relative to the folder
 
 
 def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Collection:
-    """Copies the embedded photographs and those of the user's folders into `folder`, which is replaced whole.
+    """Copies the embedded photographs and those of the user's folders into `folder`, and replaces it as a whole.
 
-    Folders are taken relative to `root`. Of files with equal bytes the first is taken. Raises a RestorekitError, and
-    leaves `folder` as it was, where a folder is missing, none of the user's photographs can be used, or a split would
-    be empty.
+    Folders are relative to `root`. Of files with equal bytes the first is taken. Raises a RestorekitError, and leaves
+    `folder` unchanged, where a folder is missing, none of the user's photographs can be used, or a split would be
+    empty.
     """
     left_out: list[str] = []
     with write_beside(folder) as beside:
@@ -76,7 +79,7 @@ def _embedded(config: PhotosConfig, beside: Path, left_out: list[str]) -> Iterat
 def _take(
     file: FoundFile, config: PhotosConfig, beside: Path, taken: dict[str, Photograph], left_out: list[str]
 ) -> bool:
-    """Copies one of the user's files unless its bytes are there already; False, and a sentence, if it is unusable."""
+    """Copies one of the user's files unless its bytes are there already; False, with a sentence, if it is unusable."""
     try:
         photograph = describe(file, config.license, config.split)
     except RestorekitError as error:
@@ -124,10 +127,10 @@ def _check_splits(manifest: PhotoManifest, config: PhotosConfig) -> None:
 
 
 def find_files(folder: PhotoFolder, root: Path, exclude: Path) -> Iterator[FoundFile]:
-    """The files with a known suffix in a folder and below, in a fixed order; none that is hidden or in `exclude`.
+    """The files with a known suffix in a folder and below it, in a fixed order, without hidden ones and `exclude`.
 
-    The folder lies relative to `root`. With a layout its photographs are those of the public set, and all of them must
-    be there.
+    The folder is relative to `root`. With a layout, the files are the photographs of the public set, which must be
+    complete.
     """
     place = root / Path(folder.root).expanduser()
     names = list_pictures("photos.folders", place, exclude)
@@ -151,9 +154,9 @@ def _of_layout(folder: PhotoFolder, place: Path, names: list[str]) -> list[str]:
 
 
 def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:
-    """What the manifest says of a file; a RestorekitError with its path where it is no readable photo.
+    """The manifest's entry for a file; a RestorekitError with its path where it is no readable photo.
 
-    The whole photo is decoded, to know now that it can be, and let go of.
+    The whole photo is decoded, to find out now whether it can be.
     """
     photo = read_image(found.path)
     digest = sha256_file(found.path)

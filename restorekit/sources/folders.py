@@ -1,4 +1,4 @@
-"""The pictures in a folder of the user's and below it, by name, in an order that does not depend on the machine."""
+"""Pictures and masks in the user's folders: found in an order that does not depend on the machine, read by digest."""
 
 import os
 from dataclasses import dataclass
@@ -14,10 +14,9 @@ from restorekit.image import FORMATS, decode_grey
 
 
 def list_pictures(where: str, root: Path, exclude: Path | None = None) -> list[str]:
-    """Files with a picture's suffix below `root`, as POSIX paths; none that is hidden or in the folder `exclude`.
+    """Files with a picture's suffix below `root`, as POSIX paths, without hidden ones and the folder `exclude`.
 
-    `where` names the parameters that name `root`; a RestorekitError says so where it is no folder, or a folder below it
-    cannot be read.
+    `where` is the parameter that names `root`, for the RestorekitError where `root` is no folder or cannot be read.
     """
     if not root.is_dir():
         raise RestorekitError(f"{where}: no folder at {root}")
@@ -40,20 +39,20 @@ def list_pictures(where: str, root: Path, exclude: Path | None = None) -> list[s
     return names
 
 
-HOLE = 128  # 8-bit value from which on a pixel is a hole
-FILL = 128  # 8-bit value that a hole is shown with, that of degradations/holes.py
+HOLE = 128  # least 8-bit value of a hole in a mask: white is missing
+FILL = 128  # 8-bit value of a hole in a photograph, as in degradations/holes.py
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture in the folder of masks."""
+    """A mask in the user's folder."""
 
     file: str  # relative to the folder
     sha256: str
 
 
 def find_masks(where: str, folder: Path) -> tuple[MaskFile, ...]:
-    """The pictures in `folder` and below; a RestorekitError, which names `where` in params.yaml, if there is none."""
+    """The masks in `folder` and below it; a RestorekitError that names the parameter `where` if there are none."""
     names = list_pictures(where, folder)
     if not names:
         raise RestorekitError(f"{where}: no picture in {folder}; masks are pictures that are white where the hole is")
@@ -62,7 +61,7 @@ def find_masks(where: str, folder: Path) -> tuple[MaskFile, ...]:
 
 @lru_cache(maxsize=64)
 def load_mask(folder: Path, mask: MaskFile, size: tuple[int, int]) -> np.ndarray:
-    """The mask as bool (H, W), read-only, resized to `size` without new values; it is verified by its digest."""
+    """The mask as bool (H, W), read-only, resized to `size` by nearest neighbours; its digest is verified."""
     path = folder / mask.file
     if not path.is_file() or sha256_file(path) != mask.sha256:
         raise RestorekitError(f"mask {path} is missing or not the one it was: run `dvc repro synthesize` again")

@@ -1,4 +1,4 @@
-"""Which files of a folder belong together, by their names alone: a pure function over a layout and a list of names."""
+"""Matches the files of a public data set by their names alone: pure functions of a layout and a list of names."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from restorekit.image.photo import FORMATS
 from restorekit.layouts import Arrangement, Layout, PhotoLayout
 
-LOOKED_AT = 200  # files of a folder, where it is only guessed what they are
+LOOKED_AT = 200  # files of each folder, for guessing a layout
 
 Groups = tuple[tuple[str, str], ...]
 
@@ -20,7 +20,7 @@ Groups = tuple[tuple[str, str], ...]
 class MatchedPair:
     """Files of one pair, as POSIX paths below the root; the target is the input where one file holds both."""
 
-    key: str  # letters, digits, "_" and "-"; unique within the set
+    key: str  # letters, digits, "_" and "-"; unique in the set
     scene: str  # pairs of one scene are not independent of each other
     input: str
     target: str | None
@@ -30,18 +30,18 @@ class MatchedPair:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with some names."""
+    """A fault, and the names that have it."""
 
-    says: str
+    fault: str
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.says}: {len(self.names)} ({listed(self.names)})"
+        return f"{self.fault}: {len(self.names)} ({listed(self.names)})"
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The pairs, sorted by the input's name, and what is wrong; `folder` is where they lie, "" for the root."""
+    """The pairs, sorted by the input's name, and the problems; `folder` is the pairs' folder, "" for the root."""
 
     pairs: tuple[MatchedPair, ...]
     problems: tuple[Problem, ...]
@@ -54,10 +54,10 @@ class Matched:
 
 
 def match_names(layout: Layout, names: Iterable[str]) -> Matched:
-    """Pairs the names, POSIX paths below a root, by the arrangement of `layout` that pairs most of them.
+    """The pairs among `names`, POSIX paths below a root, by the arrangement of `layout` that pairs most of them.
 
-    Where several folders below the root hold pairs, those in a folder called `layout.part` are meant; if that does not
-    decide, nothing is paired and the folders are the problem.
+    Where several folders below the root hold pairs, those in a folder named `layout.part` are taken. If that does not
+    decide, nothing is paired, and the problem lists the folders.
     """
     pictures = sorted(name for name in names if PurePosixPath(name).suffix.lower() in FORMATS)
     found = [
@@ -75,7 +75,7 @@ def match_names(layout: Layout, names: Iterable[str]) -> Matched:
         known = best.get(one.folder)
         if known is None or one.num_paired > known.num_paired:
             best[one.folder] = one
-    outer = [one for folder, one in best.items() if not any(_inside(folder, other) for other in best)]
+    outer = [one for folder, one in best.items() if not any(_lies_in(folder, other) for other in best)]
     if len(outer) > 1:
         folders = tuple(sorted(one.folder or "." for one in outer))
         return Matched((), (Problem("folders that hold pairs, one of which must be the root", folders),), "", None)
@@ -83,7 +83,7 @@ def match_names(layout: Layout, names: Iterable[str]) -> Matched:
 
 
 def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, ...]:
-    """The names that are photographs of the set, sorted."""
+    """The names of the set's photographs, sorted."""
     patterns = [_pattern(template) for template in layout.files]
     return tuple(
         sorted(
@@ -95,9 +95,9 @@ def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, .
 
 
 def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int = 3) -> list[str]:
-    """The layouts that pair most of the names, those nearest to their published number first; "plain" says it all.
+    """The layouts that pair most of the names, nearest to the published number first; "plain" alone if it is one.
 
-    Of each folder the first few files are looked at.
+    The guess takes the first files of each folder.
     """
     folders: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in sorted(names):
@@ -116,18 +116,18 @@ def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int =
 
 
 def _fits_anything(arrangement: Arrangement) -> bool:
-    """Whether the names of any photographs would do."""
+    """Whether the names of any photographs match."""
     return arrangement.target is None and re.fullmatch(r"\{[^/]*\}", arrangement.inputs[0]) is not None
 
 
 def listed(names: Sequence[str], count: int = 3) -> str:
-    """The first few names."""
+    """The first few names, as one text."""
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 @dataclass(frozen=True)
 class _Roles:
-    """The files in one folder: (name, values of the template's groups) by role."""
+    """The files in one folder by role: names, and the values of their template's groups."""
 
     inputs: list[tuple[str, dict[str, str]]]
     targets: dict[Groups, list[str]]
@@ -143,7 +143,7 @@ class _Found:
 
     @property
     def where(self) -> set[str]:
-        """Names of the folders that this is in, those that the templates name included."""
+        """Names of the folders on the way to the pairs, with those in the templates."""
         return {part.lower() for part in f"{self.folder}/{self.arrangement.inputs[0]}".split("/")[:-1]}
 
     @property
@@ -180,7 +180,7 @@ def _roles(arrangement: Arrangement, pictures: Sequence[str]) -> dict[str, _Role
 
 
 def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
-    """The pairs of one arrangement in one folder, and every name that has no place in it."""
+    """The pairs of one arrangement in one folder, and every name without a place in it."""
     arrangement, roles = found.arrangement, found.roles
     pairs, alone, bare, twice = [], [], [], []
     for name, groups in roles.inputs:
@@ -197,7 +197,7 @@ def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
         elif several := next((files for files in (targets, layers, masks) if len(files) > 1), None):
             twice.append(", ".join(several))
         else:
-            # One file is both where it holds both side by side, or where a mask makes the one of the other.
+            # The target is the input's file where one file has both halves, or where a mask makes the input.
             target = targets[0] if targets else name if arrangement.halves or arrangement.mask else None
             layer, mask = (files[0] if files else None for files in (layers, masks))
             pairs.append(MatchedPair("", groups.get("scene", ""), name, target, layer, mask))
@@ -223,7 +223,7 @@ def _spare(files: dict[Groups, list[str]], used: set[str | None]) -> tuple[str, 
 
 
 def _odd(found: _Found, pictures: Sequence[str]) -> list[str]:
-    """Pictures that lie among those of the arrangement and are none of them."""
+    """Pictures in the arrangement's folders that have no role."""
     roles = found.roles
     known = {name for name, _ in roles.inputs}
     others = (roles.targets, roles.layers, roles.masks)
@@ -233,9 +233,9 @@ def _odd(found: _Found, pictures: Sequence[str]) -> list[str]:
 
 
 def _with_keys(pairs: Sequence[MatchedPair], folder: str) -> tuple[MatchedPair, ...]:
-    """Keys of letters that a file's and a sample's name may have; where two would be alike, a digest tells them apart.
+    """The pairs with keys of characters that files and samples can have; equal keys get a digest each.
 
-    A scene that the layout does not name is the clean image, or the degraded one where there is none.
+    Where the layout names no scene, the clean image does, or else the degraded one.
     """
     keys = [re.sub(r"[^A-Za-z0-9_-]+", "_", stem) for stem in _short([pair.input for pair in pairs], folder)]
     scenes = _short([pair.target or pair.input for pair in pairs], folder)
@@ -251,7 +251,7 @@ def _with_keys(pairs: Sequence[MatchedPair], folder: str) -> tuple[MatchedPair, 
 
 
 def _short(names: Sequence[str], folder: str) -> list[str]:
-    """Stems below `folder`, and without the first folder there (input/, hazy/) where all share it."""
+    """Stems below `folder`, without the first folder in it (input/, hazy/) if all share that."""
     stems = [_stem(name)[len(folder) :].strip("/") for name in names]
     heads = {stem.split("/")[0] if "/" in stem else "" for stem in stems}
     return [stem.split("/", 1)[1] for stem in stems] if len(heads) == 1 and "" not in heads else stems
@@ -259,7 +259,7 @@ def _short(names: Sequence[str], folder: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _pattern(template: str) -> re.Pattern[str]:
-    """A template as a regular expression over a path without its suffix; the group `_folder` is what lies above."""
+    """A template as a regular expression for a path without its suffix; the group `_folder` is the part above it."""
     text, seen = "", set()
     for piece in re.split(r"(\{[^}]*\}|\*)", template):
         if piece == "*":
@@ -280,7 +280,7 @@ def _names_in(template: str | None) -> tuple[str, ...]:
 
 
 def _stem(name: str) -> str:
-    """A path without its last suffix: 1400_1_0.8.png is 1400_1_0.8."""
+    """A path without its last suffix: 1400_1_0.8 for 1400_1_0.8.png."""
     return name[: -len(PurePosixPath(name).suffix)]
 
 
@@ -300,5 +300,5 @@ def _chosen(groups: dict[str, str], names: Sequence[str]) -> Groups:
     return tuple(sorted((name, groups[name]) for name in set(names)))
 
 
-def _inside(folder: str, other: str) -> bool:
+def _lies_in(folder: str, other: str) -> bool:
     return folder != other and (other == "" or folder.startswith(f"{other}/"))

@@ -1,7 +1,7 @@
-"""The seven natural scenes inside scikit-image's and scikit-learn's wheels: no download, a fixed split.
+"""The seven natural scenes in scikit-image's and scikit-learn's wheels: no download, and a fixed split.
 
-Licences are as the packages state them: `skimage/data/_fetchers.py` and `sklearn/datasets/images/README.txt`. Both
-test scenes are in the public domain or CC0, so that pictures of results may be shown.
+The packages state the licences in `skimage/data/_fetchers.py` and `sklearn/datasets/images/README.txt`. The test scenes
+are in the public domain or CC0, so that pictures of results may be shown.
 """
 
 import shutil
@@ -19,16 +19,16 @@ from restorekit.sources.photo_index import Photograph, SplitName
 
 @dataclass(frozen=True)
 class EmbeddedPhotograph:
-    """Where a package has a photograph, and what it says of it."""
+    """A photograph in a package: its place there, and the package's statements about it."""
 
     name: str
     package: str
-    path: str  # inside the package
+    path: str  # within the package
     license: str
     source: str
     split: SplitName
     scene: str
-    disparity: str | None = None  # an .npz inside the package, pixels between left and right view
+    disparity: str | None = None  # an .npz in the package: pixels between the left and the right view
 
 
 _MIDDLEBURY = (
@@ -79,7 +79,7 @@ EMBEDDED: tuple[EmbeddedPhotograph, ...] = (
         package="sklearn",
         path="datasets/images/flower.jpg",
         license="CC-BY-2.0",
-        # scikit-learn's text names danielbuechele here too; its links and the file's own IPTC data name vultilion.
+        # scikit-learn's text names danielbuechele here too, but its links and the file's IPTC data name vultilion.
         source="scikit-learn: photograph 6056698931 on Flickr, by vultilion",
         split="train",
         scene="flower",
@@ -118,7 +118,7 @@ _DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 def copy_embedded(embedded: EmbeddedPhotograph, folder: Path) -> Photograph:
     """Copies one embedded photograph, and its disparity as .npy, into `folder`."""
-    found = _inside(embedded.package, embedded.path)
+    found = _file_of(embedded.package, embedded.path)
     file = folder / f"{embedded.name}{found.suffix}"
     shutil.copyfile(found, file)
     photo = read_image(file)
@@ -140,8 +140,8 @@ def copy_embedded(embedded: EmbeddedPhotograph, folder: Path) -> Photograph:
 
 
 def _copy_disparity(embedded: EmbeddedPhotograph, folder: Path) -> Path:
-    """Unknown disparities are infinite in the package and NaN here."""
-    with np.load(_inside(embedded.package, embedded.disparity or ""), allow_pickle=False) as arrays:
+    """Copies a disparity as .npy; unknown values, infinite in the package, become NaN."""
+    with np.load(_file_of(embedded.package, embedded.disparity or ""), allow_pickle=False) as arrays:
         disparity = arrays["arr_0"].astype(np.float32)
     disparity[~np.isfinite(disparity)] = np.nan
     file = folder / f"{embedded.name}.disparity.npy"
@@ -149,8 +149,8 @@ def _copy_disparity(embedded: EmbeddedPhotograph, folder: Path) -> Path:
     return file
 
 
-def _inside(package: str, path: str) -> Path:
-    """A file of an installed package, found without importing it."""
+def _file_of(package: str, path: str) -> Path:
+    """The path of a file in an installed package, without importing the package."""
     spec = find_spec(package)
     distribution = _DISTRIBUTIONS[package]
     if spec is None or spec.origin is None:

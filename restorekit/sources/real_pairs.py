@@ -1,4 +1,4 @@
-"""Pairs of a degraded and a clean photograph from a user's folder: all of them as the layout says, or an error."""
+"""Real pairs of a degraded and a clean photograph in a user's folder: complete, as the layout says, or an error."""
 
 import hashlib
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ SHOWN = 5  # files named in an error
 
 @dataclass(frozen=True)
 class RealPair:
-    """A pair whose files were all there; names are POSIX paths below the root, digests those of the files."""
+    """A pair with all its files; names are POSIX paths below the root, digests those of the files."""
 
     key: str
     scene: str
@@ -48,17 +48,17 @@ class LoadedPair:
 
 
 def find_pairs(where: str, root: Path, layout: str, expected: int | None = None) -> tuple[RealPair, ...]:
-    """All pairs below `root`, sorted by the input's name; every file is read once for its size and its digest.
+    """All pairs below `root`, sorted by the input's name; every file is read once, for its size and digest.
 
-    `where` names the parameters for errors, `expected` is the number of pairs if it is not the published one. Raises a
-    RestorekitError that names the first few files where names, numbers or sizes are not those of the layout.
+    `where` names the parameters in errors; `expected` is the number of pairs if not the published one. A
+    RestorekitError lists the first few files where names, numbers or sizes differ from the layout.
     """
     form = get_layout(layout)
     names = list_pictures(where, root)
     matched = match_names(form, names)
     if matched.problems:
-        told = "\n".join(f"    {problem}" for problem in matched.problems)
-        raise RestorekitError(f"{where}: {root} is not as layout '{layout}' has it:\n{told}\n    {form.says}")
+        listing = "\n".join(f"    {problem}" for problem in matched.problems)
+        raise RestorekitError(f"{where}: {root} does not follow layout '{layout}':\n{listing}\n    {form.says}")
     if not matched.pairs:
         raise _nothing_matched(where, root, layout, form, names)
     _check_counts(where, root, layout, form, matched, expected)
@@ -70,10 +70,10 @@ def find_pairs(where: str, root: Path, layout: str, expected: int | None = None)
 
 
 def load_pair(root: Path, pair: RealPair) -> LoadedPair:
-    """The images of a pair, once their bytes are those that `find_pairs` saw.
+    """The images of a pair, if their bytes are still those that `find_pairs` read.
 
-    Clean images that are larger are cut to the degraded one's size about their centre, as published
-    figures on RESIDE have it; `find_pairs` let them through for such layouts only.
+    Larger clean images are cut to the degraded one's size around their centre, as for published figures on RESIDE;
+    `find_pairs` accepts them for such layouts only.
     """
     degraded = _read(root / pair.input, pair.input_sha256)
     if pair.halves:
@@ -91,7 +91,7 @@ def load_pair(root: Path, pair: RealPair) -> LoadedPair:
 
 
 def pairs_digest(pairs: Iterable[RealPair]) -> str:
-    """Changes with keys, scenes and contents; not with where the files lie or what they are called."""
+    """SHA-256 of keys, scenes and contents, without the names and the folder of the files."""
     return digest_of(
         [[p.key, p.scene, p.halves, p.input_sha256, p.target_sha256, p.layer_sha256, p.mask_sha256] for p in pairs]
     )
@@ -108,7 +108,7 @@ def _nothing_matched(where: str, root: Path, layout: str, form: Layout, names: l
     )
     found = f"{len(names)} files, such as {listed(names)}" if names else "no files"
     return RestorekitError(
-        f"{where}: nothing in {root} is named as layout '{layout}' has it; found {found}.{hint}\n    {form.says}"
+        f"{where}: no file in {root} has a name of layout '{layout}'; found {found}.{hint}\n    {form.says}"
     )
 
 
@@ -140,12 +140,12 @@ def _check_sizes(where: str, root: Path, matched: Matched, sizes: dict[str, tupl
             if sizes[name] != (width, height) and not (form.centre and larger):
                 wrong.append(f"{pair.input} is {width} x {height}, {name} is {sizes[name][0]} x {sizes[name][1]}")
     if wrong:
-        told = "".join(f"\n    {one}" for one in wrong[:SHOWN])
-        raise RestorekitError(f"{where}: images of unequal size in {root}: {len(wrong)}{told}")
+        listing = "".join(f"\n    {one}" for one in wrong[:SHOWN])
+        raise RestorekitError(f"{where}: images of unequal size in {root}: {len(wrong)}{listing}")
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(width, height) as they are seen, from the header."""
+    """(width, height) of the upright picture, from its header."""
     try:
         with Image.open(path) as picture:
             turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
@@ -167,13 +167,13 @@ def _read(path: Path, sha256: str) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RestorekitError(f"{path} cannot be read any more: {error.strerror}") from error
+        raise RestorekitError(f"{path} can no longer be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise RestorekitError(f"{path} has changed since its set was looked through: run the stage again")
+        raise RestorekitError(f"{path} has changed since the stage began: run it again")
     return to_uint8(read_image(path).pixels)
 
 
 def _cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle of an image, as torchvision's CenterCrop has it."""
+    """The middle of an image, cut as torchvision's CenterCrop does."""
     top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
     return np.ascontiguousarray(image[top : top + height, left : left + width])

@@ -82,6 +82,6 @@ def test_errors_name_a_missing_or_unknown_set(real: Params, tmp_path: Path) -> N
         write_pairs("rain-won", real, Paths(tmp_path))
     for pair in find_pairs("real", tmp_path / "own", "plain"):
         (tmp_path / "own" / pair.input).unlink()
-    with pytest.raises(RestorekitError, match=r"real\.train\.rain-own: nothing in .* is named as layout 'plain'"):
+    with pytest.raises(RestorekitError, match=r"real\.train\.rain-own: no file in .* has a name of layout 'plain'"):
         write_pairs(NAME, real, Paths(tmp_path))
     assert not (tmp_path / "data").exists()

@@ -154,14 +154,14 @@ def test_every_layout_states_its_source(layout: str) -> None:
 def test_every_name_without_a_place_is_told(layout: str, names: list[str], says: str, named: str) -> None:
     matched = match_names(LAYOUTS[layout], ["rain-1.png", "norain-1.png", *names])
     (problem,) = matched.problems
-    assert says in problem.says
+    assert says in problem.fault
     assert problem.names == (named,)
 
 
 def test_a_layer_that_only_some_have_is_told() -> None:
     names = ["a-input.png", "a-label1.png", "a-label2.png", "b-input.png", "b-label1.png"]
     (problem,) = match_names(LAYOUTS["ceilnet"], names).problems
-    assert (problem.says, problem.names) == ("degraded images without a layer, which others have", ("b-input.png",))
+    assert (problem.fault, problem.names) == ("degraded images without a layer, which others have", ("b-input.png",))
     assert match_names(LAYOUTS["ceilnet"], names[3:]).problems == ()
 
 

@@ -187,5 +187,5 @@ def test_a_file_that_changes_afterwards_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match=r"target/a\.png has changed"):
         load_pair(tmp_path, pair)
     (tmp_path / "input" / "a.png").unlink()
-    with pytest.raises(RestorekitError, match="cannot be read any more"):
+    with pytest.raises(RestorekitError, match="can no longer be read"):
         load_pair(tmp_path, pair)
