@@ -3,7 +3,9 @@
 python -m pipelines.ablate --params pipelines/ablations/params.yaml --model dakd
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
@@ -12,6 +14,7 @@ from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_syntheti
 from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
 from restorekit.files import write_beside, write_json
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.report.page import render_ablations
 
 
@@ -19,8 +22,14 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--model", required=True, help="a key of `ablations`")
     found = parser.parse_args()
-    params = load_params(Path("params.yaml"), found.params)
-    ablate(found.model, params, working_root().with_areas(params.areas))
+    read = partial(load_params, Path("params.yaml"), found.params)
+    with unchanged("ablate", lambda: settings(found.model, read())):
+        ablate(found.model, read(), working_root().with_areas(read().areas))
+
+
+def settings(model: str, params: Params) -> list[Any]:
+    """The parameters that a model's table depends on."""
+    return [params.seed, params.evaluate, params.ablations.get(model)]
 
 
 def ablate(model: str, params: Params, paths: Paths) -> None:

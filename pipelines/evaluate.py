@@ -5,6 +5,7 @@ python -m pipelines.evaluate --run madf-inpainting --model DIR     another model
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from restorekit.evaluation.results import ALL, SliceScore
 from restorekit.evaluation.test_sets import picture_sets, scored_sets
 from restorekit.files import write_beside
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.storage import fetch, push
 from restorekit.tracking.registry import find_or_register, load_version, set_tags
 from restorekit.tracking.runs import RunLogger
@@ -33,13 +35,21 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model's folder, as of `restorekit import-weights`")
     found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    params = load_params(Path("params.yaml"), found.params)
+    read = partial(load_params, Path("params.yaml"), found.params)
+    params = read()
     paths = working_root().with_areas(params.areas)
     if found.ablations:
         folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
         (folder / "evaluations").mkdir(parents=True, exist_ok=True)
-    for run in params.ablations_of(found.ablations) if found.ablations else [found.run]:
-        evaluate(run, params, paths, found.model)
+    runs = params.ablations_of(found.ablations) if found.ablations else [found.run]
+    with unchanged("evaluate", lambda: [settings(run, read()) for run in runs]):
+        for run in runs:
+            evaluate(run, params, paths, found.model)
+
+
+def settings(run: str, params: Params) -> list[Any]:
+    """The parameters that a run's evaluation depends on."""
+    return [params.seed, params.evaluate, params.real.evaluate, params.run(run).dataset]
 
 
 def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:

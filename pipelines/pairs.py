@@ -3,13 +3,16 @@
 python -m pipelines.pairs --dataset rain-100L
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import unknown_name
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import write_dataset
 from restorekit.sources.real_pairs import find_pairs, pairs_digest
@@ -19,7 +22,14 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="a key of `real.train` in params.yaml")
     found = parser.parse_args()
-    write_pairs(found.dataset, load_params(Path("params.yaml"), found.params), working_root())
+    read = partial(load_params, Path("params.yaml"), found.params)
+    with unchanged("pairs", lambda: settings(found.dataset, read())):
+        write_pairs(found.dataset, read(), working_root())
+
+
+def settings(name: str, params: Params) -> list[Any]:
+    """The parameters that a real set's shards depend on."""
+    return [params.seed, params.synthesize, params.real.train.get(name)]
 
 
 def write_pairs(name: str, params: Params, paths: Paths) -> None:

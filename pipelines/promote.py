@@ -7,7 +7,9 @@ python -m pipelines.promote --params pipelines/long/params.yaml --run madf-inpai
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +28,7 @@ from restorekit.evaluation.test_sets import PairSet, gate_set
 from restorekit.files import write_json
 from restorekit.models.checkpoint import read_record
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.storage import fetch, push
 from restorekit.tracking.decisions import DecisionRecord, recorded_decisions
 from restorekit.tracking.gate import alias_of, judge
@@ -37,8 +40,15 @@ def main() -> None:
     parser.add_argument("--run", help="one run by itself; default: all runs")
     found = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    params = load_params(Path("params.yaml"), found.params)
-    promote(params, working_root().with_areas(params.areas, params.pipeline), found.run)
+    read = partial(load_params, Path("params.yaml"), found.params)
+    params = read()
+    with unchanged("promote", lambda: settings(read())):
+        promote(params, working_root().with_areas(params.areas, params.pipeline), found.run)
+
+
+def settings(params: Params) -> list[Any]:
+    """The parameters that the decisions depend on."""
+    return [params.seed, params.promote, params.evaluate, params.runs, params.real.evaluate]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 python -m pipelines.report
 """
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.test_sets import real_pairs
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.report.inputs import read_ablations, read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
@@ -21,8 +24,15 @@ PAIRS = 24  # of a real set, of which the traits are taken
 
 
 def main() -> None:
-    params = load_params(Path("params.yaml"), stage_parser(__doc__).parse_args().params)
-    report(params, working_root().with_areas(params.areas, params.pipeline))
+    read = partial(load_params, Path("params.yaml"), stage_parser(__doc__).parse_args().params)
+    params = read()
+    with unchanged("report", lambda: settings(read())):
+        report(params, working_root().with_areas(params.areas, params.pipeline))
+
+
+def settings(params: Params) -> list[Any]:
+    """The parameters that the report depends on."""
+    return [params.seed, params.promote, params.datasets, params.runs, params.real.evaluate]
 
 
 def report(params: Params, paths: Paths) -> None:

@@ -3,12 +3,15 @@
 python -m pipelines.synthesize --dataset rain
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.paths import Paths, working_root
+from restorekit.provenance import unchanged
 from restorekit.shards.staging import synthesize_dataset
 from restorekit.sources.photo_index import PhotoIndex
 
@@ -17,7 +20,14 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="a key of `datasets` in params.yaml")
     found = parser.parse_args()
-    synthesize(found.dataset, load_params(Path("params.yaml"), found.params), working_root())
+    read = partial(load_params, Path("params.yaml"), found.params)
+    with unchanged("synthesize", lambda: settings(found.dataset, read())):
+        synthesize(found.dataset, read(), working_root())
+
+
+def settings(name: str, params: Params) -> list[Any]:
+    """The parameters that a data set's shards depend on."""
+    return [params.seed, params.synthesize, params.dataset(name)]
 
 
 def synthesize(name: str, params: Params, paths: Paths) -> None:

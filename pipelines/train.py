@@ -3,11 +3,12 @@
 python -m pipelines.train --run dmgn-rain
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
@@ -17,7 +18,7 @@ from restorekit.distributed.ray_train import fit, local_cpus
 from restorekit.entry import run_entry, stage_parser
 from restorekit.files import read_json, write_beside, write_json
 from restorekit.paths import Paths, working_root
-from restorekit.provenance import git_revision
+from restorekit.provenance import git_revision, unchanged
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.plan import begin_epoch
 from restorekit.storage import fetch_file, push, push_file
@@ -34,16 +35,25 @@ def main() -> None:
     chosen.add_argument("--run", help="a key of `runs`")
     chosen.add_argument("--ablations", metavar="RUN", help="all ablations of a run, of which there may be none")
     found = parser.parse_args()
-    params = load_params(Path("params.yaml"), found.params)
+    read = partial(load_params, Path("params.yaml"), found.params)
+    params = read()
     paths = working_root().with_areas(params.areas)
     if found.ablations:
         folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
         (folder / "models").mkdir(parents=True, exist_ok=True)
-    for run in params.ablations_of(found.ablations) if found.ablations else [found.run]:
-        train_run(run, params, paths)
+    runs = params.ablations_of(found.ablations) if found.ablations else [found.run]
+    with unchanged("train", lambda: [settings(run, read()) for run in runs]) as check:
+        for run in runs:
+            train_run(run, params, paths, check)
 
 
-def train_run(name: str, params: Params, paths: Paths) -> None:
+def settings(name: str, params: Params) -> list[Any]:
+    """The parameters that a run's weights depend on."""
+    run = params.run(name)
+    return [params.seed, run, params.training(name), params.trained_on(run.dataset).task]
+
+
+def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None] = lambda: None) -> None:
     """Trains a run from its last state to the end, writes data/models/<run>/ as a whole, and registers the model."""
     job, digests = make_job(name, params, paths)
     state = open_states(job.state).load_latest()
@@ -54,6 +64,7 @@ def train_run(name: str, params: Params, paths: Paths) -> None:
         if done < job.config.steps:
             with ray_cluster(num_cpus=local_cpus(job)):
                 fit(job, partial(RunLogger, logger.uri, logger.run_id))
+        check()
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_beside(paths.model(name)) as folder:

@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of
 from restorekit.tasks import MODELS
@@ -27,11 +29,12 @@ BY_MODEL = ("restorekit.config", "restorekit.models", "restorekit.objectives")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file, or a folder, whose edits re-run nothing; what it imports counts only where others import it too."""
+    """A file, or a folder, whose edits re-run nothing."""
 
     path: str  # below the project's root
     reason: str
-    stages: tuple[str, ...] = ()  # names of stages or of the digests below; none: all
+    stages: tuple[str, ...] = ()  # names of stages, "training state" or "shards"; none: all
+    followed: bool = False  # whether what it imports counts; else it counts only where others import it too
 
 
 LEFT_OUT = (
@@ -43,7 +46,7 @@ LEFT_OUT = (
     LeftOut("restorekit/storage.py", "carries files to and from a storage and checks that they arrive unchanged"),
     LeftOut("restorekit/paths.py", "says where outputs lie; dvc.yaml names the same places"),
     LeftOut("restorekit/provenance.py", "decides what is re-run, not what comes out"),
-    LeftOut("restorekit/distributed", "watches and carries a training; its weights are made in training/"),
+    LeftOut("restorekit/distributed", "watches and carries a training; weights are made in training/", followed=True),
     LeftOut("restorekit/tracking", "records what train and evaluate made", ("train", "evaluate")),
     LeftOut(
         "restorekit/config", "counts by the values that a run or a data set resolves to", ("training state", "shards")
@@ -58,7 +61,7 @@ LEFT_OUT = (
             "reads and writes people's photos; shards hold decoded pairs",
             ("training state",),
         )
-        for name in ("reading", "writing", "photo", "colour", "exif")
+        for name in ("reading", "writing", "photo", "colour", "exif", "tiff")
     ),
     LeftOut("pipelines/__init__.py", "is empty"),
 )
@@ -72,13 +75,19 @@ def sources(*entries: str, stage: str, models: Iterable[str] = MODELS) -> list[s
     """
     named = tuple(models)
     found: set[str] = set()
+    seen: set[str] = set()
     waiting = list(entries)
     while waiting:
         module = waiting.pop()
         file = _file_of(module)
-        if file is None or file in found or left_out(file, stage):
+        if file is None or file in seen:
             continue
-        found.add(file)
+        seen.add(file)
+        excluded = left_out(file, stage)
+        if excluded is None:
+            found.add(file)
+        elif not excluded.followed:
+            continue
         waiting += _imported(file)
         if module in BY_MODEL:
             waiting += [f"{module}.{model}" for model in named]
@@ -107,7 +116,7 @@ def unchanged(stage: str, settings: Callable[[], Any]) -> Iterator[Callable[[], 
     """Vouches that the output of a stage was made by the sources and settings that are there when it ends.
 
     DVC hashes both only after the command (dvc#11058), so an edit during a stage would be certified as what made its
-    output. `settings` reads the parameters from their file and returns those of the stage as a JSON value. Yields a
+    output. `settings` reads the parameters from their file and returns those of the stage. Yields a
     check, for before outputs are written; leaving the context checks once more. A RestorekitError names what changed.
     """
     before = _fingerprint(stage, settings)
@@ -143,7 +152,10 @@ def git_revision() -> str:
 def _fingerprint(stage: str, settings: Callable[[], Any]) -> dict[str, str]:
     """A digest for each source file of a stage, and one for its settings."""
     files = sources(f"pipelines.{stage}", stage=stage)
-    return {"its parameters": digest_of(settings()), **{file: sources_digest([file]) for file in files}}
+    return {
+        "its parameters": digest_of(to_jsonable_python(settings())),
+        **{file: sources_digest([file]) for file in files},
+    }
 
 
 def _file_of(module: str) -> str | None:

@@ -34,6 +34,23 @@ def covers(dep: str, file: str) -> bool:
     return file == dep or file.startswith(f"{dep}/")
 
 
+@pytest.mark.parametrize(
+    ("stage", "page", "deps"), declared(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_an_edit_of_any_imported_source_runs_the_stage_again(stage: str, page: str, deps: list[str]) -> None:
+    missing = [f for f in sources(f"pipelines.{page}", stage=page) if not any(covers(dep, f) for dep in deps)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "page", "deps"), declared(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_no_dep_is_idle(stage: str, page: str, deps: list[str]) -> None:
+    found = sources(f"pipelines.{page}", stage=page)
+    assert [dep for dep in deps if not any(covers(dep, file) for file in found)] == []
+    assert [dep for dep in deps if not (ROOT / dep).exists()] == []
+
+
 def test_every_page_is_a_stage() -> None:
     assert {page for _, page, _ in declared()} == set(PAGES)
 
