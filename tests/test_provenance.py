@@ -51,6 +51,25 @@ def test_no_dep_is_idle(stage: str, page: str, deps: list[str]) -> None:
     assert [dep for dep in deps if not (ROOT / dep).exists()] == []
 
 
+@pytest.mark.parametrize(
+    ("stage", "edited"),
+    [
+        ("photos", ("rng", "config/run")),
+        ("synthesize", ("degradations/optics", "sources/folders", "image/colour", "sources/matching", "layouts")),
+        ("shards", ("degradations/optics", "sources/folders", "image/colour", "sources/matching", "layouts")),
+        ("train", ("metrics/psnr", "metrics/mask_metrics", "objectives/__init__", "config/run")),
+        ("training state", ("metrics/psnr", "metrics/mask_metrics", "objectives/__init__")),
+        ("evaluate", ("models/glsgn/network", "shards/reader", "image/reading", "rng", "degradations/holes")),
+        ("promote", ("metrics/psnr", "models/checkpoint", "rng", "config/runs")),
+        ("report", ("config/runs", "rng")),
+    ],
+)
+def test_files_that_lists_by_hand_once_missed_count(stage: str, edited: tuple[str, ...]) -> None:
+    entries = {"shards": "restorekit.shards.staging", "training state": "restorekit.training.loop"}
+    found = sources(entries.get(stage, f"pipelines.{stage}"), stage=stage)
+    assert {f"restorekit/{name}.py" for name in edited} <= set(found)
+
+
 def test_every_page_is_a_stage() -> None:
     assert {page for _, page, _ in declared()} == set(PAGES)
 
