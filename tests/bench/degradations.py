@@ -1,4 +1,4 @@
-"""`make bench`: CPU milliseconds a pair on one core, ours and others', on the same photographs in the same run.
+"""`make bench`: CPU milliseconds for a pair on one core, ours and others', on the same photographs in one run.
 
 Ours is everything from 8-bit photograph to 8-bit pair: parameters drawn and applied, mask and layers, rounding. Both
 sides keep freed memory, as synthesis does. The ratio (theirs / ours) is null where the opponent does less, and the case
@@ -36,13 +36,13 @@ from restorekit.shards.staging import keep_freed_memory
 from restorekit.tasks import TASKS
 
 SIZES = {"256 x 256": (256, 256), "4K": (2160, 3840)}
-REPEATS = {"256 x 256": 24, "4K": 3}  # of which a quarter warms up
+REPEATS = {"256 x 256": 24, "4K": 3}  # a quarter of them warms up
 UNIT = "CPU ms a pair"
-# What keep_freed_memory does, for a process that does not know it.
+# The effect of keep_freed_memory, for a process that does not import it.
 KEPT = {**os.environ, "MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 STRAIGHT = "theirs one straight kernel, the same all over the frame, not in linear light"
 DASHES = "theirs dashes of one width and angle"
-# Opponent, our task and kind, and what it does less, "" where it models the same effect.
+# Opponent, our task and kind, and the effects that it leaves out: "" if none.
 ALBUMENTATIONS = {
     "RandomRain": ("rain", "light", DASHES),
     "RandomFog": ("haze", "uniform", "theirs the same near and far"),
@@ -133,7 +133,7 @@ def _albumentations(photographs: dict[str, list[np.ndarray]]) -> dict[tuple[str,
 
 
 def _beside(photographs: dict[str, list[np.ndarray]], python: str) -> dict[tuple[str, str], float]:
-    """What opponents.py measures in its own environment; nothing, with a line that says so, where there is none."""
+    """The figures of opponents.py in its own environment; without the environment none, and a line that says so."""
     if not python or not Path(python).exists():
         print("kornia and imagecorruptions are left out: .venv-bench could not be made (see above)")
         return {}
@@ -152,7 +152,7 @@ def _beside(photographs: dict[str, list[np.ndarray]], python: str) -> dict[tuple
 
 
 def _decoding(photographs: list[np.ndarray]) -> list[dict[str, Any]]:
-    """What an encoding of shards costs to read, and its bytes, beside png."""
+    """The reading time and the bytes of a shard encoding, compared with png."""
     encodings: tuple[tuple[Any, int | None], ...] = (("png", None), ("webp", None), ("jpeg", 95), ("jpeg", 85))
     spent, size = {}, {}
     for encoding, quality in encodings:

@@ -1,4 +1,4 @@
-"""`make bench`: how fast our loader and others give the same training pairs, and what each can do about being killed.
+"""`make bench`: the speed of our loader and others with the same training pairs, and how each recovers from a kill.
 
 The same bytes, the same decoder, crop and flip, one loader at a time in a process of its own; a loader whose pixels are
 not ours to the bit is refused. Each ability is tried, not looked up: an epoch is stopped after five batches and gone on
@@ -33,9 +33,9 @@ from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest, write_shard
 
 SCRIPT = Path(__file__).with_name("loader_opponents.py")
-OURS, BESIDE = "ours", ("litdata", "mosaicml-streaming")  # the latter want pins of their own
+OURS, BESIDE = "ours", ("litdata", "mosaicml-streaming")  # the latter need other pins
 OPPONENTS = ("webdataset", "torch, loose files", "Ray Data", *BESIDE)
-READS_SHARDS = (OURS, "webdataset", "Ray Data")  # the others have a format of their own
+READS_SHARDS = (OURS, "webdataset", "Ray Data")  # the others have their own format
 SIZE, TILE, SECONDS = (288, 432), 144, 1.5
 EVEN, UNEVEN = (128,) * 8, (23, 9, 31, 14, 8, 27, 19, 6)
 BMP_LOADERS = (0, 1)
@@ -95,7 +95,7 @@ class Bench:
         return rows
 
     def _abilities(self, name: str, folder: Path, note: Path) -> dict[str, tuple[bool, str]]:
-        """What is tried -> whether it was so, and what was seen."""
+        """Ability -> whether the loader has it, and the observation."""
         whole = sum(UNEVEN)
         alone = self.run("order", name, str(folder), BENCH_BATCH="8")
         exact = other = (False, "it has no state to save")
@@ -133,7 +133,7 @@ class Bench:
         return [_result(process) for process in started]
 
     def _packed(self, names: list[str], source: Path, folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
-        """Where the pairs lie for each loader, and how many MiB they are."""
+        """The folder of each loader's pairs, and their size in MiB."""
         places, sizes = {}, {}
         for name in names:
             places[name] = source if name in READS_SHARDS else folder / name
@@ -183,7 +183,7 @@ def make_shards(folder: Path, sizes: tuple[int, ...], encoding: Encoding, tile: 
 
 
 def _once(parts: list[list[list[str]]], whole: int) -> tuple[bool, str]:
-    """Whether the batches hold every pair once, and what they hold."""
+    """Whether the batches hold every pair once, and their contents."""
     counts = Counter(key for part in parts for batch in part for key in batch)
     left, again = whole - len(counts), sum(count - 1 for count in counts.values())
     return not left and not again, f"{left} of {whole} pairs left out, {again} read again"

@@ -1,4 +1,4 @@
-"""One loader in a process of its own: its speed, or what it can do about ranks and resuming, as JSON on the last line.
+"""One loader in its own process: its speed, or its abilities with ranks and resuming, as JSON on the last line.
 
 Every loader gives batches of the same work by the same functions: both images decoded, cropped and flipped as
 (seed, key) say, uint8 (B, 3, H, W). Ours is training/batches.py. litdata, mosaicml-streaming run in .venv-bench-data.
@@ -36,7 +36,7 @@ AUGMENT = PairAugmentation(CROP, FLIPS, NAMES)
 
 
 def finish(key, degraded, clean):
-    """The work on one pair that all opponents share."""
+    """The work on one pair, the same for all loaders."""
     cut = AUGMENT({"degraded": decode_rgb(degraded), "clean": decode_rgb(clean)}, SEED, 0, key)
     return {"key": key, **{name: to_tensor(image) for name, image in cut.items()}}
 
@@ -71,7 +71,7 @@ class Ours:
     def batches(self):
         for batch in islice(self.stream, self.cursor.num_steps - self.cursor.step):
             self.cursor = batch.cursor
-            # Without weight it is a repeated pair, by which a rank keeps step and from which nothing is learnt.
+            # A pair without weight is repeated: the rank keeps step and learns nothing from it.
             yield {"key": list(batch.keys) if batch.weight else [], **batch.images}
         self.cursor = type(self.cursor)(self.cursor.epoch + 1, ((0, self.size()),), *self.shape())
 
@@ -94,7 +94,7 @@ class Ours:
 
 
 class Stateless:
-    """A loader without a state to save."""
+    """A loader that saves no state."""
 
     def batches(self):
         yield from self.loader
@@ -178,7 +178,7 @@ class RayData(Stateless):
             yield {"key": list(batch["key"]), **{name: torch.as_tensor(batch[name]) for name in NAMES}}
 
     def each_rank(self):
-        """What two ranks are given, read in turn by threads, as two workers of one training would."""
+        """The batches of two ranks, read in turn by threads, as by two workers of one training."""
         keys = [[], []]
 
         def read(number, part):
@@ -269,7 +269,7 @@ LOADERS = {
 
 
 def speed(name, folder, loaders, seconds):
-    """The rates of epochs that last `seconds` in all, after one that is verified and in which memory is measured."""
+    """The rates of epochs over `seconds`, after one epoch that verifies pixels and measures memory."""
     if name == "mosaicml-streaming":
         without_torchvision()
     importlib.import_module(MODULES.get(name, "json"))  # not a part of the time to the first batch
@@ -307,7 +307,7 @@ def _everyone():
 
 
 def _cpu_seconds():
-    """Of this process and its living children."""
+    """The memory of this process and its children."""
     return sum(sum(process.cpu_times()[:2]) for process in _everyone())
 
 

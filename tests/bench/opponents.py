@@ -62,7 +62,7 @@ def main():
                 images = np.load(folder / f"{size}.npy")
                 try:
                     found[name][size] = median(lambda n, w=work, i=images: w(i[n % 4], n), count)
-                except Exception as error:  # an opponent that cannot do a size has no figure for it
+                except Exception as error:  # an opponent that fails at a size has no figure for it
                     print(f"{name} at {size}: {type(error).__name__}: {error}", file=sys.stderr)
     print(json.dumps(found))
 

@@ -1,8 +1,8 @@
-"""`make bench`: what the reading plan costs a rank at the size of the internet, by simulation.
+"""`make bench`: the cost of the reading plan for a rank at the size of the internet, by simulation.
 
 10^9 samples in 10^5 shards of which a few are a hundred times as large as most, for 1,024 ranks with 8 loader workers;
-then a rank is lost, then nearly half of them, then all are back and more, each time inside the epoch. A rank computes
-its plan for itself, in a process of its own here, from a manifest of all shards.
+then one rank is lost, then nearly half of them, then more than all are back, each time within the epoch. Every rank
+computes its own plan from a manifest of all shards; here one does so in its own process.
 
 python tests/bench/plan.py data/bench/plan.json
 """
@@ -26,7 +26,7 @@ from restorekit.shards.manifest import Shard, ShardManifest
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch, continue_with, merge_ranges, size_of
 
 NUM_SAMPLES, NUM_SHARDS = 10**9, 10**5
-# Ranks, loader workers and batch of the worlds that follow each other, each stopped at two fifths of what it has.
+# Ranks, loader workers and batch of successive worlds, each stopped at two fifths of its steps.
 WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (600, 4, 8192), (1100, 8, 8800))
 RANK = 77
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def rank(folder: Path) -> list[tuple[str, str, float]]:
-    """What one rank needs for its plan: (case, unit, value)."""
+    """The cost of one rank's plan: (case, unit, value)."""
     before, found = _peak_mib(), []
     began = time.process_time()
     sizes = np.array([shard.samples for shard in ShardManifest.load(folder).shards])
@@ -71,7 +71,7 @@ def rank(folder: Path) -> list[tuple[str, str, float]]:
 
 
 def whole_world() -> list[tuple[str, str, float]]:
-    """What all ranks together read in one epoch through all changes of the world."""
+    """The samples that all ranks read in one epoch through all changes of the world."""
     cursor, done, uneven, twice = begin_epoch(2, NUM_SAMPLES, *WORLDS[0]), 0, 0, 0
     for following in (*WORLDS[1:], None):
         ranks, loaders = range(cursor.num_ranks), range(cursor.num_loaders)
@@ -102,7 +102,7 @@ def make_manifest(folder: Path) -> ShardManifest:
 
 
 def _peak_mib() -> float:
-    """Of this program: `ru_maxrss` would begin with what the process that started it had."""
+    """The peak of this program alone: `ru_maxrss` would include that of the process that started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM"))
 

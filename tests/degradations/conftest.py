@@ -1,4 +1,4 @@
-"""Photographs at a small size, which every degradation is tried on."""
+"""Small photographs that every degradation is tested on."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A mixture is its parts, one after the other, each as its own record says."""
+"""A mixture applies its parts one after the other, each with its own record."""
 
 from collections.abc import Callable
 

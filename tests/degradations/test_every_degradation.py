@@ -1,4 +1,4 @@
-"""What holds for every degradation of the table and each of its kinds."""
+"""Properties of every degradation in the table and of each of its kinds."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Haze obeys its scattering model exactly, with measured depth where there is some."""
+"""Haze follows its scattering model exactly, with measured depth where the scene has it."""
 
 from collections.abc import Callable
 from dataclasses import replace

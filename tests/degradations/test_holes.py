@@ -1,4 +1,4 @@
-"""Holes have the share that the severity's bucket names, whatever their shape."""
+"""Holes of every shape have a share in the severity's bucket."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Motion blur averages light along a path: whole frames for a shaken camera, parts of them for what moves."""
+"""Motion blur averages light along a path: of whole frames for a shaken camera, of regions for moving things."""
 
 from collections.abc import Callable
 
@@ -46,14 +46,14 @@ def test_a_point_becomes_a_line_as_long_as_the_path(direction: float) -> None:
 
 @pytest.mark.parametrize("length", [0.01, 0.02, 0.05])
 def test_light_is_spread_evenly_over_the_path_however_few_its_pixels(length: float) -> None:
-    """A path of L pixels has the variance L^2 / 12: no end of it is lit for longer than the rest."""
+    """A path of L pixels has the variance L^2 / 12: all of its parts are lit for the same time."""
     image = np.zeros((*SIZE, 3), np.float32)
     image[100, 130] = 1.0
     light = MotionBlur().apply(Scene(image), straight(length, 0.0)).degraded[100, :, 0].astype(np.float64) ** GAMMA
     light /= light.sum()
     places = np.arange(SIZE[1]) - 130
     spread = (light * places**2).sum() - (light * places).sum() ** 2
-    # On top of it what bilinear interpolation between pixels adds, a sixth of a pixel squared on average.
+    # Bilinear interpolation between pixels adds a sixth of a pixel squared on average.
     assert spread == pytest.approx((length * SIZE[0]) ** 2 / 12 + 1 / 6, abs=0.12 + 0.02 * (length * SIZE[0]) ** 2 / 12)
 
 

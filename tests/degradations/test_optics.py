@@ -1,4 +1,4 @@
-"""Photographs out of focus: sharp where the record says, blurred elsewhere, the light kept."""
+"""Photographs out of focus: sharp where the record says, blurred elsewhere, with the same light."""
 
 import json
 

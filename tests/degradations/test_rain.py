@@ -1,4 +1,4 @@
-"""Rain lies over the photograph as streaks that fall the way the record says, and lighten it."""
+"""Rain adds streaks in the record's direction, and lightens the photograph."""
 
 import numpy as np
 import pytest
@@ -44,13 +44,13 @@ def test_heavy_rain_covers_more_and_hides_what_is_far() -> None:
 def test_streaks_fall_in_the_direction_of_the_record(angle: float) -> None:
     tau = draw_streaks((600, 600), {**LAYER, "angle": angle, "length": 0.2}, 0.0)
     down, across = np.gradient(tau)
-    # Across a streak is where it changes: the main direction of the gradients is its normal.
+    # Brightness changes across a streak, so that the main direction of the gradients is its normal.
     normal = 0.5 * np.arctan2(2 * (down * across).sum(), (across**2 - down**2).sum())
     assert np.degrees(normal) == pytest.approx(-angle, abs=1.5)
 
 
 def test_thin_streaks_lose_light_and_not_width_alone() -> None:
-    """What a streak adds over the frame is its width times its length, below a pixel too, at every resolution."""
+    """A streak adds its width times its length to the frame, at every resolution, even if thinner than a pixel."""
     amounts = [
         draw_streaks((side, side), {**LAYER, "width": width}, 0.0).mean() / width
         for side, width in ((900, 0.004), (150, 0.004), (150, 0.002), (150, 0.001))

@@ -1,4 +1,4 @@
-"""Raindrops are small lenses: the scene upside down inside of them, itself everywhere else."""
+"""Raindrops are small lenses: they show the scene upside down, and the rest of the frame is unchanged."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ SIZE = (240, 320)
 
 
 def halves() -> Scene:
-    """A bright upper half over a dark lower one."""
+    """A frame with a bright upper and a dark lower half."""
     image = np.full((*SIZE, 3), 0.1, np.float32)
     image[: SIZE[0] // 2] = 0.8
     return Scene(image)
@@ -26,7 +26,7 @@ def test_the_photograph_is_untouched_where_no_drop_is(kind: str, make_scene: Mak
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, Raindrop().sample(rng_for(1, kind), SIZE, 0.0, kind))
     changed = np.abs(made.noise_layer).max(axis=2)
-    # Drops are out of focus: their light fades out over several pixels, and ends.
+    # Drops are out of focus: their light fades over several pixels, and then ends.
     assert (changed[made.mask == 0] == 0).mean() > 0.6
     assert (changed[made.mask == 0] < 0.5 / 255).mean() > 0.85
     assert changed[made.mask == 0].max() <= VISIBLE
@@ -51,7 +51,7 @@ def test_a_drop_turns_the_scene_upside_down() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drops_add_no_light(kind: str) -> None:
-    """On a frame of even light, a drop that gathers more than there is would be a lamp."""
+    """In a frame of even light, a drop that is brighter than the frame would be a lamp."""
     fog = Scene(np.full((*SIZE, 3), 0.7, np.float32))
     for seed in range(4):
         made = Raindrop().apply(fog, Raindrop().sample(rng_for(seed, kind), SIZE, 1.0, kind))

@@ -1,4 +1,4 @@
-"""The published syntheses S1 and S2 (dmgn.md, sections 9 and 15.11) and what `Reflection` adds to them."""
+"""The published syntheses S1 and S2 (dmgn.md, sections 9 and 15.11), and the additions of `Reflection`."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def test_s1_with_blur_leaves_a_dark_pair_as_it_is() -> None:
     grey = np.full((40, 40, 3), 0.3, np.float32)
     made = s1(grey, grey, blur=True)
     assert made.reflection[20, 20, 0] == pytest.approx(0.3, abs=1e-6)
-    assert made.reflection[0, 0, 0] < 0.15  # the zero padding darkens borders
+    assert made.reflection[0, 0, 0] < 0.15  # zero padding darkens borders
 
 
 def test_s2_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -151,7 +151,7 @@ def test_the_background_stays_the_target_and_the_mask_is_where_it_changes(make_s
 
 
 def glass(make_scene: MakeScene, **changes) -> tuple[Scene, dict]:
-    """A grey frame before which one bright square is reflected, by a pane that does nothing more than `changes` say."""
+    """A grey frame and one bright square, reflected by a pane with only the effects in `changes`."""
     other = np.zeros((96, 96, 3), np.float32)
     other[40:52, 40:52] = 1.0
     params = Reflection().sample(rng_for(1), (96, 96), 1.0, "glass")

@@ -1,4 +1,4 @@
-"""People's own photos: what is read, what is written back, and what is refused."""
+"""Users' photos: reading, writing, and refusing."""
 
 import resource
 import struct
@@ -66,7 +66,7 @@ def test_reading_writing_and_reading_loses_nothing(tmp_path, suffix, channels, d
     path = tmp_path / f"photo{suffix}"
     write_image(path, photo)
     again = read_image(path)
-    # Grey of 16 bits with alpha is written as RGB with alpha, which programs can read.
+    # Grey of 16 bits with alpha is written as RGB with alpha, which more programs read.
     assert same_photo(again, replace(photo, grey=False) if (channels, bits) == (2, 16) else photo)
 
 

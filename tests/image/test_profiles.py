@@ -1,4 +1,4 @@
-"""Colour profiles: what is not sRGB is converted, at 8 bits and at 16, and what cannot be used is noted."""
+"""Colour profiles: other colours are converted to sRGB at 8 and 16 bits, and unusable profiles are noted."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""TIFF files with 16 bits of every layout that programs write."""
+"""TIFF files with 16 bits, in the layouts that programs write."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def test_every_orientation_is_undone_once(tmp_path, orientation, compression):
 
 
 def turned_to(path: Path, orientation: int) -> None:
-    """OpenCV writes no orientation: this puts one in the place of a tag that nothing reads."""
+    """Writes an orientation, which OpenCV does not: in place of a tag that no reader needs."""
     with tifffile.TiffFile(path, mode="r+b") as file:
         tags = file.pages.first.tags
         if 0x0112 in tags:

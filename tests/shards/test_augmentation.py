@@ -1,4 +1,4 @@
-"""What is drawn for a sample is done to all its images alike."""
+"""All images of a sample get the same crop and flips."""
 
 from collections import Counter
 

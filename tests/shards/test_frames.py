@@ -1,4 +1,4 @@
-"""Frames of one size from larger photographs, and real pairs that lie beside them in one data set."""
+"""Frames of one size from larger photographs, and data sets that join them with real pairs."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def test_whole_frames_have_the_size_and_are_rebuilt_from_their_records(photos, t
         again = rebuild(sample.record, PhotoIndex.open(photos))
         assert np.array_equal(np.rint(again.clean * 255), sample.clean)
     places = {tuple(sample.record["frame"]["window"][:2] + sample.record["frame"]["resized"]) for sample in samples}
-    assert len(places) == len(samples)  # every frame of a photograph is another one
+    assert len(places) == len(samples)  # the frames of a photograph differ
 
 
 def test_tiles_are_cut_from_frames_at_their_place(photos, tmp_path):

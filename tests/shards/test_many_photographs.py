@@ -1,4 +1,4 @@
-"""A million photographs are planned in the memory that a few take."""
+"""Planning a million photographs takes as much memory as planning a few."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from restorekit.sources.photo_index import SPLITS, Photograph, PhotoIndex, save_photographs
 
-# Everything that the driver does before and after its tasks, and what a task in the middle reads.
+# All work of the driver before and after its tasks, and the reads of a task in the middle.
 PLAN = """
 import json, resource, sys
 from pathlib import Path
@@ -59,7 +59,7 @@ def planned(folder: Path, count: int) -> dict:
 @pytest.mark.parametrize("counts", [(100, 30_000), pytest.param((10_000, 1_000_000), marks=pytest.mark.slow)])
 def test_the_drivers_memory_does_not_grow_with_the_photographs(tmp_path: Path, counts: tuple[int, int]) -> None:
     few, many = (planned(tmp_path / str(count), count) for count in counts)
-    # An entry held would be half a kibibyte at the least; what is allowed is noise.
+    # Holding an entry would take at least half a kibibyte; the limit allows for noise.
     assert many["peak_kib"] - few["peak_kib"] < 6 * 1024
     assert 0.5 * (counts[1] - counts[0]) > 6 * 1024
 

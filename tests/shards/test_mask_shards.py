@@ -1,4 +1,4 @@
-"""Masks in shards of their own: rebuilt from their records, spread over the buckets, the same in whatever order."""
+"""Shards of masks: rebuilt from their records, spread over the buckets, the same in any order."""
 
 from pathlib import Path
 

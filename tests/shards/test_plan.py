@@ -1,4 +1,4 @@
-"""The reading plan: every sample once an epoch, equal steps for every rank, and a cursor that is arithmetic."""
+"""The reading plan: every sample once an epoch, equal steps for all ranks, and a cursor computed by arithmetic."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +20,7 @@ from restorekit.shards.plan import (
 )
 
 worlds = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 9)).map(
-    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, and a batch that need not divide
+    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, and a batch that they need not divide
 )
 
 
@@ -57,7 +57,7 @@ def test_the_order_changes_with_the_epoch_and_the_seed_and_mixes_shards() -> Non
     assert first == whole(shards)
     assert first != whole(shards, epoch=1)
     assert first != whole(shards, seed=4)
-    assert len({shard for shard, _ in first[:10]}) > 1  # the first ten samples are not one shard
+    assert len({shard for shard, _ in first[:10]}) > 1  # the first ten samples come from several shards
 
 
 @given(st.integers(1, 200), worlds)
@@ -76,8 +76,8 @@ def test_every_rank_takes_the_same_steps_and_every_sample_is_read_once(
     for step in range(cursor.num_steps):
         batches = [batch_at(cursor, rank, step) for rank in range(ranks)]
         sizes = [len(one.positions) if one.weight else 0 for one in batches]
-        assert sum(one.weight for one in batches) == pytest.approx(ranks)  # the mean over ranks is that over samples
-        assert sum(sizes) == min(batch, num_samples - step * batch)  # whole batches, but for the last one
+        assert sum(one.weight for one in batches) == pytest.approx(ranks)  # mean over ranks = mean over samples
+        assert sum(sizes) == min(batch, num_samples - step * batch)  # all batches but the last are full
         assert max(sizes) - min(sizes) <= 1
 
 

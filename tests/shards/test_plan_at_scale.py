@@ -1,4 +1,4 @@
-"""The plan at a tenth of the internet's scale: 10^8 samples in 10^4 shards over a thousand ranks that come and go."""
+"""The plan at a tenth of the internet's scale: 10^8 samples in 10^4 shards for a thousand ranks that come and go."""
 
 import tracemalloc
 from dataclasses import replace
@@ -21,12 +21,12 @@ from restorekit.shards.plan import (
 )
 
 NUM_SAMPLES, NUM_SHARDS = 10**8, 10**4
-# Ranks, loader workers and batch of the worlds that follow each other within one epoch: ranks are lost, then added.
+# Ranks, loader workers and batch of successive worlds in one epoch: ranks are lost, then added.
 WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (640, 4, 8192), (1100, 8, 8800))
 
 
 def skewed(num_samples: int, num_shards: int) -> np.ndarray:
-    """Sizes of shards of which the largest holds a hundred times what most do."""
+    """Sizes of shards, the largest of which has a hundred times as many samples as most."""
     shares = 1 + rng_for(1, "sizes").pareto(1.2, num_shards).clip(max=200)
     sizes = np.maximum(1, shares / shares.sum() * num_samples).astype(np.int64)
     sizes[0] += num_samples - sizes.sum()
@@ -51,7 +51,7 @@ def test_worlds_that_change_within_an_epoch_read_every_sample_once() -> None:
     cursor, done = begin_epoch(2, NUM_SAMPLES, *WORLDS[0]), 0
     for world in (*WORLDS[1:], None):
         assert merge_ranges(streams(cursor)) == merge_ranges(cursor.ranges)
-        assert size_of(merge_ranges(streams(cursor))) == size_of(cursor.ranges)  # so that no stream shares a sample
+        assert size_of(merge_ranges(streams(cursor))) == size_of(cursor.ranges)  # no two streams share a sample
         last = cursor.num_steps - 1
         assert cursor.count_of_all(last) == sum(cursor.count(rank, last) for rank in range(cursor.num_ranks)) > 0
         assert not any(cursor.count(rank, last + 1) for rank in range(cursor.num_ranks))
@@ -60,7 +60,7 @@ def test_worlds_that_change_within_an_epoch_read_every_sample_once() -> None:
         assert size_of(stopped.remaining()) == NUM_SAMPLES - done
         if world is not None:
             cursor = continue_with(stopped, NUM_SAMPLES, *world)
-    assert done == NUM_SAMPLES  # nothing is left out
+    assert done == NUM_SAMPLES  # no sample is left out
 
 
 def test_windows_mix_the_shards_of_a_block_and_hold_every_sample_once(order: EpochOrder) -> None:
@@ -70,7 +70,7 @@ def test_windows_mix_the_shards_of_a_block_and_hold_every_sample_once(order: Epo
         assert len(set(seen)) == len(seen)
         window = seen[:WINDOW_SAMPLES]
         assert len({shard for shard, _ in window}) >= BLOCK_SHARDS
-        # A shard is read in runs: here of two windows, of which the second may begin the shard anew.
+        # A shard is read in runs, here of two windows; the second may begin at the start of the shard.
         for shard in {shard for shard, _ in window}:
             indices = sorted(index for other, index in window if other == shard)
             assert sum(b - a > WINDOW_SAMPLES for a, b in pairwise(indices)) <= 2

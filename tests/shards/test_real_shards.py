@@ -1,4 +1,4 @@
-"""Shards of real pairs: the pair as it lies, tiles and whole images, no scene in two splits, the same bytes always."""
+"""Shards of real pairs: unchanged pixels, tiles and whole images, no scene in two splits, the same bytes every time."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ NUM_SCENES = 8
 
 
 def write_set(root: Path, size: tuple[int, int] = (47, 41)) -> Path:
-    """Rain1400's way: two rainy images for every clean one."""
+    """Pairs as in Rain1400: two rainy images for every clean one."""
     for number in range(1, NUM_SCENES + 1):
         for name in (f"ground_truth/{number}.jpg", f"rainy_image/{number}_1.jpg", f"rainy_image/{number}_2.jpg"):
             image = rng_for(0, name).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(encode_rgb(image, "png"))  # the bytes decide what a file is, not its name
+            (root / name).write_bytes(encode_rgb(image, "png"))  # the bytes of a file decide, not its name
     return root
 
 

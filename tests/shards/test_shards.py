@@ -1,4 +1,4 @@
-"""Shards: the same bytes for the same samples, and nothing but what the manifest names is read."""
+"""Shards: equal samples give equal bytes, and only the files that the manifest names are read."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_samples_come_back_as_they_were_written(folder: Path) -> None:
 
 
 def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
-    """Names that are too long for a tar's header, or not ASCII, and samples in any order."""
+    """With names too long for a tar's header or not ASCII, and in any order."""
     keys = ["short", "k" * 140, "Zürich-03", "e" * 99, "short-too"]
     shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
     ShardManifest("rain", "rain", "test", "photos", (shard,)).save(tmp_path)
@@ -73,7 +73,7 @@ def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path, index: str | None, says: str) -> None:
-    """Nor is one whose index is none, though the manifest names both."""
+    """So is a shard with a false index, even if the manifest names both."""
     (tmp_path / "0.tar").write_bytes(b"no tar" * 200)
     (tmp_path / "0.idx").write_text(index or "")
     digests = sha256_file(tmp_path / "0.tar"), sha256_file(tmp_path / "0.idx")
@@ -86,7 +86,7 @@ def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path, index: str | 
 
 
 def test_the_index_is_the_one_that_dali_makes(tmp_path: Path) -> None:
-    """One line a sample: extension, first byte, bytes and name of each member, as its wds2idx writes them."""
+    """One line for each sample: extension, first byte, bytes and name of each member, as wds2idx writes it."""
     keys = ["short", "k" * 140, "Zürich-03"]
     shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
     assert shard.index_sha256 == sha256_file(tmp_path / "0.idx")

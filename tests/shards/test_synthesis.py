@@ -1,4 +1,4 @@
-"""Synthesis: a sample depends on its place in the plan alone, and is rebuilt from its record to the bit."""
+"""Synthesis: a sample depends only on its place, and its record rebuilds it bit for bit."""
 
 import itertools
 import json

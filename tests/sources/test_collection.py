@@ -1,4 +1,4 @@
-"""The user's own photographs."""
+"""The collection of the user's own photographs."""
 
 import shutil
 from pathlib import Path

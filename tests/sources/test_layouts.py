@@ -1,4 +1,4 @@
-"""Layouts of public sets: what belongs together follows from names alone, and whatever does not is named."""
+"""Layouts of public sets: names alone decide which files belong together, and the others are reported."""
 
 import re
 
@@ -8,7 +8,7 @@ from restorekit.errors import RestorekitError
 from restorekit.layouts import LAYOUTS, PHOTO_LAYOUTS, get_layout, get_photo_layout
 from restorekit.sources.matching import match_names, match_photographs, resembling
 
-# For every layout: (input, clean image, layer, scene), as their authors name them.
+# (input, clean image, layer, scene) of every layout, with the names that its authors use.
 Row = tuple[str, str | None, str | None, str]
 EXAMPLES: dict[str, list[list[Row]]] = {
     "plain": [
@@ -96,7 +96,7 @@ ALL = [(name, rows) for name, examples in EXAMPLES.items() for rows in examples]
 
 
 def names_of(rows: list[Row]) -> list[str]:
-    """All files of the rows, and the masks that some of them have."""
+    """All files of the rows, with the masks of some of them."""
     files = {name for row in rows for name in row[:3] if name is not None}
     return sorted(files | {MASKS[row[0]] for row in rows if row[0] in MASKS})
 

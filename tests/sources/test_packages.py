@@ -1,4 +1,4 @@
-"""The photographs inside the installed packages."""
+"""The photographs in the installed packages."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def test_the_motorcycle_has_its_disparity(photos):
     assert 0.8 < known.mean() < 1.0
     assert not np.isinf(loaded.disparity).any()
     assert loaded.disparity[known].min() > 0
-    # Larger is nearer: the left view's pixel lies `disparity` columns to the right of the right view's.
+    # Larger is nearer: a pixel of the left view is `disparity` columns to the right of the right view's.
     right = load_photograph(photos, by_name["motorcycle_right"]).pixels.astype(int)
     rows, columns = np.nonzero(known)
     shifted = columns - np.rint(loaded.disparity[known]).astype(int)

@@ -1,4 +1,4 @@
-"""The manifest of photographs."""
+"""The index of photographs: what is saved is found again, and edits are noticed."""
 
 import sqlite3
 from contextlib import closing
@@ -24,7 +24,7 @@ def photograph(folder: Path, name: str, split: str = "train", scene: str | None 
 
 
 def entry(name: str, split: str = "train", scene: str | None = None) -> Photograph:
-    """A photograph of which there is no file."""
+    """An entry without a file."""
     return Photograph(name, f"{name}.png", 31, 37, name, 9, "CC0-1.0", "made: été 写真", split, scene or name)
 
 

@@ -1,4 +1,4 @@
-"""Real pairs on disk: read as they lie, refused with the file's name where anything is amiss."""
+"""Real pairs on disk: read unchanged, or refused with the name of the faulty file."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from restorekit.sources.real_pairs import find_pairs, load_pair, pairs_digest
 
 
 def write(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:
-    """A picture of noise at `name`, which decides what it shows; its pixels."""
+    """Writes a picture of noise, seeded by `name`, and returns its pixels."""
     image = rng_for(1, name).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def test_triplets_halves_and_photographs_alone(tmp_path: Path) -> None:
 
 
 def holes(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:
-    """A mask that is white in its left third, as bool."""
+    """A mask with a white left third, as bool."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[:, : size[0] // 3] = 255
     (root / name).parent.mkdir(parents=True, exist_ok=True)
