@@ -1,4 +1,4 @@
-"""What a training is: everything its weights depend on, in one value that travels to the workers as JSON."""
+"""A job: all settings that the weights of a training depend on, in one value that travels to the workers as JSON."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from restorekit.storage import address_of, fetch_file, local_path
 
 @dataclass(frozen=True)
 class Job:
-    """One training; `shards` and `state` are folders that every worker reaches."""
+    """One training. Every worker reaches its folders."""
 
     run: str
     task: str
@@ -23,7 +23,7 @@ class Job:
     config: TrainConfig
     shards: Path  # holds train/ and val/
     state: Path
-    phases: Path | None = None  # where first phases are kept for other trainings; None: they are not
+    phases: Path | None = None  # keeps first phases for other trainings; None: they are not kept
 
     def to_json(self) -> dict[str, Any]:
         travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
@@ -45,7 +45,7 @@ class Job:
         )  # fmt: skip
 
 
-# Settings that change how fast or how safely a run is trained, and not what it is; a run resumes across them.
+# Settings that change the speed or the safety of a training and not its weights; a training resumes across them.
 OPERATIONAL = (
     "checkpoint_every",
     "log_every",
@@ -60,7 +60,7 @@ OPERATIONAL = (
 
 
 def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
-    """The digest that names a training's state: parameters, data and sources, and not the git revision.
+    """The digest of parameters, data and sources that names a training's state; the git revision is not in it.
 
     Settings count where they differ from their defaults, so that a new option with a default restarts nothing. A file
     of weights counts by its bytes, wherever it lies.
@@ -84,7 +84,7 @@ def training_sources(model: str) -> str:
 
 
 def weight_files(spec: Run) -> dict[str, Path]:
-    """The files of the user's that a run reads weights from, by the setting that names them."""
+    """The user's files of weights that a run reads, by the setting that names each."""
     named = {}
     for setting in spec.weight_files:
         section, _, field = setting.partition(".")
@@ -93,7 +93,10 @@ def weight_files(spec: Run) -> dict[str, Path]:
 
 
 def with_weight_files(spec: Run, run: str, root: Path) -> Run:
-    """The run with absolute paths of its weight files, taken from `root`: a worker has another current folder."""
+    """The run with absolute paths of its weight files, relative ones below `root`: workers have other current folders.
+
+    Raises RestorekitError where a file is missing.
+    """
 
     def absolute(setting: str, file: str) -> str:
         found = fetch_file((root / file).resolve())
@@ -105,7 +108,7 @@ def with_weight_files(spec: Run, run: str, root: Path) -> Run:
 
 
 def _with_files(spec: Run, change: Callable[[str, str], str]) -> Run:
-    """The run with another text for each file of weights, made from the setting and the text."""
+    """The run with `change(setting, text)` in place of the text of each setting that names a file of weights."""
     for setting in spec.weight_files:
         section, _, field = setting.partition(".")
         file = getattr(getattr(spec, section), field)

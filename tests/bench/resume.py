@@ -28,7 +28,7 @@ from restorekit.distributed.figures import read_curves
 from restorekit.files import write_json
 
 ROOT = Path(__file__).parents[2]
-RUN, REPEATS, LIMIT_S = "dmgn-reflection", 2, 240.0
+RUN, REPEATS, LIMIT_S = "dmgn-rain", 2, 240.0
 BARE = """
 from restorekit.cluster import ray_cluster
 def work():
@@ -77,7 +77,9 @@ def main() -> None:
 def _write_params(root: Path) -> None:
     """Writes the project's parameters with a run that does not end and saves a state after every step."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["runs"][RUN]["train"] |= {"steps": 100_000, "checkpoint_every": 1, "log_every": 1, "validate_every": 100_000}
+    run = yaml.safe_load((ROOT / "pipelines" / "more" / "params.yaml").read_text())["runs"][RUN]
+    endless = {"steps": 100_000, "checkpoint_every": 1, "log_every": 1, "validate_every": 100_000}
+    params["runs"][RUN] = {**run, "train": {**run.get("train", {}), **endless}}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
