@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from networkx import descendants
 
 from restorekit.config import load_params
 from restorekit.tasks import MODELS
@@ -102,6 +103,18 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     Repo.init(str(folder)).close()
     return folder
+
+
+def test_the_main_pipeline_needs_nothing_of_the_others(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dvc repro` runs whatever the stages of dvc.yaml depend on, in other files too."""
+    monkeypatch.chdir(repo)
+    shutil.copyfile(ROOT / "params.yaml", repo / "params.yaml")
+    with Repo(str(repo)) as opened:
+        graph = opened.index.graph
+        main = [stage for stage in graph if ":" not in stage.addressing]
+        needed = {one.addressing for stage in main for one in descendants(graph, stage)}
+    assert {"photos", "train@dakd-haze"} <= needed
+    assert not any(":" in name for name in needed)
 
 
 @pytest.mark.parametrize("data_set", ["reflection", "rain", "haze", "inpainting"])
