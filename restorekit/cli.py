@@ -44,6 +44,9 @@ def restore(
         Path | None,
         typer.Option(help="For inpainting one photo: a picture of the photo's size, white where something is missing."),
     ] = None,
+    invert_mask: Annotated[
+        bool, typer.Option("--invert-mask", help="The mask is black where something is missing.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX next to the photo."),
@@ -67,6 +70,8 @@ def restore(
     """Restores photos of any size. Keeps metadata, depth and transparency; with --mask, every pixel outside."""
     if mask is not None and len(photos) > 1:
         raise RestorekitError(f"--mask is of one photo, and there are {len(photos)}: restore them one by one")
+    if invert_mask and mask is None:
+        raise RestorekitError("--invert-mask is for a --mask, and there is none")
     failures: list[str] = []
     targets = _targets(photos, output, failures, mask)
     if targets:
@@ -74,7 +79,7 @@ def restore(
         _check_mask(restorer, model, mask)
         for photo, target in targets.items():
             try:
-                _restore_one(photo, target, restorer, mask)
+                _restore_one(photo, target, restorer, mask, invert_mask)
             except RestorekitError as error:
                 failures.append(str(error))
     if failures:
@@ -250,7 +255,7 @@ def _check_mask(restorer: "Restorer", model: str, mask: Path | None) -> None:
         raise RestorekitError(f"{model} takes no --mask: it finds by itself what is degraded")
 
 
-def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | None) -> None:
+def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | None, invert_mask: bool) -> None:
     from restorekit.image import check_format, read_mask, to_float, write_image
 
     began = time.monotonic()
@@ -258,7 +263,14 @@ def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | No
     check_format(target, photo)  # before the work, not after it
     if mask is not None and target.suffix.lower() in (".jpg", ".jpeg"):
         print(f"note: a JPEG changes all pixels a little; with {target.stem}.png those outside stay", file=sys.stderr)
-    holes = None if mask is None else read_mask(mask, (photo.height, photo.width))
+    holes = None if mask is None else read_mask(mask, (photo.height, photo.width), invert_mask)
+    if holes is not None and holes.mean() > 0.5:
+        turn = "leave --invert-mask out to turn it round" if invert_mask else "--invert-mask turns it round"
+        colour = "black" if invert_mask else "white"
+        print(
+            f"note: more than half of the photo is missing: is the mask {colour} where something is missing? {turn}",
+            file=sys.stderr,
+        )
     progress = _show_progress if sys.stderr.isatty() else None
     restored = restorer.restore(to_float(photo.pixels), holes, progress)
     write_image(target, photo.with_pixels(restored))

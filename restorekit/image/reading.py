@@ -160,11 +160,12 @@ def _decode_png_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray,
     return to_float(np.ascontiguousarray(array[..., 2::-1])), to_float(array[..., 3]) if array.shape[2] == 4 else None
 
 
-def read_mask(path: Path | str, size: tuple[int, int]) -> np.ndarray:
+def read_mask(path: Path | str, size: tuple[int, int], invert: bool = False) -> np.ndarray:
     """A user's mask as float32 (H, W), 1 = missing and 0 = kept: any picture that is white where something is missing.
 
-    `size` is (height, width) of the upright photo. A RestorekitError says where the file is no picture, has another
-    size, or is all white or all black.
+    With `invert` black is missing, as in the masks of MADF's authors. `size` is (height, width) of the upright photo.
+    Soft edges are thresholded, as in training; the authors of MADF train with soft edges. A RestorekitError says where
+    the file is no picture, has another size, or names all or none of the pixels.
     """
     picture = read_image(path)
     if (picture.height, picture.width) != size:
@@ -176,12 +177,15 @@ def read_mask(path: Path | str, size: tuple[int, int]) -> np.ndarray:
     if picture.alpha is not None:
         alpha = picture.alpha.astype(np.float32)
         brightness *= alpha / 255 if picture.alpha.dtype == np.uint8 else alpha
-    missing = brightness >= THRESHOLD
+    missing = (brightness >= THRESHOLD) != invert
     if missing.all() or not missing.any():
+        white, black = ("black", "white") if invert else ("white", "black")
         found = (
-            "white everywhere: nothing is left to go by" if missing.all() else "black everywhere: nothing is missing"
+            f"{white} everywhere: nothing is left to go by"
+            if missing.all()
+            else f"{black} everywhere: nothing is missing"
         )
         raise RestorekitError(
-            f"the mask {path} is {found}; it must be white where something is missing, black elsewhere"
+            f"the mask {path} is {found}; it must be {white} where something is missing, {black} elsewhere"
         )
     return missing.astype(np.float32)

@@ -18,17 +18,20 @@ TINY = 1e-6
 
 
 class Perceptual(nn.Module):
-    """P(x, y) for images (B, 3, H, W) in [-1, 1], 16 pixels a side or more; the gradient reaches x only.
+    """P(x, y) of dmgn.md 8 for images (B, 3, H, W) in [-1, 1], 16 pixels a side or more; the gradient reaches x only.
 
-    VGG-19 gets the multiplied image, as in CFDNet; the shift-tolerant VGG-16 gets the normalisation it was trained
-    with, and its distances are multiplied instead, so that the level weights keep their meaning.
+    P adds up weighted L1 distances of five levels of a frozen trunk, and of the images themselves. The formula is that
+    of the first author's CFDNet (ICME 2021), whose images are in [0, 1]: here (x + 1) / 2 is normalised with ImageNet's
+    mean and standard deviation, and multiplied by 255. So P counts in grey levels, some hundred times an L1. VGG-19
+    gets the multiplied image, as in CFDNet. The shift-tolerant VGG-16 gets the normalised one, as it was trained, and
+    its distances are multiplied instead, so that the level weights keep their meaning.
     """
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.trunk = trunk
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         device = image.device.type
@@ -48,7 +51,7 @@ class Perceptual(nn.Module):
     def _input(self, image: Tensor) -> Tensor:
         if isinstance(self.trunk, ShiftTolerantVgg16):
             return self.trunk.normalize(image)
-        return GREY_LEVELS * (image - self.get_buffer("mean")) / self.get_buffer("std")
+        return GREY_LEVELS * ((image + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
 
 
 class FeatureDistance(nn.Module):

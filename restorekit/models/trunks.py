@@ -4,6 +4,7 @@ Nothing is downloaded, nothing in a file is executed, and no package is imported
 """
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import pairwise
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError, unknown_name
 
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal
 FROM_CHECKPOINT = "checkpoint"  # as `trunk_weights`: the weights come with the model's own, no file is read
 
 
@@ -150,15 +152,20 @@ def packaged_weights() -> Path:
 
 
 def read_tensors(file: Path, what: str = "trunk weights") -> dict[str, Any]:
-    """The table in a .pth or .safetensors file; nothing in it is executed. `what` names it in an error."""
+    """The table of tensors in a .pth or .safetensors file; no code in the file runs. `what` names it in an error."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RestorekitError(f"no {what} at {file}: give the path of a .pth or .safetensors file") from None
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except pickle.UnpicklingError:  # torch's own message advises to run what the file holds
+        raise RestorekitError(
+            f"the {what} {file} cannot be read: only tensors and plain values are, for anything else in a file could "
+            f"run code. Save its tensors alone where it was made: torch.save(model.state_dict(), {file.name!r})"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = ANSI.sub("", str(error)).splitlines()[0] if str(error) else type(error).__name__
         raise RestorekitError(f"the {what} {file} cannot be read ({reason}): get the file again") from error
     if not isinstance(tensors, dict):
         raise RestorekitError(f"the {what} {file} hold a {type(tensors).__name__}, not a table of tensors")

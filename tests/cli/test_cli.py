@@ -315,6 +315,21 @@ def test_tiles_keep_what_is_valid_too(tmp_path, filler, type_in):
     assert np.array_equal(before[outside], after[outside])
 
 
+def test_a_mask_painted_the_authors_way_is_turned_round(tmp_path, filler, type_in):
+    first, mask = photo(tmp_path / "a.png"), drawn(tmp_path / "mask.png")
+    ended = type_in("restore", first, "--mask", mask, "--model", filler)
+    assert "more than half" not in ended.stderr
+    wanted = read_image(tmp_path / "a.restored.png").pixels
+    Image.fromarray(255 - np.array(Image.open(mask))).save(mask)
+    ended = type_in("restore", first, "--mask", mask, "--model", filler, "--invert-mask")
+    assert ended.returncode == 0, ended.stderr
+    assert "more than half" not in ended.stderr
+    assert np.array_equal(read_image(tmp_path / "a.restored.png").pixels, wanted)
+    ended = type_in("restore", first, "--mask", mask, "--model", filler)
+    assert "more than half of the photo is missing: is the mask white where something is missing?" in ended.stderr
+    assert "--invert-mask turns it round" in ended.stderr
+
+
 def test_masks_that_cannot_be(tmp_path, filler, model, type_in):
     first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
     mask, small = drawn(tmp_path / "mask.png"), drawn(tmp_path / "small.png", 40, 70)
@@ -322,6 +337,7 @@ def test_masks_that_cannot_be(tmp_path, filler, model, type_in):
     Image.new("L", (83, 61), 255).save(tmp_path / "white.png")
     for arguments, message in (
         ([first, "--model", filler], "give --mask"),
+        ([first, "--model", filler, "--invert-mask"], "--invert-mask is for a --mask"),
         ([first, "--model", model, "--mask", mask], "takes no --mask"),
         ([first, second, "--model", filler, "--mask", mask], "there are 2: restore them one by one"),
         ([first, "--model", filler, "--mask", small], "70 x 40 pixels and the photo 83 x 61"),

@@ -80,11 +80,12 @@ def test_perceptual_is_zero_for_equal_images_and_grows_with_their_distance(perce
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
-def test_perceptual_of_vgg19_is_the_formula() -> None:
+def test_perceptual_of_vgg19_is_the_formula_on_images_from_0_to_1() -> None:
+    """As in CFDNet, whose images are in [0, 1]."""
     trunk = create_trunk("vgg19")
     image, target = torch.rand(2, 1, 3, 24, 24) * 2 - 1
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    x, y = (255 * (value - mean.view(3, 1, 1)) / std.view(3, 1, 1) for value in (image, target))
+    x, y = (255 * ((value + 1) / 2 - mean.view(3, 1, 1)) / std.view(3, 1, 1) for value in (image, target))
     expected = F.l1_loss(x, y)
     last = 0
     for tap, weight in zip((1, 6, 11, 20, 29), (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5), strict=True):

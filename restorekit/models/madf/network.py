@@ -110,8 +110,12 @@ class MADF(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], with its holes filled, clamped; no gradient is kept.
 
-        `mask` (B, 1, H, W): 1 = missing, 0 = kept to the bit, and shares between the two are blended. Any size: below
-        and right of the image reflections of it are added as one more hole. Without a mask a RestorekitError.
+        `mask` (B, 1, H, W): 1 = missing, 0 = kept to the bit. Images of any size are taken: reflections below and right
+        of the image count as one more hole. Raises a RestorekitError without a mask.
+
+        A soft mask is composed otherwise than in the paper: the output is clamped to [0, 1] before it is blended with
+        the image, not after it. The project's own masks are two-valued, in training too, where the authors' have soft
+        edges: read_mask and the folders of masks threshold them.
         """
         if mask is None:
             raise RestorekitError("madf needs a mask of what is missing")
