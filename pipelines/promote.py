@@ -93,7 +93,7 @@ def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[l
     evaluated, left_out = [], {}
     for run in runs:
         model, folder = fetch(paths.model(run)), fetch(paths.evaluation(run))
-        reason = not_trained(model, run) or not_evaluated(folder, run)
+        reason = not_trained(paths, run) or not_evaluated(paths, run)
         if reason is not None:
             left_out[run] = reason
             continue

@@ -14,6 +14,7 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.files import read_json, write_beside
 from restorekit.metrics.protocols import gain
+from restorekit.paths import Paths
 
 R = TypeVar("R")
 
@@ -191,14 +192,22 @@ def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[Ima
     return np.array([gain(protocol, before[row.dataset, row.facts.key], row.restored[protocol]) for row in rows])
 
 
-def not_trained(folder: Path, run: str) -> str | None:
-    """Why a run has no model in `folder` yet, with the remedy; None where it has one."""
-    return None if (folder / "model.json").is_file() else f"not trained yet: run `dvc repro train@{run}`"
+def not_trained(paths: Paths, run: str) -> str | None:
+    """Why a run has no model yet, with the remedy; None where it has one."""
+    there = (paths.model(run) / "model.json").is_file()
+    return None if there else f"not trained yet: run `dvc repro {_stage('train', paths, run)}`"
 
 
-def not_evaluated(folder: Path, run: str) -> str | None:
-    """Why a run has no evaluation in `folder` yet, with the remedy; None where it has one."""
-    return None if (folder / "evaluation.json").is_file() else f"not evaluated yet: run `dvc repro evaluate@{run}`"
+def not_evaluated(paths: Paths, run: str) -> str | None:
+    """Why a run has no evaluation yet, with the remedy; None where it has one."""
+    there = (paths.evaluation(run) / "evaluation.json").is_file()
+    return None if there else f"not evaluated yet: run `dvc repro {_stage('evaluate', paths, run)}`"
+
+
+def _stage(name: str, paths: Paths, run: str) -> str:
+    """A run's stage as `dvc repro` takes it; runs outside the main pipeline have a dvc.yaml of their own."""
+    area = paths.areas.get(run)
+    return f"pipelines/{area.split('/')[0]}/dvc.yaml:{name}@{run}" if area else f"{name}@{run}"
 
 
 def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
         history.setdefault(past["name"], []).append(Past(past["version"], past["decision"], tuple(past["reasons"])))
     results, missing = [], []
     for run in runs:
-        reason = not_evaluated(paths.evaluation(run), run)
+        reason = not_evaluated(paths, run)
         if reason is None and run not in decisions:
             reason = f"not judged yet: {PROMOTE}"
         if reason is None:

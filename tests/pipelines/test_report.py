@@ -138,6 +138,8 @@ def test_runs_that_are_not_evaluated_or_judged_are_named(
     values = params.model_dump(mode="json")
     values["runs"]["dmgn-rain--other"] = values["runs"][RUN]
     both = check_params(values)
+    report(both, paths.with_areas({"dmgn-rain--other": "more"}))
+    assert "pipelines/more/dvc.yaml:evaluate@dmgn-rain--other`" in (reported / "index.html").read_text()
     report(both, paths)
     page = (reported / "index.html").read_text()
     assert "promoted" in page
