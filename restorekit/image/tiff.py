@@ -57,11 +57,10 @@ def _samples(page: tifffile.TiffPage, data: bytes, size: tuple[int, int]) -> np.
         # tifffile takes some codecs, such as LZW, from imagecodecs. OpenCV has them, but mixes up separate planes.
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
             raise ValueError("its compressed planes of 16 bits cannot be decoded; save it with ZIP or none") from None
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # upright
-        if array is not None and array.ndim == 3:
-            array = array[..., [2, 1, 0, *range(3, array.shape[2])]]
-        turned = 1
-    if array is None or array.dtype.kind + str(array.dtype.itemsize) != "u2":
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # upright
+        array = np.empty(0) if decoded is None else decoded
+        array, turned = array[..., [2, 1, 0, *range(3, array.shape[2])]] if array.ndim == 3 else array, 1
+    if (array.dtype.kind, array.dtype.itemsize) != ("u", 2):
         raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG or TIFF")
     array = array.astype(np.uint16)  # the machine's byte order, and a copy
     array = np.moveaxis(array, 0, 2) if page.axes == "SYX" else array

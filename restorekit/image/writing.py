@@ -36,8 +36,8 @@ def write_image(path: Path | str, photo: Photo) -> None:
             f"{path}: {photo.width} x {photo.height} pixels cannot be written as {form} ({error})"
         ) from error
     try:
-        with write_beside(path) as beside:
-            beside.write_bytes(data)
+        with write_beside(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise RestorekitError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -107,8 +107,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
     hold neither dots nor spaces.
     """
     num_samples = 0
-    with write_beside(path.with_suffix(".idx")) as index, write_beside(path) as beside:
-        with wds.TarWriter(str(beside), mtime=0, encoder=False, user="restorekit", group="restorekit") as writer:
+    with write_beside(path.with_suffix(".idx")) as index, write_beside(path) as partial:
+        with wds.TarWriter(str(partial), mtime=0, encoder=False, user="restorekit", group="restorekit") as writer:
             for key, members in samples:
                 if re.search(r"[.\s]", key):
                     raise ValueError(
@@ -116,11 +116,11 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
                     )
                 writer.write({"__key__": key, **{name: members[name] for name in sorted(members)}})
                 num_samples += 1
-        lines = _index_lines(beside)
+        lines = _index_lines(partial)
         if len(lines) != num_samples:
             raise ValueError(f"{num_samples} samples of {path.name} have {len(lines)} keys; a key names one sample")
         index.write_bytes(b"\n".join([_head(num_samples), *lines, b""]))
-        return Shard(path.name, num_samples, beside.stat().st_size, sha256_file(beside), sha256_file(index))
+        return Shard(path.name, num_samples, partial.stat().st_size, sha256_file(partial), sha256_file(index))
 
 
 def _index_lines(tar: Path) -> list[bytes]:

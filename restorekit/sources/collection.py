@@ -51,33 +51,33 @@ def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Colle
     empty.
     """
     left_out: list[str] = []
-    with write_beside(folder) as beside:
-        beside.mkdir()
-        taken = {photograph.sha256: photograph for photograph in _embedded(config, beside, left_out)}
+    with write_beside(folder) as partial:
+        partial.mkdir()
+        taken = {photograph.sha256: photograph for photograph in _embedded(config, partial, left_out)}
         found = [file for one in config.folders for file in find_files(one, root, folder.resolve().parent)]
-        num_unusable = sum(not _take(file, config, beside, taken, left_out) for file in found)
+        num_unusable = sum(not _take(file, config, partial, taken, left_out) for file in found)
         if config.folders and num_unusable == len(found):
             raise _nothing_usable(config, left_out[len(left_out) - num_unusable :])
         manifest = PhotoManifest(tuple(sorted(taken.values(), key=in_order)))
         _check_splits(manifest, config)
-        manifest.save(beside)
+        manifest.save(partial)
     return Collection(manifest, tuple(left_out))
 
 
-def _embedded(config: PhotosConfig, beside: Path, left_out: list[str]) -> Iterator[Photograph]:
+def _embedded(config: PhotosConfig, partial: Path, left_out: list[str]) -> Iterator[Photograph]:
     for embedded in EMBEDDED if config.packages else ():
-        photograph = copy_embedded(embedded, beside)
+        photograph = copy_embedded(embedded, partial)
         if min(photograph.width, photograph.height) >= config.min_side:
             yield photograph
             continue
         left_out.append(_too_small(f"the embedded photograph '{photograph.name}'", photograph, config))
         for file in (photograph.file, photograph.disparity):
             if file:
-                (beside / file).unlink()
+                (partial / file).unlink()
 
 
 def _take(
-    file: FoundFile, config: PhotosConfig, beside: Path, taken: dict[str, Photograph], left_out: list[str]
+    file: FoundFile, config: PhotosConfig, partial: Path, taken: dict[str, Photograph], left_out: list[str]
 ) -> bool:
     """Copies one of the user's files unless its bytes are there already; False, with a sentence, if it is unusable."""
     try:
@@ -89,7 +89,7 @@ def _take(
         left_out.append(_too_small(str(file.path), photograph, config))
         return False
     if photograph.sha256 not in taken:
-        shutil.copyfile(file.path, beside / photograph.file)
+        shutil.copyfile(file.path, partial / photograph.file)
         taken[photograph.sha256] = photograph
     return True
 

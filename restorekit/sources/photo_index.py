@@ -228,15 +228,15 @@ def save_photographs(folder: Path, photographs: Iterable[Photograph]) -> None:
             content.update(_content(photograph))
             yield number, *vars(photograph).values()
 
-    with write_beside(folder / TABLE) as beside:
+    with write_beside(folder / TABLE) as partial:
         # Without a journal: a table that is not finished is never renamed into its place.
-        with closing(sqlite3.connect(beside, isolation_level=None)) as table:
+        with closing(sqlite3.connect(partial, isolation_level=None)) as table:
             table.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
             table.execute(f"CREATE TABLE photographs (number INTEGER PRIMARY KEY, {_COLUMNS})")
             table.executemany(f"INSERT INTO photographs VALUES (?{', ?' * len(fields(Photograph))})", rows())
             table.execute("CREATE INDEX by_scene_and_name ON photographs (scene, name)")
             table.execute("COMMIT")
-        digest = sha256_file(beside)
+        digest = sha256_file(partial)
     header = {"format": FORMAT, "digest": content.hexdigest(), "photographs": counts, "table_sha256": digest}
     write_json(folder / _NAME, header)
 
