@@ -1,5 +1,6 @@
 """Connects to the Ray cluster at `RAY_ADDRESS`, or starts and stops an own one; never joins any other cluster."""
 
+import ctypes
 import os
 import socket
 import threading
@@ -13,6 +14,7 @@ from restorekit.errors import RestorekitError
 
 CHECK_S = 2.0  # between two checks of the cluster
 SILENCE_S = 40.0  # without an answer of the head node; after 60 s Ray ends the process
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _open_rows = ExitStack()  # iterations over data sets of the connected cluster
 
 
@@ -148,3 +150,17 @@ def room_for(cpus: float, gpus: float) -> int:
     """The number of workers that the nodes could hold if nothing else ran on them."""
     wanted = {kind: each for kind, each in (("CPU", cpus), ("GPU", gpus)) if each > 0}
     return sum(int(min(node.get(kind, 0.0) // each for kind, each in wanted.items())) for node in _node_resources())
+
+
+def keep_freed_memory(kept_bytes: int, block_bytes: int) -> None:
+    """Keeps freed memory in this worker's process, so that the next work does not page-fault it in again.
+
+    By default glibc gives large blocks back to the system at once. After this call it keeps freed blocks below
+    `block_bytes`, and up to `kept_bytes` at the end of the heap. With another C library nothing changes.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    mallopt(M_TRIM_THRESHOLD, kept_bytes)
+    mallopt(M_MMAP_THRESHOLD, block_bytes)

@@ -4,7 +4,6 @@ Shards go to a staging folder, which moves to its place when it is complete. A d
 depend on names it, so that the shards of another recipe are never used.
 """
 
-import ctypes
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from restorekit.cluster import rows_of
+from restorekit.cluster import keep_freed_memory, rows_of
 from restorekit.config import AnyDataset, FrameConfig, MaskData, SynthesizeConfig
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, read_json, sha256_file, write_json
@@ -24,6 +23,9 @@ from restorekit.shards.real_shards import with_pairs
 from restorekit.shards.synthesis import recipe_for
 from restorekit.sources.photo_index import SPLITS, PhotoIndex, SplitName
 from restorekit.storage import address_of, fetch_file, local_path, push_file, remote_of
+
+# Without it the arrays of every image go back to the system, which costs a sixth of a shard's CPU time.
+KEPT_MEMORY = {"kept_bytes": 2**28, "block_bytes": 2**25}
 
 
 class Recipe(Protocol):
@@ -101,7 +103,7 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
     places = address_of(staging), address_of(source)  # another node has a mirror of its own
 
     def write(row: dict[str, Any]) -> dict[str, Any]:
-        keep_freed_memory()
+        keep_freed_memory(**KEPT_MEMORY)
         recipe, number = tasks[int(row["id"])]
         try:
             stage_shard(recipe, number, *map(local_path, places))
@@ -114,18 +116,6 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
     problems = [row["problem"] for row in rows_of(rows.map(write, num_cpus=1, compute=pool))]
     if any(problems):
         raise RestorekitError(next(filter(None, problems)))
-
-
-def keep_freed_memory() -> None:
-    """Keeps up to 256 MiB of freed memory in this process, so that images do not page-fault it in again.
-
-    By default glibc gives the arrays of every image back to the system, which costs a sixth of a shard's CPU time. With
-    another C library nothing changes.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(-1, 2**28)  # M_TRIM_THRESHOLD
-        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, its largest value
 
 
 def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Shard:

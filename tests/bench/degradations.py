@@ -28,18 +28,23 @@ import cv2
 import numpy as np
 from skimage import data
 
+from restorekit.cluster import keep_freed_memory
 from restorekit.degradations import Scene, get_degradation
 from restorekit.files import write_json
 from restorekit.image import decode_rgb, encode_rgb, to_float, to_uint8
 from restorekit.rng import rng_for
-from restorekit.shards.staging import keep_freed_memory
+from restorekit.shards.staging import KEPT_MEMORY
 from restorekit.tasks import TASKS
 
 SIZES = {"256 x 256": (256, 256), "4K": (2160, 3840)}
 REPEATS = {"256 x 256": 24, "4K": 3}  # a quarter of them warms up
 UNIT = "CPU ms a pair"
 # The effect of keep_freed_memory, for a process that does not import it.
-KEPT = {**os.environ, "MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+KEPT = {
+    **os.environ,
+    "MALLOC_TRIM_THRESHOLD_": str(KEPT_MEMORY["kept_bytes"]),
+    "MALLOC_MMAP_THRESHOLD_": str(KEPT_MEMORY["block_bytes"]),
+}
 STRAIGHT = "theirs one straight kernel, the same all over the frame, not in linear light"
 DASHES = "theirs dashes of one width and angle"
 # Opponent, our task and kind, and the effects that it leaves out: "" if none.
@@ -60,7 +65,7 @@ BESIDE = {
 
 def main() -> None:
     cv2.setNumThreads(1)
-    keep_freed_memory()
+    keep_freed_memory(**KEPT_MEMORY)
     target, python = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
     photographs = {name: _photographs(size) for name, size in SIZES.items()}
     ours = {

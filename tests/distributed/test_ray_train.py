@@ -86,9 +86,9 @@ def test_an_error_of_a_worker_is_reported_in_its_own_words(make_job: MakeJob, tm
 FAULTS = """
 import resource
 import numpy as np
-from restorekit.distributed.ray_train import keep_freed_blocks
+from restorekit.cluster import keep_freed_memory
 if {kept}:
-    keep_freed_blocks()
+    keep_freed_memory(2**30, 2**30)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(8_000_000)
