@@ -49,7 +49,7 @@ def decode_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.n
 def _samples(page: tifffile.TiffPage, data: bytes, size: tuple[int, int]) -> np.ndarray:
     """The samples as they are stored, uint16 (H, W, samples of a pixel), upright."""
     turned = page.tags.valueof(0x0112, 1)
-    if (page.imagelength, page.imagewidth) != (size if turned < 5 else size[::-1]):
+    if (page.imagelength, page.imagewidth) != (size[::-1] if turned in (5, 6, 7, 8) else size):
         raise ValueError("its directory names two sizes")
     try:
         array = page.asarray(maxworkers=1)
