@@ -57,7 +57,7 @@ class DmgnOptions(Strict):
 
 
 class DmgnObjective(Strict):
-    """Weights of DMGN's losses beside the refined background's, which is 1 (dmgn.md 8).
+    """Weights of DMGN's losses, besides the refined background's, which is 1 (dmgn.md 8).
 
     dmgn.md has perceptual 0.2, and adversarial 0 or 1.
     """

@@ -47,7 +47,7 @@ class GlsgnOptions(Strict):
 
 
 class GlsgnObjective(Strict):
-    """Weights of GLSGN's losses beside the fused image's, which is 2 (glsgn.md 7)."""
+    """Weights of GLSGN's losses, besides the fused image's, which is 2 (glsgn.md 7)."""
 
     pixel: Literal["l1", "huber"] = "l1"
     paths: Annotated[float, Field(ge=0.0)] = 1.0  # of the images of every path, each at its scale

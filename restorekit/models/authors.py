@@ -93,7 +93,7 @@ def _check(
     known = {**expected, **unused}
     for key, tensor in found.items():
         if key not in known:
-            raise RestorekitError(f"the authors' file has a stranger, '{key}': it is not the released {name}")
+            raise RestorekitError(f"the authors' file has an unknown key, '{key}': it is not the released {name}")
         if tuple(tensor.shape) != known[key]:
             shapes = f"{list(tensor.shape)} where {list(known[key])} is expected"
             raise RestorekitError(f"'{key}' in the authors' file is {shapes}: it is not the released {name}")

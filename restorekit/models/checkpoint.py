@@ -1,6 +1,6 @@
-"""A model directory, weights.safetensors and model.json joined by a digest: what is read is what was written.
+"""A model directory: weights.safetensors and model.json, joined by a digest that is checked on reading.
 
-Nothing is pickled. Each file appears whole, model.json last: a kill in between leaves a directory that is refused.
+Nothing is pickled. Each file appears whole, model.json last: a directory left by a kill in between is refused.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ REMEDY = "train the run again or restore the folder"
 
 
 def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `model` (built by `create_model`) into `folder`, beside what else lies there, and returns the full record.
+    """Writes `model` (built by `create_model`) into `folder`, keeps other files there, and returns the full record.
 
     `record` is JSON: the run, seed, steps, digests of the data and so on. "format", "model", "options" and "digest" are
     set here, from the model itself. A record that is no JSON raises ValueError or TypeError.
@@ -35,9 +35,9 @@ def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dic
     name = cast(Descriptor, model.descriptor).name
     full = {**record, "format": FORMAT, "model": name, "options": _options(model), "digest": ""}
     digest_of(full)  # a record that is no JSON fails before a file is touched
-    with write_beside(folder / WEIGHTS) as beside:
-        save_file(tensors, beside)
-        full["digest"] = _digest(beside, full)
+    with write_beside(folder / WEIGHTS) as file:
+        save_file(tensors, file)
+        full["digest"] = _digest(file, full)
     write_json(folder / RECORD, full)
     return full
 
@@ -77,14 +77,14 @@ def read_record(folder: Path) -> dict[str, Any]:
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Puts `tensors` into `model`, in its precision; every key and shape must fit. `source` names them in an error."""
     own = model.state_dict()
-    strangers = [*(key for key in own if key not in tensors), *(key for key in tensors if key not in own)]
-    if strangers:
-        problem = f"{'lacks' if strangers[0] in own else 'has a stranger,'} '{strangers[0]}'"
-        raise RestorekitError(f"{source} {problem} ({len(strangers)} keys do not fit): it is of another model")
+    misfits = [*(key for key in own if key not in tensors), *(key for key in tensors if key not in own)]
+    if misfits:
+        problem = f"{'lacks' if misfits[0] in own else 'has an unknown key,'} '{misfits[0]}'"
+        raise RestorekitError(f"{source} {problem} ({len(misfits)} keys do not fit): it belongs to another model")
     for key, value in own.items():
         if tensors[key].shape != value.shape:
             found, expected = list(tensors[key].shape), list(value.shape)
-            raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it is of another model")
+            raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it belongs to another model")
     model.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()}, assign=True)
 
 
@@ -107,5 +107,5 @@ def _still_known(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _digest(weights: Path, record: Mapping[str, Any]) -> str:
-    """Of what makes the model: the bytes of its weights, its name and its options."""
+    """The digest of the model: of the bytes of its weights, its name and its options."""
     return digest_of({"weights": sha256_file(weights), "model": record["model"], "options": record["options"]})

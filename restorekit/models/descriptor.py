@@ -32,7 +32,7 @@ class RestorationModel(Protocol):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Restores `image`, float32 (B, 3, H, W) sRGB in [0, 1], to the same shape and range, clamped.
 
-        `mask` is (B, 1, H, W), 1 = degraded or missing, where the descriptor says that it is taken.
+        `mask` is (B, 1, H, W), 1 = degraded or missing; networks whose descriptor has no `takes_mask` ignore it.
         """
         ...
 
@@ -41,7 +41,7 @@ class StreamingModel(RestorationModel, Protocol):
     """A network whose descriptor says that it streams."""
 
     def streamed_bytes(self, height: int, width: int) -> int:
-        """The least memory in bytes, over what is loaded, that `restore_streamed` needs in float32."""
+        """The least memory in bytes, over the loaded weights, that `restore_streamed` needs in float32."""
         ...
 
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:

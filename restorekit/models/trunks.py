@@ -27,7 +27,7 @@ class Trunk(nn.Module):
     """Convolutions of a VGG up to relu5_1; `features` carries torchvision's indices.
 
     Its parameters are frozen. A stage leads from one level (relu1_1, relu2_1, ... relu5_1; strides 1, 2, 4, 8, 16) to
-    the next, so that a caller can let go of a level before the next is there.
+    the next, so that a caller can free a level before it computes the next.
     """
 
     channels = (64, 128, 256, 512, 512)
@@ -82,7 +82,7 @@ class ShiftTolerantVgg16(Trunk):
     """The anti-aliased VGG-16 of the package stlpips_pytorch (Ghildyal and Liu, ECCV 2022; BSD-2).
 
     It pools with stride 1 and then blurs with stride 2. The package pads by 2 before the blur, which shifts each level
-    by a pixel against the one before; here it is 1, so that a level is aligned with the image when it is resized. The
+    by a pixel against the one before. Here the padding is 1, so that a resized level is aligned with the image. The
     filters are the same.
     """
 
@@ -185,7 +185,7 @@ def _from_package(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fill(trunk: Trunk, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Copies the tensors the trunk has; what lies above relu5_1 or in a classifier stays out."""
+    """Copies the tensors that the trunk has, without those above relu5_1 and of a classifier."""
     own = trunk.state_dict()
     for key, value in own.items():
         found = tensors.get(key)

@@ -25,7 +25,7 @@ LOCALISES_BY = (
 class DakdLosses(Objective):
     """Terms "cross_entropy" and "dice" while localising, "pixel" and "distillation" while restoring.
 
-    A term of weight 0 is left out. `tau` is the model's: what its mask stands for.
+    A term of weight 0 is left out. `tau` is the model's: the difference above which its mask is white.
     """
 
     figure_names = ("mask_f1", "mask_iou")

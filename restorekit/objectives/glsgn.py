@@ -66,7 +66,7 @@ class GlsgnLosses(Objective):
         return l1(found, wanted)
 
     def _crops(self, *images: Tensor) -> list[Tensor]:
-        """The same random square of each image; the whole where it is smaller."""
+        """The same random square of each image, or the whole image if it is smaller."""
         side = PERCEPTUAL_CROP
         height, width = images[0].shape[-2:]
         top = int(torch.randint(max(1, height - side + 1), ()))

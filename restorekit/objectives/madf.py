@@ -1,7 +1,7 @@
 """MADF's objective (madf.md 7): holes, valid pixels, contents, styles and total variation, along the cascade.
 
-With `incremental` supervision every output answers for its pixels, every refinement for its contents, and the last
-output for its style and its total variation; without it the last output answers for all.
+With `incremental` supervision the pixel terms are of every output, the perceptual term of every refinement, and style
+and total variation of the last output. Without it all terms are of the last output.
 """
 
 import torch
@@ -21,8 +21,8 @@ HOLE, VALID, TOTAL_VARIATION = 6.0, 1.0, 0.1  # weights, the paper's
 class MadfLosses(Objective):
     """Terms "hole", "valid", "perceptual", "style" and "tv"; one of weight 0 is left out.
 
-    The batch's "mask" is 1 where something is missing; what "degraded" holds there is not looked at. All distances are
-    in ImageNet-normalised colours. `comp` is an output with the photograph's own pixels where they are known.
+    The batch's "mask" is 1 where something is missing; "degraded" is not used there. All distances are
+    in ImageNet-normalised colours. `comp` is an output with the photograph's own pixels outside holes.
     """
 
     def __init__(self, run: MadfRun) -> None:

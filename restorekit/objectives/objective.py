@@ -1,4 +1,4 @@
-"""What an objective is: a batch and a model's outputs become named, weighted loss terms."""
+"""Objectives: named, weighted loss terms from a batch and a model's outputs."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -22,30 +22,30 @@ class Phase:
     name: str
     trains: tuple[str, ...] = ()  # prefixes of parameter names; () is everything
     steps: int | None = None  # at most so many; None: to the end. What a phase leaves goes to the next
-    watch: str | None = None  # a figure, higher is better, whose standstill ends the phase early
-    patience: int = 1  # validations without a rise that are a standstill
-    # What its result depends on beside the loop's settings, by dotted name: trainings that agree in it share it.
+    watch: str | None = None  # a figure, higher is better, the phase ends early when it no longer rises
+    patience: int = 1  # validations without a rise that end the phase
+    # Settings, by dotted name, on which the phase's result depends besides the loop's: trainings that agree share it.
     settings: tuple[str, ...] = ()
 
 
 class Objective(nn.Module, ABC):
-    """Loss terms of one network; a batch holds "degraded" and "clean", (B, 3, H, W) in [0, 1], and what a task adds."""
+    """Loss terms of one network; a batch holds "degraded" and "clean", (B, 3, H, W) in [0, 1], and other members."""
 
     critic: nn.Module | None  # a discriminator with an optimiser of its own; None where there is none
     phases: tuple[Phase, ...] = (Phase("all"),)
-    figure_names: tuple[str, ...] = ()  # what `figures` returns
+    figure_names: tuple[str, ...] = ()  # the keys of `figures`
 
     def compile_losses(self) -> None:
-        """Compiles what gains by it among the losses, which give the same values: for a training with `compile`."""
+        """Compiles the losses that gain by it, for a training with `compile`; their values stay."""
 
     def enter(self, phase: int, model: nn.Module) -> None:
-        """Called where a phase begins, with its index and the network as it is then.
+        """Called at the start of a phase, with its index and the network at that time.
 
         It is called again where a training is resumed in the phase, before the network's weights are put back.
         """
 
     def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
-        """Validation figures of one whole image beside its PSNR; `batch` is a batch of one, `model` in eval mode."""
+        """Validation figures of one whole image besides its PSNR; `batch` is a batch of one, `model` in eval mode."""
         return {}
 
     @abstractmethod

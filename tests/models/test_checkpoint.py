@@ -163,7 +163,7 @@ def test_weights_with_a_stranger_are_refused(folder: Path) -> None:
     tensors = load_file(folder / "weights.safetensors")
     save_file({**tensors, "more": torch.zeros(1)}, folder / "weights.safetensors")
     resign(folder, lambda record: None)
-    with pytest.raises(RestorekitError, match="stranger, 'more'"):
+    with pytest.raises(RestorekitError, match="unknown key, 'more'"):
         load_model(folder)
 
 

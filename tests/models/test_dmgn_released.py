@@ -230,7 +230,7 @@ def test_a_file_that_is_not_whole_is_refused(file: Weights, key: str) -> None:
         from_authors("dmgn", without, "rain")
     with pytest.raises(RestorekitError, match=f"'{key}' .* expected"):
         from_authors("dmgn", {**file, key: torch.zeros(1, 2)}, "rain")
-    with pytest.raises(RestorekitError, match="stranger, 'more'"):
+    with pytest.raises(RestorekitError, match="unknown key, 'more'"):
         from_authors("dmgn", {**file, "more": torch.zeros(1)}, "rain")
 
 

@@ -284,7 +284,7 @@ def test_a_file_that_is_not_whole_is_refused(key: str) -> None:
         from_authors("madf", {found: value for found, value in file.items() if found != name})
     with pytest.raises(RestorekitError, match=f"'{key}' .* expected"):
         from_authors("madf", {**file, name: torch.zeros(1, 2)})
-    with pytest.raises(RestorekitError, match="stranger, 'more'"):
+    with pytest.raises(RestorekitError, match="unknown key, 'more'"):
         from_authors("madf", {**file, "module.model.more": torch.zeros(1)})
 
 

@@ -22,7 +22,7 @@ HALO = 32  # pixels; from 16 on only the context's statistics differ: by 0.0014 
 
 
 class DakdResult(NamedTuple):
-    """What DAKD finds, at the input's size but for the features and gates of smaller scales."""
+    """What DAKD computes, at the input's size except for features and gates of smaller scales."""
 
     logit: Tensor  # (B, 1, H, W) of the mask
     mask: Tensor  # (B, 1, H, W) in (0, 1), 1 = degraded; detached
@@ -65,8 +65,8 @@ class DAKD(nn.Module):
     def forward(self, image: Tensor, mask: Tensor | None = None, only_mask: bool = False) -> DakdResult:
         """Localises and restores `image` (B, 3, H, W) in [0, 1], each side 4 pixels or more.
 
-        The student never sends a gradient to the teacher. `mask` (B, 1, H, W), 1 = degraded, is put in the place of
-        the predicted one for the student. With `only_mask` the teacher alone runs, and with its gradient.
+        The student sends no gradient to the teacher. `mask` (B, 1, H, W), 1 = degraded, replaces the predicted mask
+        for the student. With `only_mask` the teacher alone runs, with gradients.
         """
         padded, (height, width) = _padded(image), image.shape[-2:]
         with torch.set_grad_enabled(torch.is_grad_enabled() and only_mask):
@@ -85,19 +85,19 @@ class DAKD(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
 
-        DAKD finds its mask itself: one that is given changes nothing. A side below 4 pixels raises RestorekitError.
+        DAKD predicts its mask itself and ignores a given one. A side below 4 pixels raises RestorekitError.
         """
         return self._restored(image, None)
 
     def restore_guided(self, image: Tensor, mask: Tensor) -> Tensor:
-        """What `restore` gives with `mask` (B, 1, H, W), 1 = degraded, in the place of the one that it finds."""
+        """What `restore` gives with `mask` (B, 1, H, W), 1 = degraded, instead of the predicted one."""
         return self._restored(image, mask)
 
     @torch.no_grad()
     def start_from_teacher(self) -> None:
         """Gives the student's encoder the weights of the teacher's, which has the same channels at the same scales.
 
-        With `mask_input` the filters' fourth channel, the mask's, stays as it was drawn.
+        With `mask_input` the filters' fourth channel, the mask's, keeps its first weights.
         """
         own = dict(self.student.encoder.named_parameters())
         for name, learnt in self.teacher.encoder.named_parameters():
@@ -114,7 +114,7 @@ class DAKD(nn.Module):
             return (padded + made.residual.to(image.dtype))[..., :height, :width].clamp(0, 1)
 
     def locate(self, image: Tensor) -> Tensor:
-        """The mask (B, 1, H, W) in (0, 1) of what is degraded in `image`, as `restore` uses it; no gradient is kept."""
+        """The mask (B, 1, H, W) in (0, 1) of the degraded pixels of `image`, as in `restore`, without gradients."""
         with torch.no_grad():
             return self(image, only_mask=True).mask
 
@@ -128,8 +128,8 @@ def _padded(image: Tensor) -> Tensor:
 
 
 def _bytes_per_pixel(width: int) -> int:
-    """Peak of `restore`: the float32 values that live at once in the first dense block, and what a convolution takes.
+    """Peak of `restore`: the float32 values that live at once in the first dense block, and a convolution's own memory.
 
-    That is a copy of its input in blocks of 16 channels, measured: 3.0 to 3.4 maps of the width, rounded up to 16.
+    A convolution copies its input in blocks of 16 channels: 3.0 to 3.4 maps of the width were measured.
     """
     return round(4 * (7 * width + 4 + 3.5 * 16 * -(-width // 16)))

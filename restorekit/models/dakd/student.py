@@ -11,7 +11,7 @@ from restorekit.models.dakd.teacher import SCALES, Decoder, Encoder, Features, F
 
 SLOPE = 0.2  # of the gated convolution's LeakyReLU
 NUM_CONTEXTS = 32  # K
-FLOOR = 1e-3  # of the clean share inside the logarithm, so that a mask of ones leaves something to gather from
+FLOOR = 1e-3  # of the clean share inside the logarithm, so that the weights stay finite for a mask of ones
 
 
 class GatedConv(nn.Module):
@@ -34,10 +34,10 @@ class GatedConv(nn.Module):
 
 
 class ContextMaps(NamedTuple):
-    """Where context comes from and where it goes: (B, 1, h, w), detached."""
+    """Maps (B, 1, h, w) of where the context is gathered and where it is given, detached."""
 
     gathered: Tensor  # the mean weight of a position, 1 = as much as any other
-    given: Tensor  # the mean size of what is added
+    given: Tensor  # the mean absolute value that is added
 
 
 class GlobalContext(nn.Module):
@@ -95,7 +95,7 @@ class Fusion(nn.Module):
 
 
 class Student(nn.Module):
-    """The student: an image and its mask to what is added to the image."""
+    """The student: an image and its mask to the residual that is added to the image."""
 
     def __init__(self, options: DakdOptions) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Student(nn.Module):
     def forward(self, image: Tensor, mask: Tensor, teacher: Features, keep: bool = True) -> Restoration:
         """For a mask (B, 1, H, W) in [0, 1]; the teacher's features are needed for the fusion alone.
 
-        Without `keep` the student's own are let go of as soon as they are used.
+        Without `keep` the student's own features are freed as soon as they are used.
         """
         masks = {scale: mask if scale == 1 else F.avg_pool2d(mask, scale) for scale in SCALES}
         fuse = self._fusing(self.fuse_encoder, teacher.encoder)

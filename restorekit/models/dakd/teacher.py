@@ -12,11 +12,11 @@ from restorekit.models.dakd.blocks import Conv, Dense, resized
 ENCODER_LAYERS, DECODER_LAYERS = 4, 3  # of the dense blocks
 SCALES = (1, 2, 4)
 
-Fuse = Callable[[int, Tensor], Tensor]  # a level and the student's features to what they become
+Fuse = Callable[[int, Tensor], Tensor]  # (level, the student's features) to the fused features
 
 
 class Features(NamedTuple):
-    """What is learnt from and fused: (B, C, H, W) maps at the scales of dakd.md 4."""
+    """Features (B, C, H, W) at the scales of dakd.md 4, for distillation and fusion."""
 
     encoder: list[Tensor]  # E1 to E4
     decoder: list[Tensor]  # after c3, c2, c1
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         self.bottleneck = Conv(4 * width, 4 * width)
 
     def forward(self, features: Tensor, keep: bool, fuse: Fuse | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """E1 to E4, or nothing without `keep`; and what the decoder takes, its first map last: E1, E2, E4.
+        """E1 to E4, or nothing without `keep`; and the maps that the decoder takes from the end: E1, E2, E4.
 
         `fuse` changes E1, E2 and E3 (number 0 to 2) before they are used.
         """
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """m3 to o2 of dakd.md 4 but for the gates: the steps of a scale, and the last convolutions beside the input."""
+    """m3 to o2 of dakd.md 4 without the gates: the steps of a scale, and the last convolutions."""
 
     def __init__(self, outputs: int, width: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Teacher(nn.Module):
         self.decoder = Decoder(1, width)
 
     def forward(self, image: Tensor, keep: bool = True) -> tuple[Tensor, Features]:
-        """Without `keep` the features are let go of as soon as they are used, and empty lists are returned."""
+        """Without `keep` the features are freed as soon as they are used, and empty lists are returned."""
         encoded, skips = self.encoder(image, keep)
         features, decoded = skips.pop(), []
         for number in range(len(SCALES)):

@@ -1,6 +1,6 @@
 """The building blocks of DMGN: reflected borders, convolutions over parts, gates and the Residual Deep-Masking Cell.
 
-A convolution takes what `reflect` made, so that without gradients the unpadded map is free before the convolution runs.
+A convolution takes a map padded by `reflect`: without gradients the unpadded map is freed before the convolution runs.
 """
 
 from collections.abc import Sequence

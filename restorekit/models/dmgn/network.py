@@ -20,7 +20,7 @@ LISTED_CELLS = (0, 1, 2, 3, 4, 9, 10, 11)  # of the background branch: the gates
 
 
 class DmgnResult(NamedTuple):
-    """What DMGN finds, at the input's size: images (B, 3, H, W) around [-1, 1], not clamped; maps (B, 1, H, W)."""
+    """What DMGN computes, at the input's size: images (B, 3, H, W) around [-1, 1], not clamped; maps (B, 1, H, W)."""
 
     coarse: Tensor  # the background of the coarse phase
     noise: Tensor  # reflection, rain or haze as an image
@@ -108,7 +108,7 @@ class DMGN(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The background of `image`, float32 (B, 3, H, W) sRGB in [0, 1], clamped to [0, 1]; no gradient is kept.
 
-        DMGN takes no mask: one that is given changes nothing. An image with a side below 17 raises RestorekitError.
+        DMGN takes no mask and ignores one. An image with a side below 17 raises RestorekitError.
         """
         with torch.no_grad():
             return self(image * 2 - 1).background.add_(1).div_(2).clamp_(0, 1)
@@ -122,11 +122,12 @@ def _draw_for_relu(conv: nn.Conv2d) -> None:
 
 
 def _bytes_per_pixel(width: int, has_trunk: bool, use_ndm: bool) -> int:
-    """Peak of `restore`, from the float32 values that live at once; measured growth agrees from 1024 x 1024 pixels on;
-    below, the heap's holes can double it, of little.
+    """Peak of `restore`, from the float32 values that live at once.
+
+    Measured growth agrees from 1024 x 1024 pixels on; below, fragmentation can double the little that is needed.
 
     Six maps of `width` channels live in a branch, and one and a half more where the input's features wait for the NDM.
-    In a trunk four maps of 64 channels live beside three of `width`.
+    In a trunk four maps of 64 channels and three of `width` live at once.
     """
     waiting = 1.5 * width + 8 if use_ndm else 0.0
     values = 6 * width + 16

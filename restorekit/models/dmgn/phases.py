@@ -97,7 +97,7 @@ class Up(nn.Module):
         return self.first.part(reflect(skip), self.first.in_channels - skip.shape[1], bias=True)
 
     def forward(self, features: Tensor, joined: Tensor) -> Tensor:
-        """Features (B, 2 C, h, w) and what `skip` returned to (B, C, H, W); `joined` is used up."""
+        """Features (B, 2 C, h, w) and the result of `skip` to (B, C, H, W); `joined` is overwritten."""
         start = 0
         for part in features.split(joined.shape[1], dim=1):  # never all channels at full size
             joined += self.first.part(reflect(_resize(part, joined)), start)
@@ -170,7 +170,7 @@ class NoiseMap(nn.Module):
     """NDM (3.6): features of the image and of the noise image to K (B, 1, H, W), min 0 and mean 1 in each image.
 
     It is computed in float32 under mixed precision, because the normalisation amplifies rounding by
-    1 / (max n - mean n), some thousands at first. `batch_stats` is the released code to the letter: statistics of the
+    1 / (max n - mean n), some thousands at first. `batch_stats` is as in the released code: statistics of the
     whole batch and no guard, so that a constant n gives NaN.
     """
 
@@ -191,7 +191,7 @@ class NoiseMap(nn.Module):
     def normalize(self, noise: Tensor) -> Tensor:
         """K = 1 - (n - mean n) / (max n - mean n) for n of shape (B, 1, H, W).
 
-        All is counted down from max n, so that the mean of a constant n is exact, and K is 1.
+        Values are measured downwards from max n, so that the mean of a constant n is exact, and K is 1.
         """
         dims = (0, 1, 2, 3) if self.batch_stats else (1, 2, 3)
         below = noise.amax(dim=dims, keepdim=True) - noise
@@ -200,7 +200,7 @@ class NoiseMap(nn.Module):
 
 
 class Refiner(nn.Module):
-    """The refining trunk (3.7): dilated cells at full resolution, steered by K where it is given."""
+    """The refining trunk (3.7): dilated cells at full resolution, steered by K if given."""
 
     def __init__(self, width: int, final_tanh: bool, parts: int = 3, gated: bool = True) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class Refiner(nn.Module):
         self.last = nn.Conv2d(width, 3, 1)
 
     def forward(self, joined: Tensor, steer: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """The residual image (B, 3, H, W) and six gates, for what `first` made of Z's parts; that is used up."""
+        """The residual image (B, 3, H, W) and six gates, from the sum of Z's parts by `first`, which is overwritten."""
         features = joined.relu_()
         gates = []
         for cell, amount in zip(self.cells, STEER, strict=True):

@@ -15,8 +15,8 @@ from restorekit.config.glsgn import GRANULE
 class Grid:
     """`rows` x `columns` patches; blocks of `joined` patches are one region in the decoder.
 
-    `overlap`: pixels of its neighbours that a patch has around it while it is encoded, a multiple of 4; the frame's
-    border is repeated outwards.
+    `overlap`: pixels of the neighbours around each patch while it is encoded, a multiple of 4. At the frame's border
+    the last pixels are repeated.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class Grid:
         return self.regions[0] * self.regions[1]
 
     def padded(self, height: int, width: int) -> tuple[int, int]:
-        """The (height, width) that a frame is padded to before it is cut."""
+        """The (height, width) of a padded frame."""
         return _multiple(height, GRANULE * self.rows), _multiple(width, GRANULE * self.columns)
 
     def cut(self, frames: Tensor, scale: int = 1) -> Tensor:
@@ -124,7 +124,7 @@ def quarter(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, align_corners False; maps that have the size come back as they are."""
+    """Bilinear, align_corners False; maps of that size are returned unchanged."""
     if tuple(maps.shape[-2:]) == size:
         return maps
     with _own_precision(maps):

@@ -15,7 +15,7 @@ from restorekit.models.glsgn.pyramid import Fusion
 
 
 class GlsgnResult(NamedTuple):
-    """What GLSGN finds: images around [0, 1], not clamped, float32. A design without paths has the image alone."""
+    """What GLSGN computes: images around [0, 1], not clamped, float32. A design without paths has the image alone."""
 
     restored: Tensor  # B_out (B, 3, H, W)
     paths: tuple[Tensor, ...]  # B_1, B_2, B_3 at scale 1, 1/2, 1/4
@@ -44,7 +44,7 @@ class ConsistentAttention(nn.Module):
         self.mix = nn.Conv2d(3, 1, 3, padding=1)
 
     def forward(self, encoded: Tensor, heard: Tensor) -> Tensor:
-        """The gate (N, 1, h, w) of patches `encoded` (N, C, h, w); `heard` (N, 2, h, w) is what `hear` gave, cut."""
+        """The gate (N, 1, h, w) of patches `encoded` (N, C, h, w); `heard` (N, 2, h, w) are the cut maps of `hear`."""
         own = self.own(encoded)
         return self.mix(torch.cat([own, heard.to(own.dtype)], dim=1)).sigmoid()
 
@@ -99,7 +99,7 @@ class Stage(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Patches (N, 3, h, w) to E (N, 4 C, h / 4, w / 4); what the other paths give is added after the first stage."""
+    """Patches (N, 3, h, w) to E (N, 4 C, h / 4, w / 4); the other paths' features are added after the first stage."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def recomputing(function: Call, *args: Any) -> Any:
 
 
 class Restored(NamedTuple):
-    """What a path gives: its image at its own scale, float32, and what the paths after it hear."""
+    """The result of a path: its image at its own scale, float32, and the maps that later paths use."""
 
     image: Tensor  # B_k (B, 3, H_k, W_k)
     feature: Tensor  # F_k
@@ -163,7 +163,7 @@ class Restored(NamedTuple):
 
 
 class Alone(nn.Module):
-    """The backbone by itself: encoder, decoder and last convolution, patch by patch, with no word from elsewhere."""
+    """The backbone by itself: encoder, decoder and last convolution, patch by patch, without links."""
 
     def __init__(self, width: int, grid: Grid) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class GlobalPath(nn.Module):
 
 
 class LocalPath(nn.Module):
-    """A path over patches: encoder with what F_g and F_{k-1} add, attention, regions, decoder (glsgn.md 5)."""
+    """A path over patches: encoder with F_g and F_{k-1} added, attention, regions, decoder (glsgn.md 5)."""
 
     def __init__(self, width: int, grid: Grid, norm: Norm) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class LocalPath(nn.Module):
         gates: tuple[Tensor | None, Tensor | None],
         call: Call,
     ) -> Restored:
-        """`links` (B, C, ., .) are what is added after the first stage, at any scale; `gates` are A_g and A_{k-1}."""
+        """`links` (B, C, ., .) are added after the first stage, at any scale; `gates` are A_g and A_{k-1}."""
         grid, size = self.grid, (frame.shape[-2], frame.shape[-1])
         padded = grid.padded(*size)
         added = [resize(link, size) for link in links]

@@ -22,7 +22,7 @@ def up(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def high(image: Tensor) -> Tensor:
-    """HF: what `down` loses of `image`."""
+    """HF: the detail of `image` that `down` loses."""
     return image - up(down(image), (image.shape[-2], image.shape[-1]))
 
 

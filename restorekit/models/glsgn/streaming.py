@@ -1,4 +1,4 @@
-"""GLSGN patch by patch and strip by strip: what `forward` gives, with one full-frame map at a time at most.
+"""GLSGN patch by patch and strip by strip: the result of `forward`, with at most one full-frame map at a time.
 
 A Patch Norm needs statistics of the whole frame, so a decoder stops at each: the maps of a stage are held, region by
 region, until their mean and variance are known. The last stage, the only one at full scale, is made twice instead of
@@ -21,7 +21,7 @@ from restorekit.models.glsgn.norm import Gathered, PatchNorm
 from restorekit.models.glsgn.pathway import Alone, GlsgnResult, LocalPath, Pathways, Stage, gated, hear, plainly
 from restorekit.models.glsgn.pyramid import scales
 
-STRIP_PIXELS = 2**17  # of a strip: maps of 16 MiB are reused from the heap, larger ones are new pages each time
+STRIP_PIXELS = 2**17  # of a strip: the allocator reuses maps of 16 MiB; larger ones are new pages each time
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StreamSettings:
 
 @dataclass(frozen=True)
 class Streamed:
-    """What a streamed path gives: its image, its feature as the next path adds it, and its gate."""
+    """The result of a streamed path: its image, its feature as the next path adds it, and its gate."""
 
     image: Tensor
     link: Tensor | None

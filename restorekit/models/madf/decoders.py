@@ -45,7 +45,7 @@ class PointwiseNorm(nn.Module):
         return modulation
 
     def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
-        """PN of h (B, C, H, W) by what `modulation` made of g."""
+        """PN of h (B, C, H, W) with scale and bias from `modulation`."""
         scale, bias = modulation.chunk(2, 1)
         normed = self.norm(features)
         result = torch.addcmul(bias, normed, scale)
@@ -67,7 +67,7 @@ class RefinementStep(nn.Module):
             height, width = features.shape[-2:]
             modulation = self.norm.modulation(
                 guide, (2 * height, 2 * width)
-            )  # before the map it is for, to save memory
+            )  # computed before the map that it modulates, to save memory
             normed = self.norm(self.up(features), modulation)
         return F.leaky_relu_(normed, SLOPE)
 
@@ -97,6 +97,6 @@ class LastRefinement(nn.Module):
         self.mix = nn.Conv2d(inputs + 3 * number + 6, 3, 1)
 
     def forward(self, features: Tensor, images: list[Tensor], stack: Tensor) -> Tensor:
-        own, beside = self.mix.weight.split([features.shape[1], self.mix.in_channels - features.shape[1]], 1)
+        own, others = self.mix.weight.split([features.shape[1], self.mix.in_channels - features.shape[1]], 1)
         resized = F.interpolate(F.conv2d(features, own), size=stack.shape[-2:], mode="bilinear", align_corners=False)
-        return resized + F.conv2d(torch.cat([*images, stack], 1), beside, self.mix.bias)
+        return resized + F.conv2d(torch.cat([*images, stack], 1), others, self.mix.bias)

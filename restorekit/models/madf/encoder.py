@@ -101,7 +101,7 @@ GROWTH = (1, 2, 4, 8, 8, 8, 8)  # channels of the levels, in those of the first
 
 
 class MaskLevel(nn.Module):
-    """One level (madf.md 2): features (B, C_in, H, W) and what the mask has become to those of half the size."""
+    """One level (madf.md 2): image and mask features (B, C_in, H, W) to those of half the size."""
 
     def __init__(self, mask_inputs: int, mask_channels: int, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()

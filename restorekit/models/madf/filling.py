@@ -1,9 +1,9 @@
-"""MADF's colours, and a smooth guess at what a hole holds, from valid pixels alone: a spline in tension on a pyramid.
+"""MADF's colours, and a smooth surface over holes, from valid pixels alone: a spline in tension on a pyramid.
 
 The network's range is normalised by ImageNet's mean and standard deviation, so that 0 is its mean colour. The surface
 over a hole is that of a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)), which goes on with
 the slopes at the hole's rim for a few pixels and is as plain as a membrane farther in (Smith and Wessel, "Gridding with
-continuous curvature splines in tension", Geophysics 55, 1990). Means of what is valid go up a pyramid until nothing is
+continuous curvature splines in tension", Geophysics 55, 1990). Means of valid pixels go up a pyramid until nothing is
 missing, and come down into the holes, where each level is relaxed by Richardson's iteration with Chebyshev's steps.
 """
 
@@ -35,7 +35,7 @@ CONDITION = 2500.0  # the largest eigenvalue over the least one that the relaxat
 def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
     """`image` (B, C, H, W) where `valid` (B, 1, H, W) is above 0, and a smooth surface elsewhere; no gradient.
 
-    What the image holds in holes is not looked at; where an image has no valid pixel at all the result is 0.
+    Pixels in holes are not used. For an image without a valid pixel the result is 0.
     """
     device = image.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
@@ -70,7 +70,7 @@ def _steps(largest: float) -> list[float]:
 
 
 def _laplacian(image: Tensor) -> Tensor:
-    """The sum of the four pixels beside each one, less four times itself; at the border it is its own neighbour."""
+    """The sum of a pixel's four neighbours less four times the pixel; border pixels are repeated outwards."""
     framed = F.pad(image, (1, 1, 1, 1), mode="replicate")
     across = framed[..., 1:-1, :-2] + framed[..., 1:-1, 2:]
     return across + framed[..., :-2, 1:-1] + framed[..., 2:, 1:-1] - 4 * image

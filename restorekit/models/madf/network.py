@@ -80,7 +80,7 @@ class MADF(nn.Module):
     def forward(self, image: Tensor, mask: Tensor) -> MadfResult:
         """All outputs for a normalised `image` (B, 3, H, W) and its `mask`, (B, 3, H, W) or (B, 1, H, W), 1 = valid.
 
-        What the image holds in holes is not looked at. H and W are multiples of 128, or a RestorekitError is raised.
+        Pixels in holes are not used. H and W are multiples of 128, or a RestorekitError is raised.
         """
         height, width = image.shape[-2:]
         if height % MULTIPLE or width % MULTIPLE:
@@ -143,11 +143,11 @@ def _draw_for_relu(module: nn.Module) -> None:
         banks = module.bank.data.unflatten(0, (parts + 1, -1))
         for bank in banks:
             nn.init.kaiming_normal_(bank, nonlinearity="relu")
-        banks[1:] *= parts**-0.5  # all of them together add what the first one does
+        banks[1:] *= parts**-0.5  # together they add as much as the first one
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.out_channels != 3:
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, nn.ConvTranspose2d):
-            module.weight.data *= (module.in_channels / module.out_channels) ** -0.5 * 2  # 4 of 16 taps meet a pixel
+            module.weight.data *= (module.in_channels / module.out_channels) ** -0.5 * 2  # 4 of 16 taps reach a pixel
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     if isinstance(module, PointwiseNorm):
@@ -159,7 +159,7 @@ def _draw_for_relu(module: nn.Module) -> None:
 
 
 def _bytes_per_pixel(width: int) -> int:
-    """Peak of `restore` in float32, measured from 1024 x 1024 pixels on; below, the heap's holes add up to a third."""
+    """Peak of `restore` in float32, measured from 1024 x 1024 pixels on; below, fragmentation adds up to a third."""
     return round(4 * (3 * width + 60))
 
 
@@ -167,12 +167,12 @@ def _bytes_per_pixel(width: int) -> int:
 class Activations:
     """Maps of one image; lists are empty for networks without the part."""
 
-    mask_features: list[Tensor]  # (R, H_l, W_l) of levels 1 to 7, what filters are made of
+    mask_features: list[Tensor]  # (R, H_l, W_l) of levels 1 to 7, which generate the filters
     scales: list[list[Tensor]]  # (H_l, W_l), the mean over channels of 1 + scale, coarsest first, of each refinement
 
 
 def record_activations(model: MADF, image: Tensor, mask: Tensor) -> Activations:
-    """Restores `image` (1, 3, H, W) in [0, 1] with `mask`, 1 = missing, and keeps what the network makes on its way."""
+    """Restores `image` (1, 3, H, W) in [0, 1] with `mask`, 1 = missing, and records the network's activations."""
     kept: dict[nn.Module, Tensor] = {}
     levels = [level for level in model.encoder.levels if isinstance(level, MaskLevel)]
     norms = [[norm for norm in part.modules() if isinstance(norm, PointwiseNorm)] for part in model.refinement]

@@ -71,7 +71,7 @@ def dead_norms(width: int) -> dict[str, tuple[int, ...]]:
 
 
 def extractor() -> dict[str, tuple[int, ...]]:
-    """The 14 tensors of the loss network beside the 271 of the model."""
+    """The 14 tensors of the loss network, which are not among the 271 of the model."""
     shapes: dict[str, tuple[int, ...]] = {}
     for key, (outputs, inputs) in VGG.items():
         shapes |= {f"{EXTRACTOR}{key}.weight": (outputs, inputs, 3, 3), f"{EXTRACTOR}{key}.bias": (outputs,)}
