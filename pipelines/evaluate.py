@@ -1,6 +1,6 @@
 """model + test shards + real pairs -> data/evaluations/<run>/: the version in the registry, scored on whole images.
 
-python -m pipelines.evaluate --run dmgn-rain
+python -m pipelines.evaluate --run dmgn-reflection
 python -m pipelines.evaluate --run madf-inpainting --model DIR     another model's folder on the run's tests
 """
 

@@ -1,6 +1,7 @@
 """shards -> data/models/<run>/ and a registered version, trained on this machine or on the cluster of `RAY_ADDRESS`.
 
-python -m pipelines.train --run dmgn-rain
+python -m pipelines.train --run dmgn-reflection
+python -m pipelines.train --params pipelines/more/params.yaml --run dmgn-rain
 """
 
 from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ import typer
 
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
-from restorekit.tasks import REAL_TASKS, degradations_in_words
+from restorekit.tasks import REAL_TASKS, degradations_in_words, tasks_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,7 +146,7 @@ def import_weights(
         Path, typer.Argument(metavar="FILE", help="The authors' .pth file, of which only tensors are read.")
     ],
     output: Annotated[Path, typer.Option(help="A new folder for the model, for `restore --model`.")],
-    variant: Annotated[str, typer.Option(help="For dmgn: reflection, rain or haze.")] = "reflection",
+    variant: Annotated[str, typer.Option(help=f"For dmgn: {', '.join(tasks_of('dmgn'))}.")] = "reflection",
     register: Annotated[bool, typer.Option("--register", help="Also register the model as a version.")] = False,
 ) -> None:
     """Converts weights released by a paper's authors to a model's folder; every tensor is checked."""
