@@ -1,11 +1,10 @@
-"""`make bench-uhd`: time and peak memory of frames of 4K and 8K through GLSGN and the networks it is held against.
+"""`make bench-uhd`: time and peak memory of 4K and 8K frames in GLSGN and in the networks it is compared with.
 
-"ours" is GLSGN streamed, at paper width unless said otherwise. Opponents: the same network unstreamed, one path's
-backbone on the whole frame, on the 16 patches of path 1 by themselves, and on the frame at a quarter of the scale.
-The backbone has a quarter of the parameters and does less, so that its ratios are null; a ratio is given against the
-same arithmetic unstreamed. Each figure is of a process of its own: seconds of all its threads (CPU) and of the clock
-for one frame, the first, and the peak of resident memory, Python and torch included.
-What would take more memory than is free is left out and said so.
+"ours" is GLSGN streamed, at the paper's width by default. Opponents are the same network unstreamed, and one path's
+backbone on the whole frame, on the 16 patches of path 1, and on the frame at a quarter of the scale. The backbone has
+a quarter of the parameters and does less work, so that a ratio is given against the unstreamed network alone. Each
+figure comes from a process of its own: CPU seconds of all threads and wall-clock seconds for the first frame, and peak
+resident memory with Python and torch. A case that needs more memory than is free is left out, with a message.
 
 python tests/bench/uhd.py data/bench/uhd.json [--sizes 4K 8K] [--precisions fp32 bf16] [--width 32] [--threads 2]
 """
@@ -32,7 +31,7 @@ OPPONENTS = {
 }
 OURS = {
     "GLSGN streamed": {"design": "stepwise", "streamed": True, "hold": True},
-    "GLSGN streamed, last stage made twice": {"design": "stepwise", "streamed": True, "hold": False},
+    "GLSGN streamed, last stage computed twice": {"design": "stepwise", "streamed": True, "hold": False},
 }
 UNITS = {"cpu_s": "CPU s a frame", "wall_s": "s a frame", "gib": "GiB at the peak"}
 
@@ -77,7 +76,7 @@ def _rows(size: str, precision: str, width: int, threads: int) -> list[dict[str,
 
 
 def _in_a_process(name: str, how: dict[str, Any]) -> dict[str, float]:
-    """What `measure` gives; an empty dictionary where the process did not end well."""
+    """The result of `measure`; an empty dictionary if the process failed."""
     command = [sys.executable, __file__, os.devnull, "--one", json.dumps(how)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}

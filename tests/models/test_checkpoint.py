@@ -149,7 +149,7 @@ def test_weights_of_another_model_are_refused(folder: Path, change: Callable[[An
 
 
 @pytest.mark.parametrize("value, loads", [(False, True), (True, False)])
-def test_an_option_that_is_gone_loads_with_the_value_that_is_left(folder: Path, value: bool, loads: bool) -> None:
+def test_a_removed_option_loads_with_the_only_value_left(folder: Path, value: bool, loads: bool) -> None:
     """Of rain's network the released code ends without a tanh, and it can no longer have one."""
     resign(folder, lambda record: record["options"].update(final_tanh=value))
     if loads:
@@ -159,7 +159,7 @@ def test_an_option_that_is_gone_loads_with_the_value_that_is_left(folder: Path, 
         load_model(folder)
 
 
-def test_weights_with_a_stranger_are_refused(folder: Path) -> None:
+def test_weights_with_an_unknown_key_are_refused(folder: Path) -> None:
     tensors = load_file(folder / "weights.safetensors")
     save_file({**tensors, "more": torch.zeros(1)}, folder / "weights.safetensors")
     resign(folder, lambda record: None)

@@ -1,4 +1,4 @@
-"""GLSGN streamed: what the unstreamed network gives, in less memory."""
+"""GLSGN streamed gives the result of the unstreamed network, in less memory."""
 
 from typing import Any
 

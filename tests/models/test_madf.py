@@ -98,7 +98,7 @@ def test_restore_takes_any_size(size: tuple[int, int]) -> None:
 
 
 def test_what_is_added_below_and_right_is_a_hole() -> None:
-    """So what an image is padded with is never looked at."""
+    """So the padding of an image has no influence."""
     model, image, mask = MADF(MadfOptions(width=4)).eval(), torch.rand(1, 3, 100, 90), torch.zeros(1, 1, 100, 90)
     mask[..., 20:60, 30:70] = 1
     whole = F.pad(image, (0, 38, 0, 28), value=0.3)

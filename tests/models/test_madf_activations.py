@@ -1,4 +1,4 @@
-"""What is shown of MADF's inside is what it makes on its way, and looking changes nothing."""
+"""The recorded activations are the network's own, and recording changes nothing."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The smooth filling: valid pixels stay, holes hold nothing but what surrounds them."""
+"""The smooth filling: valid pixels stay, and holes depend on the pixels around them alone."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""DAKD's objective in its two phases: what is learnt in each, from what, and that the rest stands still."""
+"""DAKD's objective: the terms of each of the two phases, the parameters that learn in it, and those that do not."""
 
 from typing import Any
 

@@ -158,18 +158,18 @@ def test_weights_that_cannot_be_are_refused(weights, message):
         spec(**weights)
 
 
-def test_problems_of_a_run_are_told():
+def test_problems_of_a_run_are_named():
     training = TrainConfig(steps=100, batch_size=4, crop=128, lr=1e-3)
 
-    def told(run: GlsgnRun, task: str = "rain", **changes: Any) -> list[str]:
+    def named(run: GlsgnRun, task: str = "rain", **changes: Any) -> list[str]:
         config = training.model_copy(update=changes)
         return [problem for problem, found in run.problems(task, config).items() if found]
 
-    assert told(spec()) == []
-    assert "the task of 'rain' is 'inpainting'" in told(spec(), "inpainting")[0]
-    assert "raise train.crop" in told(spec(), crop=48)[0]
-    assert "take paths: 0" in told(spec({"design": "tiles"}))[0]
-    assert told(spec({"overlap": 8})) == []
+    assert named(spec()) == []
+    assert "the task of 'rain' is 'inpainting'" in named(spec(), "inpainting")[0]
+    assert "raise train.crop" in named(spec(), crop=48)[0]
+    assert "take paths: 0" in named(spec({"design": "tiles"}))[0]
+    assert named(spec({"overlap": 8})) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""MADF's objective against sums written out here in double precision: terms, supervision, what learns and what not."""
+"""MADF's objective against sums in double precision: its terms, its supervision, and the parameters that learn."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1).double()
 
 
 class Fixed(nn.Module):
-    """Outputs that are given, and what it was called with."""
+    """Returns given outputs and records its arguments."""
 
     def __init__(self, outputs: list[Tensor]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A frame is padded as a whole, cut into patches and joined again, row by row, to the bit (glsgn.md 5.2)."""
+"""Cuts a padded frame into patches and joins them again, row by row and to the bit (glsgn.md 5.2)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -132,7 +132,7 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resized_window(maps: Tensor, size: tuple[int, int], padded: tuple[int, int], rows: range, columns: range) -> Tensor:
-    """What `pad(resize(maps, size), padded)` has at `rows` and `columns`, for (1, C, h, w), without the rest.
+    """`pad(resize(maps, size), padded)` at `rows` and `columns` for (1, C, h, w), without computing the rest.
 
     Outside of the padded frame its border is repeated.
     """
@@ -154,13 +154,13 @@ def _own_precision(maps: Tensor) -> AbstractContextManager[object]:
 
 
 def _source(places: range, length: int, padded: int, device: torch.device) -> Tensor:
-    """Where the values at `places` of an axis come from, which is reflected from `length` to `padded`."""
+    """The source positions of `places` on an axis that is reflected from `length` to `padded`."""
     index = torch.arange(places.start, places.stop, device=device).clamp_(0, padded - 1)
     return torch.where(index < length, index, 2 * (length - 1) - index)
 
 
 def _lerp(values: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
-    """Linear interpolation of (h, w, C) along `dim` to the places `index` of an axis of `length`, as torch has it."""
+    """Linear interpolation of (h, w, C) along `dim` to the places `index` of an axis of `length`, as in torch."""
     have = values.shape[dim]
     if have == length:
         return values.index_select(dim, index)

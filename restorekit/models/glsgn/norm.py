@@ -1,4 +1,4 @@
-"""Patch Norm (glsgn.md 5.5): one pass gathers the moments of all regions of an image, in any parts, one applies."""
+"""Patch Norm (glsgn.md 5.5): one pass gathers the moments of an image's regions, in any parts, and one applies them."""
 
 from typing import Literal
 
@@ -41,7 +41,7 @@ class PatchNorm(nn.Module):
 
 
 class Moments:
-    """Count, mean and sum of squared deviations of each channel, in float64, over all that was added."""
+    """Count, mean and sum of squared deviations of each channel, in float64, over all added maps."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -49,7 +49,7 @@ class Moments:
         self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, features: Tensor) -> None:
-        """Takes in (1, C, h, w), whose deviations are those from its own mean: no large squares cancel."""
+        """Adds (1, C, h, w). Deviations are from the part's own mean, so that no large squares cancel."""
         values = at_least_float32(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
         mean = values.mean(0)
         squares = (values - mean).square_().sum(0).double()
@@ -61,7 +61,7 @@ class Moments:
 
 
 class Gathered:
-    """A Patch Norm over `num_regions` regions: `add` gathers, a call applies; without a norm nothing is changed."""
+    """A Patch Norm over `num_regions` regions: `add` gathers, a call applies; without a norm maps stay unchanged."""
 
     def __init__(self, norm: PatchNorm | None, num_regions: int) -> None:
         self._norm = norm

@@ -1,4 +1,4 @@
-"""The mask-aware encoder of MADF: a stream of mask features that makes the filters of a stream of image features.
+"""The mask-aware encoder of MADF: a stream of mask features generates the filters of a stream of image features.
 
 A mask generates one bank of filters for every position; the exact form here builds none of them (madf.md 3). Filters
 that are affine in m mask features make the layer a sum of m + 1 ordinary convolutions, weighted at every position. They
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 STRIDE = 2
-BAND_BYTES = 2**23  # of the convolutions' results in one band on a CPU; of more the time is the same, not the memory
+BAND_BYTES = 2**23  # of the convolutions' results in one band on a CPU; larger bands take memory and save no time
 DEVICE_BAND_BYTES = 2**28  # on a GPU, where small bands leave it idle
 
 
@@ -97,7 +97,7 @@ def _bands(mask_features: Tensor, bank: Tensor) -> Iterator[tuple[slice, slice]]
 
 
 KERNELS = (7, 5, 3, 3, 3, 3, 3)  # of the levels
-GROWTH = (1, 2, 4, 8, 8, 8, 8)  # channels of the levels, in those of the first
+GROWTH = (1, 2, 4, 8, 8, 8, 8)  # channels of each level, in multiples of the first's
 
 
 class MaskLevel(nn.Module):
