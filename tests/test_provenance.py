@@ -116,6 +116,12 @@ def test_modules_are_imported_by_name_only_where_reading_knows_it() -> None:
     } == set()
 
 
+def test_another_models_sources_do_not_count_for_a_training() -> None:
+    files = sources("restorekit.models", "restorekit.objectives", stage="training state", models=["dmgn"])
+    assert any(file.startswith("restorekit/models/dmgn") for file in files)
+    assert not any("glsgn" in file or "madf" in file or "dakd" in file for file in files)
+
+
 TYPES_ALONE = """\
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
