@@ -13,7 +13,7 @@ from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.test_sets import real_pairs
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
-from restorekit.report.inputs import read_ablations, read_results
+from restorekit.report.inputs import read_results
 from restorekit.report.page import write_report
 from restorekit.report.sheets import make_sheets
 from restorekit.report.traits import Traits, traits_of
@@ -52,7 +52,6 @@ def report(params: Params, paths: Paths) -> None:
         missing,
         make_sheets(photos, params.seed),
         real_traits(params, Path.cwd()),
-        [row for model in params.ablations for row in read_ablations(paths.ablations(model) / "table.json")],
     )
     push(paths.report)
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")

@@ -173,14 +173,6 @@ class AblationRow:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)  # of its means, too
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "AblationRow":
-        means = {
-            name: None if value[name] is None else {key: Mean.from_json(one) for key, one in value[name].items()}
-            for name in ("gain", "difference", "mask")
-        }
-        return cls(**{**value, **means, "seeds": tuple(value["seeds"]), "by_seed": tuple(value["by_seed"])})
-
 
 def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[ImageScore] | None = None) -> np.ndarray:
     """The gain of every row, float64 (n,), over its degraded image or over the row of the same image in `others`."""

@@ -8,7 +8,6 @@ from typing import Any
 from restorekit.distributed.figures import read_curves
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.results import (
-    AblationRow,
     MaskFigure,
     OpponentScore,
     SliceScore,
@@ -121,14 +120,6 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
     if not results:
         raise RestorekitError("nothing to report: " + "; ".join(f"{one.run} is {one.reason}" for one in missing))
     return results, missing
-
-
-def read_ablations(table: Path) -> list[AblationRow]:
-    """The rows of a table.json; none where it was not made."""
-    if not table.is_file():
-        return []
-    rows: list[dict[str, Any]] = read_json(table, "table of ablations", "run `make ablate`")["rows"]
-    return [AblationRow.from_json(row) for row in rows]
 
 
 def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -> dict[str, list[dict[str, Any]]]:

@@ -87,12 +87,11 @@ def write_report(
     missing: Sequence[Missing] = (),
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
-    ablations: Sequence[AblationRow] = (),
 ) -> None:
     """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
 
     The page names the `missing` runs. `sheets` show the degradations on a page of their own, with the traits of `real`
-    pairs. `ablations` are rows of runs outside the main pipeline.
+    pairs.
     """
     with write_beside(folder) as beside:
         (beside / "pictures").mkdir(parents=True)
@@ -102,7 +101,6 @@ def write_report(
             sections=sections,
             missing=missing,
             has_sheets=bool(sheets),
-            ablations=ablation_tables(ablations),
             caveats=caveats(results),
             credits=[photograph for photograph in photographs if photograph.name in shown],
             protocols={name: METRICS[name].says for name in _protocols(results)},

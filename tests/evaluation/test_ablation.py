@@ -7,7 +7,7 @@ import pytest
 from restorekit.config import read_run
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, label_of
-from restorekit.evaluation.results import AblationRow, Facts, ImageScore, MaskScore
+from restorekit.evaluation.results import Facts, ImageScore, MaskScore
 from restorekit.report.page import render_ablations
 from restorekit.report.tables import ablation_tables
 
@@ -75,9 +75,8 @@ def test_seeds_are_averaged_and_differences_are_paired() -> None:
     assert second.mask["oracle_gain"].mean == pytest.approx(0.5)
 
 
-def test_the_order_of_the_rows_and_json_change_nothing() -> None:
+def test_the_order_of_the_rows_changes_nothing() -> None:
     rows = ablation_rows(two_labels(), 1, 200)
-    assert [AblationRow.from_json(row.to_json()) for row in rows] == rows
     assert ablation_rows(two_labels()[:2] + two_labels()[:1:-1], 1, 200)[1].gain == rows[1].gain
 
 
