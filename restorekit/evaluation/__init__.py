@@ -1,1 +1,1 @@
-"""How good a model is: test pairs in, a table of scores per image out, and what can be said of their means."""
+"""Evaluation of models: test pairs in; a table of scores per image, their means and intervals out."""

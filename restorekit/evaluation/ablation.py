@@ -1,4 +1,4 @@
-"""Runs that differ in one thing, compared: each with the first of its model and data set, seed by seed."""
+"""Comparison of runs that differ in one thing: each with the first of its model and data set, seed by seed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class Evaluated:
     spec: Run
     steps: int
     scores: list[ImageScore]
-    masks: list[MaskScore]  # empty for a network that does not localise
+    masks: list[MaskScore]  # empty for a network that predicts no mask
 
 
 def label_of(run: str) -> str:
-    """The label in an ablation's name: `dakd-rain--a5-1` is `a5` with seed 1."""
+    """The label in an ablation's name: `a5` in `dakd-rain--a5-1`, whose seed is 1."""
     return re.sub(r"-\d+$", "", run.partition("--")[2])
 
 
@@ -101,7 +101,7 @@ def _settings(spec: Run) -> dict[str, Any]:
 
 
 def on_synthetic_test(run: str, rows: Sequence[Any]) -> list[Any]:
-    """The rows of the synthetic test images, of which there must be some."""
+    """The rows of the synthetic test images, at least one."""
     found = [row for row in rows if row.dataset == SYNTHETIC_TEST]
     if not found:
         raise RestorekitError(f"'{run}' was not scored on synthetic test images: run `make ablate`")

@@ -1,6 +1,6 @@
-"""data/evaluations/<run>/: a network judged on its test sets, as tables, figures and pictures.
+"""Writes data/evaluations/<run>/: a network's results on its test sets, as tables, figures and pictures.
 
-evaluation.json   all of it, for the report, the gate and the ablations
+evaluation.json   all results, for the report, the gate and the ablations
 metrics.json      the whole test sets by protocol, for `dvc metrics`
 slices.csv        the slices by protocol, for `dvc plots`
 table.csv         a row for each image
@@ -35,7 +35,7 @@ Shown = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # degraded, restored, 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: a registered version of a network, and the record of its model."""
+    """The network under evaluation: a registered version, and the record of its model."""
 
     run: str
     name: str
@@ -94,9 +94,9 @@ def write_evaluation(
 
 
 def write_slices(path: Path, scores: Sequence[SliceScore]) -> None:
-    """Writes slices.csv, a line for each test set and slice, `<test set> <slice>`, to be plotted.
+    """Writes slices.csv for `dvc plots`: a line for each test set and slice, named `<test set> <slice>`.
 
-    Names of columns have no dots, at which Vega would split them.
+    Column names have no dots, because Vega would split them there.
     """
     protocols = list(dict.fromkeys(score.protocol for score in scores))
     lines: dict[tuple[str, str], dict[str, SliceScore]] = {}
@@ -128,7 +128,7 @@ def _score_set(
     count: int,
     studies: Sequence[Study],
 ) -> tuple[list[ImageScore], list[dict[str, Any]]]:
-    """The rows of a set, and its pictures."""
+    """Scores a set and writes its pictures; returns the set's rows and the pictures' entries."""
     chosen, rows, samples = choose(pairs.facts(), count), [], []
     for restored in scored(pairs):
         row, pair = restored.score, restored.pair
@@ -144,10 +144,10 @@ def _score_set(
 
 
 def _write_pictures(folder: Path, pictures: PictureSet, restore: Restore, count: int) -> list[dict[str, Any]]:
-    """Writes some photographs that have no clean image, before and after."""
+    """Writes up to `count` pictures, before and after, of photographs that have no clean image."""
     chosen, samples = choose(pictures.facts, count), []
     for facts, degraded in pictures.open(chosen):
-        image = to_uint8(restore(Pair(facts, degraded, clean=degraded)))  # nothing is scored
+        image = to_uint8(restore(Pair(facts, degraded, clean=degraded)))  # a stand-in: no score is taken
         place = f"{pictures.name}-{chosen.index(facts.key) + 1:02d}"
         samples.append(_write_sample(folder, place, pictures.name, facts, (degraded, image, None), ({}, {})))
     return samples

@@ -1,4 +1,4 @@
-"""A network that localises: its mask scored against the true one, the error inside and outside it, and its maps."""
+"""Scores of a predicted mask: against the true mask, by the error inside and outside, and as maps to look at."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -29,11 +29,11 @@ class Localised:
 
     mask: np.ndarray  # in [0, 1], 1 = degraded
     energy: np.ndarray  # (levels, H, W): how strongly the restoring encoder responds, mean over channels
-    maps: dict[str, np.ndarray]  # further ones by name, to be looked at
+    maps: dict[str, np.ndarray]  # further maps by name, for pictures
 
 
 class Localiser(Protocol):
-    """A network that predicts where an image is degraded."""
+    """A network that predicts a mask of the degraded pixels."""
 
     tau: float  # the difference above which a pixel counts as degraded, as in the network's training
 
@@ -42,7 +42,7 @@ class Localiser(Protocol):
         ...
 
     def restore_with(self, degraded: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The image restored with `mask`, float32 (H, W), in the place of the predicted one: uint8 (H, W, 3)."""
+        """The image, uint8 (H, W, 3), restored with `mask`, float32 (H, W), instead of the predicted mask."""
         ...
 
 
@@ -90,7 +90,7 @@ class NetworkLocaliser:
 
 
 def _scaled(values: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(1, 1, h, w) of the padded image at a smaller scale, scaled up to (H, W) without the padding."""
+    """A map (1, 1, h, w) of the padded image, scaled up and cropped to (H, W), without the padding."""
     factor = max(1, (size[0] + -size[0] % 4) // values.shape[-2])
     large = values.float()
     if factor > 1:
@@ -99,7 +99,7 @@ def _scaled(values: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def score_mask(dataset: str, pair: Pair, restored: np.ndarray, shown: Localised, localiser: Localiser) -> MaskScore:
-    """The row of a pair whose restored image is uint8 (H, W, 3)."""
+    """The scores of the predicted mask of a pair; `restored` is uint8 (H, W, 3)."""
     degraded, clean = pair.degraded, pair.clean
     truth = changed(degraded, clean, localiser.tau)
     iou, f1 = iou_f1(shown.mask, truth)
@@ -118,7 +118,7 @@ def score_mask(dataset: str, pair: Pair, restored: np.ndarray, shown: Localised,
 
 
 def mask_figures(rows: Sequence[MaskScore], seed: int, resamples: int) -> list[MaskFigure]:
-    """Every figure of every set in `rows`, with its interval; one that no image defines is left out."""
+    """Every figure of every set in `rows`, with its interval; figures that no image defines are left out."""
     figures = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
         for name, figure in MASK_FIGURES.items():

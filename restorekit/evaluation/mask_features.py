@@ -1,4 +1,4 @@
-"""Pictures of MADF's inner maps, for the report: the features that it makes of a mask, and the scales of its norms."""
+"""Pictures of MADF's inner maps, for the report: the features of the mask, and the scales of the norms."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from restorekit.image import to_float
 from restorekit.models.madf import MADF
 from restorekit.models.madf.network import record_activations
 
-SHOWN_LEVELS = 3  # of the mask's features; the coarser ones are a few pixels large
+SHOWN_LEVELS = 3  # of the mask's features; coarser levels have only a few pixels
 PANEL = 192  # pixels of a panel's longer side
 GUTTER = 4
 
 
 @dataclass(frozen=True)
 class FeaturePicture:
-    """Panels side by side, uint8 (H, W, 3), under a file's name and with a caption."""
+    """Panels side by side, uint8 (H, W, 3), with a file name and a caption."""
 
     name: str
     caption: str
@@ -63,7 +63,7 @@ def _grey(values: Tensor) -> np.ndarray:
 
 
 def _signed(values: Tensor) -> np.ndarray:
-    """Red above 1, blue below it."""
+    """The values in colour: red above 1, blue below 1."""
     array = values.numpy() - 1
     share = array / max(float(np.abs(array).max()), 1e-9)
     colours = np.stack([1 + np.minimum(share, 0), 1 - np.abs(share), 1 - np.maximum(share, 0)], axis=2)

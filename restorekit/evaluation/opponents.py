@@ -1,6 +1,6 @@
-"""Ways to fill holes without learning, and a network's lead over each of them, slice by slice on the same images.
+"""Methods that fill holes without learning, and a network's lead over each, slice by slice on the same images.
 
-The plainest of them, the mean fill, is also the baseline of gains where something is missing.
+The simplest method, the mean fill, is also the baseline of gains on images with holes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +17,8 @@ from restorekit.image import to_uint8
 from restorekit.metrics.protocols import score
 from restorekit.models.madf.filling import MEAN, smooth_fill
 
-RADIUS = 5  # pixels around each missing one that OpenCV's methods look at
-BIHARMONIC_PIXELS = 150_000  # of a hole; above it one system of equations takes minutes, and the image is left out
+RADIUS = 5  # pixels: the neighbourhood of a missing pixel in OpenCV's methods
+BIHARMONIC_PIXELS = 150_000  # of a hole; a larger system of equations takes minutes, so its image is left out
 PROTOCOLS = ("psnr_rgb", "ssim_rgb", "l1_percent")
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # uint8 (H, W, 3) and its holes, bool (H, W), to uint8
@@ -28,18 +28,18 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # uint8 (H, W, 3) and its
 class Opponent:
     fill: Fill
     says: str  # the method in a few words, for the report
-    most_pixels: int | None = None  # of a hole; larger ones are not given to it
+    most_pixels: int | None = None  # of a hole; images with larger holes are left out
 
 
 def baseline(pair: Pair) -> np.ndarray:
-    """The image that gains are over: the pair's degraded one, uint8 (H, W, 3), its holes, if any, filled by a mean."""
+    """The baseline of gains: the degraded image, uint8 (H, W, 3), with any holes filled by the mean colour."""
     if pair.facts.hole_share is None or pair.mask is None:
         return pair.degraded
     return mean_fill(pair.degraded, pair.mask > 0)
 
 
 def mean_fill(image: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    """Holes, bool (H, W), of one colour, the mean of all known pixels; mid-grey where none is known."""
+    """The image with its holes, bool (H, W), filled by the mean of all known pixels; mid-grey if no pixel is known."""
     colour = image[~holes].mean(axis=0) if not holes.all() else np.full(3, 127.5)
     return np.where(holes[..., None], np.rint(colour).astype(np.uint8), image)
 
@@ -83,16 +83,16 @@ OPPONENTS: dict[str, Opponent] = {
 
 
 def holes_of(pair: Pair) -> np.ndarray:
-    """Where the pair's image is missing, bool (H, W)."""
+    """The missing pixels of the pair's image, bool (H, W)."""
     if pair.mask is None:
         raise ValueError(f"'{pair.facts.key}' has no mask")
     return pair.mask > 0
 
 
 def opponents_rows(pair: Pair, row: ImageScore) -> dict[str, ImageScore]:
-    """The row of every opponent on a pair with holes, of which `row` is the network's.
+    """The row of every opponent on a pair with holes; `row` is the network's.
 
-    An opponent for which the holes are too large has none.
+    Opponents for which the holes are too large are left out.
     """
     holes = holes_of(pair)
     before = {key: row.degraded[key] for key in PROTOCOLS}
@@ -116,7 +116,7 @@ def by_opponent(found: Iterable[dict[str, ImageScore]]) -> dict[str, list[ImageS
 def opponent_scores(
     rows: Sequence[ImageScore], opponents: Mapping[str, Sequence[ImageScore]], seed: int, resamples: int
 ) -> list[OpponentScore]:
-    """The network's `rows` against those of each opponent, for each test set, slice and protocol that both have."""
+    """The network's lead over each opponent, for each test set, slice and protocol that both have."""
     found = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
         of_set = [row for row in rows if row.dataset == dataset]
@@ -148,6 +148,6 @@ def _against(
 
 
 def _common(rows: Sequence[ImageScore], others: Sequence[ImageScore]) -> list[ImageScore]:
-    """Those of `rows` whose images are in `others` too."""
+    """The members of `rows` whose images are also in `others`."""
     keys = {(row.dataset, row.facts.key) for row in others}
     return [row for row in rows if (row.dataset, row.facts.key) in keys]

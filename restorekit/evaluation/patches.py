@@ -1,9 +1,9 @@
-"""GLSGN scored by its parts: the image of each path at its own scale, and the seams between patches.
+"""Scores of GLSGN's parts: the image of each path at its own scale, and the seams between patches.
 
-The measure of a seam is that of glsgn.md section 10: gap = PSNR of pixels farther than 16 pixels from any line minus
-that of pixels within 8 of one; its control has the lines shifted by half a patch. Lines and control meet different
-content, which with few photographs counts for more than the borders do. So there is a second measure, `border_cost`: a
-frame is restored once more rolled by half a patch, and the same pixels are compared at a border and without one.
+The seam measure follows glsgn.md section 10: gap = PSNR of pixels farther than 16 pixels from any line minus PSNR of
+pixels within 8 of a line. Its control shifts the lines by half a patch. Lines and control cover different content; with
+few photographs this difference outweighs the effect of the borders. The second measure, `border_cost`, avoids it: the
+frame is rolled by half a patch and restored again, and the same pixels are compared with and without a border.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ BOUND_DB = 0.1  # of |gap(lines) - gap(shifted)|
 class FrameScore:
     """One frame: PSNR of each path's input and image, and of the pixels near and far from the patches' borders.
 
-    `seams` has "border_cost" too, what the borders cost the pixels near them in dB.
+    `seams` also has "border_cost": the loss in dB of the pixels near a border.
     """
 
     paths: dict[str, tuple[float, float]]
@@ -57,7 +57,7 @@ class Gap:
 
 
 def score_frame(model: GLSGN, pair: Pair, precision: Literal["fp32", "bf16"]) -> FrameScore:
-    """The score of a pair's degraded frame, which is restored once more for it."""
+    """The score of a pair's degraded frame; restores the frame again."""
     model = model.eval()
     device = next(model.parameters()).device
     image, clean = (_tensor(one).to(device) for one in (pair.degraded, pair.clean))
@@ -97,7 +97,7 @@ def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
     names = set.intersection(*(set(one) for one in seen)) if seen else ()
     seams: dict[str, Any] = {name: float(np.mean([one[name] for one in seen])) for name in sorted(names)}
     if seams:
-        # Of the input too: with few photographs the lines meet other content than the pixels between them.
+        # The input's gap too: with few photographs, pixels near the lines differ in content from the others.
         for of in ("", "_degraded"):
             seams[f"apart{of}"] = abs(seams[f"gap{of}"] - seams[f"gap_shifted{of}"])
         seams["bound"] = BOUND_DB
@@ -105,7 +105,7 @@ def path_means(scores: Sequence[FrameScore]) -> dict[str, Any]:
 
 
 def patch_lines(size: tuple[int, int], patch: tuple[int, int], shifted: bool = False) -> Lines:
-    """The inner borders of patches (height, width) in a frame (height, width), or lines in the patches' middle."""
+    """The inner borders of patches (height, width) in a frame (height, width); if `shifted`, the patches' middles."""
     rows, columns = (
         tuple(range(side // 2 if shifted else side, length, side)) for length, side in zip(size, patch, strict=True)
     )
@@ -113,7 +113,7 @@ def patch_lines(size: tuple[int, int], patch: tuple[int, int], shifted: bool = F
 
 
 def seam_gap(restored: np.ndarray, clean: np.ndarray, lines: Lines) -> Gap | None:
-    """The gap of uint8 (H, W, 3) images; None where no pixel is near a line, or none is far from all."""
+    """The gap of uint8 (H, W, 3) images; None where no pixel is near a line, or no pixel is far from all lines."""
     height, width = clean.shape[:2]
     distance = np.minimum(_distance(height, lines.rows)[:, None], _distance(width, lines.columns)[None, :])
     near, far = distance <= NEAR, distance > FAR
@@ -123,16 +123,16 @@ def seam_gap(restored: np.ndarray, clean: np.ndarray, lines: Lines) -> Gap | Non
 
 
 def roll_by(patch: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns that put borders into the middle of patches (height, width); multiples of 4, as scales need."""
+    """The shift in rows and columns that moves borders to the patches' middles; multiples of 4, as the scales need."""
     return patch[0] // 8 * 4, patch[1] // 8 * 4
 
 
 def border_cost(restored: np.ndarray, rolled: np.ndarray, clean: np.ndarray, patch: tuple[int, int]) -> Gap | None:
-    """The gap of the same pixels of uint8 (H, W, 3) images: near a border, and where it is half a patch away.
+    """The gap of the same pixels of uint8 (H, W, 3) images: near a border, and half a patch away from a border.
 
-    `rolled` was restored rolled by `roll_by(patch)` and rolled back again. Pixels near the frame's own borders, of
-    either frame, are left out. A rolled frame changes what a network sees in the whole, too: one that takes away haze
-    restores it differently everywhere. None where no pixel is near a line.
+    `rolled` was rolled by `roll_by(patch)`, restored, and rolled back. Pixels near the outer borders of either frame
+    are left out. Rolling also changes the global context: a network that removes haze restores a rolled frame
+    differently everywhere. None where no pixel is near a line.
     """
     height, width = clean.shape[:2]
     down, right = roll_by(patch)
@@ -151,13 +151,13 @@ def border_cost(restored: np.ndarray, rolled: np.ndarray, clean: np.ndarray, pat
 
 
 def _within(shape: tuple[int, ...], lines: Lines) -> np.ndarray:
-    """Whether a pixel is within NEAR of a line."""
+    """A mask of the pixels within NEAR of a line."""
     rows, columns = _distance(shape[0], lines.rows) <= NEAR, _distance(shape[1], lines.columns) <= NEAR
     return rows[:, None] | columns[None, :]
 
 
 def _distance(length: int, lines: tuple[int, ...]) -> np.ndarray:
-    """The distance of each place's pixel from the nearest line, which lies between two pixels: float64 (length,)."""
+    """Each pixel's distance from the nearest line, float64 (length,); lines lie between two pixels."""
     places = np.arange(length) + 0.5
     if not lines:
         return np.full(length, np.inf)

@@ -1,4 +1,4 @@
-"""Pictures of a pair: triptychs degraded | restored | clean, and maps laid over the photograph that they belong to."""
+"""Pictures of a pair: triptychs degraded | restored | clean, and maps laid over their photograph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ GUTTER = 6  # pixels between the panels of a triptych
 LONGEST = 1280  # pixels of a panel's longer side; larger images are scaled down for the page
 MAP_GUTTER = 4
 MAP_LONGEST = 320
-FAINT = 0.55  # how much of the photograph's grey is left under a map
+FAINT = 0.55  # share of the photograph's grey that shows through a map
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Overlays:
 def choose(facts: Sequence[Facts], count: int) -> list[str]:
     """Keys of `count` images (or all, if there are fewer), spread over photographs and severities.
 
-    Photographs take turns, by name; the i-th picture is the one of its photograph whose severity's rank among all
-    is nearest to (i + 1/2) / count. Nothing else decides, and no result does.
+    Photographs take turns, by name. The i-th picture is the image of its photograph whose severity has the rank
+    nearest to (i + 1/2) / count among all images. The choice depends on no result.
     """
     severities = sorted(facts, key=lambda one: (one.severity is None, one.severity or 0.0, one.key))
     rank = {one.key: (place + 0.5) / len(facts) for place, one in enumerate(severities)}
@@ -58,16 +58,16 @@ def choose(facts: Sequence[Facts], count: int) -> list[str]:
 
 
 def triptych(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray | None) -> Triptych:
-    """Uint8 (H, W, 3) images of one size side by side, with a white gutter and no labels; two where none is clean."""
+    """Uint8 (H, W, 3) images of one size side by side, without labels, in white gutters; two where `clean` is None."""
     panels = [_fitted(image, LONGEST) for image in (degraded, restored, clean) if image is not None]
     height, width = panels[0].shape[:2]
     return Triptych(_side_by_side(panels, GUTTER), width, height, len(panels))
 
 
 def overlays(degraded: np.ndarray, truth: np.ndarray, shown: Localised) -> Overlays:
-    """The degraded image, uint8 (H, W, 3), and over it the true mask, the predicted one and every further map.
+    """The degraded image, uint8 (H, W, 3), then the true mask, the predicted mask and every further map over it.
 
-    Masks have their own range, other maps the range from their lowest to their highest value.
+    Masks keep their range [0, 1]; other maps are stretched from their lowest to their highest value.
     """
     panels = {"degraded": degraded, "true mask": laid_over(degraded, truth.astype(np.float32))}
     panels["predicted mask"] = laid_over(degraded, shown.mask)
@@ -86,7 +86,7 @@ def laid_over(photo: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def stretched(values: np.ndarray) -> np.ndarray:
-    """`values` from 0 at their lowest to 1 at their highest; a constant map becomes 0."""
+    """`values` scaled so that the lowest is 0 and the highest is 1; a constant map becomes 0."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 

@@ -1,4 +1,4 @@
-"""What an evaluation says, as rows: the types, the table of images and the constants that its readers need.
+"""The results of an evaluation as rows: the types, the table of images, and the constants that readers need.
 
 The report, the gate and the ablations read evaluations through this file; it imports neither torch nor a network.
 """
@@ -19,7 +19,7 @@ from restorekit.paths import Paths
 R = TypeVar("R")
 
 EVALUATION_FORMAT = 3  # of evaluation.json
-SYNTHETIC_TEST = "synthetic-test"  # the test set of degraded photographs, among sets that bear their own names
+SYNTHETIC_TEST = "synthetic-test"  # the test set of synthesized images; real sets have their own names
 ALL = "all"  # the slice of all images of a test set
 REMEDY = "run `dvc repro evaluate`"
 
@@ -32,7 +32,7 @@ class Facts:
     photograph: str  # images of one photograph are not independent of each other
     kind: str | None = None  # of degradation
     severity: float | None = None  # 0 to 1
-    hole_share: float | None = None  # of the image that is missing; None where pixels are degraded, not missing
+    hole_share: float | None = None  # missing part of the image; None where pixels are degraded, not missing
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class ImageScore:
     facts: Facts
     width: int
     height: int
-    degraded: dict[str, float]  # where something is missing, of the image with its holes filled by a mean colour
+    degraded: dict[str, float]  # for images with holes: of the image with a mean fill
     restored: dict[str, float]
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """The predicted mask of one image, scored; a figure is None where it is undefined, as inside an all-black mask."""
+    """The scores of one image's predicted mask; an undefined figure, such as inside an all-black mask, is None."""
 
     dataset: str
     key: str
     photograph: str
-    share: float  # of the pixels that are degraded
+    share: float  # degraded part of all pixels
     iou: float
     f1: float
     auc: float | None
@@ -90,7 +90,7 @@ MASK_FIGURES: dict[str, Callable[[MaskScore], float | None]] = {
 
 @dataclass(frozen=True)
 class _WithInterval:
-    """A mean of a set and its interval, as a JSON value and back."""
+    """Conversion of a mean and its interval to a JSON value and back."""
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self)
@@ -125,8 +125,8 @@ class OpponentScore(_WithInterval):
     opponent: str
     dataset: str
     slice: str
-    n: int  # images that the opponent was asked for
-    of: int  # images of the slice
+    n: int  # images that the opponent filled
+    of: int  # all images of the slice
     protocol: str
     ours: float
     theirs: float
@@ -160,18 +160,18 @@ class AblationRow:
     model: str
     dataset: str
     label: str
-    settings: dict[str, Any]  # where it differs from the first of its group, by dotted name
+    settings: dict[str, Any]  # differences from the first configuration of its group, by dotted name
     seeds: tuple[int, ...]
     steps: int
     images: int  # of each seed
     photographs: int
     gain: dict[str, Mean]  # by protocol, over the degraded image
     by_seed: tuple[float, ...]  # the gain of each seed in PSNR
-    difference: dict[str, Mean] | None  # by protocol, to the first of the group; None for the first itself
+    difference: dict[str, Mean] | None  # by protocol, from the first of the group; None for the first itself
     mask: dict[str, Mean]  # by name in MASK_FIGURES
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)  # of its means, too
+        return asdict(self)  # includes the means
 
 
 def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[ImageScore] | None = None) -> np.ndarray:
@@ -185,19 +185,19 @@ def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[Ima
 
 
 def not_trained(paths: Paths, run: str) -> str | None:
-    """Why a run has no model yet, with the remedy; None where it has one."""
+    """The reason why a run has no model yet, with the remedy; None where the model exists."""
     there = (paths.model(run) / "model.json").is_file()
     return None if there else f"not trained yet: run `dvc repro {_stage('train', paths, run)}`"
 
 
 def not_evaluated(paths: Paths, run: str) -> str | None:
-    """Why a run has no evaluation yet, with the remedy; None where it has one."""
+    """The reason why a run has no evaluation yet, with the remedy; None where the evaluation exists."""
     there = (paths.evaluation(run) / "evaluation.json").is_file()
     return None if there else f"not evaluated yet: run `dvc repro {_stage('evaluate', paths, run)}`"
 
 
 def _stage(name: str, paths: Paths, run: str) -> str:
-    """A run's stage as `dvc repro` takes it; runs outside the main pipeline have a dvc.yaml of their own."""
+    """A run's stage as an argument of `dvc repro`; runs outside the main pipeline have their own dvc.yaml."""
     area = paths.areas.get(run)
     return f"pipelines/{area.split('/')[0]}/dvc.yaml:{name}@{run}" if area else f"{name}@{run}"
 
@@ -211,12 +211,12 @@ def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, A
 
 
 COLUMNS = ("dataset", "key", "photograph", "kind", "severity", "hole_share", "width", "height")
-_MASK = "mask."  # begins the names of a mask's columns
+_MASK = "mask."  # prefix of the mask columns' names
 _MASK_COLUMNS = tuple(field.name for field in fields(MaskScore) if field.name not in COLUMNS)
 
 
 def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScore] = ()) -> None:
-    """Writes table.csv, a line for each image: its facts, its scores, and those of its predicted mask if there is one.
+    """Writes table.csv, a line for each image: its facts, its scores, and any scores of its predicted mask.
 
     The columns of a protocol are `<protocol>.degraded` and `.restored`, those of a mask `mask.<figure>`; undefined
     values are empty.
@@ -235,17 +235,17 @@ def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScor
             ]
             mask = mask_of.get((row.dataset, facts.key))
             values += [getattr(mask, name, None) for name in _MASK_COLUMNS if masks]
-            # csv writes None as an empty field and a float so that it reads back to the bit.
+            # csv writes None as an empty field, and floats with all their digits.
             writer.writerow([*about, row.width, row.height, *values])
 
 
 def read_table(path: Path) -> list[ImageScore]:
-    """The images' rows that `write_table` wrote, to the last bit."""
+    """The images' rows as `write_table` wrote them, to the bit."""
     return _read(path, _image_row)
 
 
 def read_mask_table(path: Path) -> list[MaskScore]:
-    """The masks' rows that `write_table` wrote, to the last bit; none where the network predicts no mask."""
+    """The masks' rows as `write_table` wrote them, to the bit; empty for a network that predicts no mask."""
     return [row for row in _read(path, _mask_row) if row is not None]
 
 

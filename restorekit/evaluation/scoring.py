@@ -1,6 +1,6 @@
-"""Whole images through a network: each test image is restored once, quantised to 8 bits and scored before and after.
+"""Scores of whole images: each test image is restored once, quantised to 8 bits, and scored before and after.
 
-The network works here, or on all nodes of a cluster.
+The network runs in this process or on all nodes of a cluster.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ Restore = Callable[[Pair], np.ndarray]  # float32 (H, W, 3) in [0, 1], of the pa
 
 @dataclass(frozen=True)
 class Restored:
-    """A pair, its restored image (uint8 (H, W, 3)), and its row."""
+    """A pair, its restored image, uint8 (H, W, 3), and its scores."""
 
     pair: Pair
     image: np.ndarray
@@ -35,10 +35,10 @@ class Restored:
 
 
 def scoring(model: nn.Module, precision: Precision, spread: bool) -> Callable[[PairSet], Iterator[Restored]]:
-    """A function that scores a set with `model`: here, or with `spread` on the connected Ray cluster.
+    """A function that scores a set with `model`: in this process, or with `spread` on the connected Ray cluster.
 
-    On a cluster every node must find the pairs: shards below an address, or folders that all nodes share. A set that
-    cannot be opened in parts is scored here.
+    On a cluster every node must find the pairs: shards below an address, or folders that all nodes share. Sets that
+    cannot be opened in parts are scored in this process.
     """
 
     def score_set(pairs: PairSet) -> Iterator[Restored]:
@@ -56,10 +56,10 @@ def scoring(model: nn.Module, precision: Precision, spread: bool) -> Callable[[P
 
 
 def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS_IT_IS) -> Restore:
-    """A function that restores a pair with `model`, on a GPU if there is one; networks without a mask get none.
+    """A function that restores a pair with `model`, on a GPU if there is one; only models that take masks get them.
 
-    An image that does not fit whole is streamed, or goes through in tiles where they give what the whole gives; other
-    networks refuse it with a RestorekitError.
+    An image that does not fit whole is streamed, or cut into tiles if tiles give the same result as the whole. For
+    other networks it raises a RestorekitError.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     restorer = Restorer(model, device=device, views=views)
@@ -80,9 +80,9 @@ def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS
 
 
 def score_pairs(pairs: PairSet, restore: Restore, protocols: Iterable[str] | None = None) -> Iterator[Restored]:
-    """Restores the pairs one by one and scores each with its baseline, by all protocols unless some are named.
+    """Restores the pairs one by one, and scores each and its baseline by `protocols`, by default all.
 
-    A RestorekitError for an empty set or a key that occurs twice.
+    Raises a RestorekitError for an empty set or a key that occurs twice.
     """
     names, seen = None if protocols is None else tuple(protocols), set()
     for pair in pairs.open():

@@ -1,4 +1,4 @@
-"""Means over all test images and over slices of them, by kind, severity or hole share, with their intervals."""
+"""Means and intervals over all test images, and over slices by kind, severity or hole share."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -25,7 +25,7 @@ def slice_scores(rows: Sequence[ImageScore], seed: int, resamples: int) -> list[
 
 
 def slices_of(facts: Sequence[Facts]) -> dict[str, list[int]]:
-    """Names of slices and the positions in them; a slice that would be empty, or the same as `all`, is left out."""
+    """The positions of each slice by name; empty slices, and slices equal to `all`, are left out."""
     slices = {ALL: list(range(len(facts)))}
     for slicer in SLICERS.values():
         for name, members in slicer(facts).items():
@@ -40,7 +40,7 @@ def _by_kind(facts: Sequence[Facts]) -> dict[str, list[int]]:
 
 
 def _by_severity(facts: Sequence[Facts]) -> dict[str, list[int]]:
-    """Thirds of the severities that occur, equal in number but for ties, which stay together."""
+    """Thirds of the occurring severities; images of equal severity stay together, so sizes may differ."""
     known = [one.severity for one in facts if one.severity is not None]
     if not known:
         return {}
@@ -54,7 +54,7 @@ def _by_severity(facts: Sequence[Facts]) -> dict[str, list[int]]:
 
 
 def _by_hole_share(facts: Sequence[Facts]) -> dict[str, list[int]]:
-    """The six published buckets, (0.01, 0.1] to (0.5, 0.6], and one for the shares outside of them."""
+    """The six published buckets, (0.01, 0.1] to (0.5, 0.6], and one bucket for all other shares."""
     names = [*(f"holes:{low:g}-{high:g}" for low, high in BUCKETS), "holes:other"]
     slices: dict[str, list[int]] = {name: [] for name in names}
     for index, one in enumerate(facts):
@@ -88,7 +88,7 @@ def num_photographs(rows: Sequence[ImageScore]) -> int:
 def gain_interval(
     gains: np.ndarray, rows: Sequence[ImageScore], seed: int, resamples: int, name: str = ALL
 ) -> tuple[float, float]:
-    """The interval of the mean of `gains`, one for each row of the slice `name`; the same draws for every protocol."""
+    """The interval of the mean of `gains`, one gain for each row of slice `name`; every protocol has the same draws."""
     rng = rng_for(seed, "interval", rows[0].dataset, name)
     return mean_interval(gains, [row.facts.photograph for row in rows], rng, resamples)
 
@@ -98,11 +98,11 @@ def mean_interval(
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of the mean of `values`, float (n,), n >= 1.
 
-    Photographs are drawn with replacement first, then images within each drawn one (Davison & Hinkley 1997, section
-    3.8): images of one photograph resemble each other, and the interval speaks of other photographs, too. With one
-    photograph only its images are drawn. With few photographs the interval is too narrow: of 100 intervals from normal
-    values, 60 to 87 hold the true mean with two photographs, 86 with five, 94 with twenty (measured; the less
-    photographs differ, the more).
+    Photographs are drawn with replacement first, then images within each drawn photograph (Davison & Hinkley 1997,
+    section 3.8). Images of one photograph resemble each other, and the interval should hold for new photographs, too.
+    With one photograph only its images are drawn. With few photographs the interval is too narrow: of 100 intervals
+    from normal values, 60 to 87 hold the true mean with two photographs, 86 with five, 94 with twenty (measured; more
+    hold it where photographs differ less).
     """
     groups = _groups(values, photographs)
     sizes = np.array([len(group) for group in groups])
@@ -116,7 +116,7 @@ def mean_interval(
 
 
 def _groups(values: np.ndarray, photographs: Sequence[str]) -> list[np.ndarray]:
-    """The values of each photograph, photographs by name, so that the order of the table changes nothing."""
+    """The values of each photograph, sorted by name, so that the table's order has no effect."""
     names = np.asarray(photographs)
     return [np.sort(values[names == name]) for name in sorted(set(photographs))]
 

@@ -1,4 +1,4 @@
-"""Studies go beyond the scores: each sees every restored pair once and adds its part to an evaluation."""
+"""Studies beyond the scores: each sees every restored pair once and adds its findings to an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ ENSEMBLE_PROTOCOLS = ("psnr_rgb", "ssim_rgb")
 
 @dataclass(frozen=True)
 class Findings:
-    """A study's part of an evaluation, all as JSON values."""
+    """A study's part of an evaluation, as JSON values."""
 
     evaluation: dict[str, Any]  # keys of evaluation.json
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)  # keys of metrics.json, by the test set's name
@@ -36,28 +36,28 @@ class Findings:
 
 
 class Study(Protocol):
-    """A study is made with the folder `samples` if it draws pictures."""
+    """A study of one network; studies that draw pictures get the folder `samples`."""
 
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        """Looks at a pair; `shown` counts the pairs of the set that have a picture from 0 on, None for the others."""
+        """Adds a pair to the study; `shown` numbers the set's pairs with a picture from 0 on, None for the others."""
         ...
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
-        """The study's part, once it has seen the pairs whose scores are `rows`."""
+        """The study's findings, after all pairs were taken; `rows` are their scores."""
         ...
 
 
 def studies_of(model: nn.Module, precision: Precision, samples: Path, views: Sequence[View] = AS_IT_IS) -> list[Study]:
-    """All studies; one that does not concern the network or its task finds nothing.
+    """All studies; those that do not apply to the network or its task have empty findings.
 
-    Pictures go into the folder `samples`. Where there are several `views`, their mean is scored, too.
+    Pictures go into the folder `samples`. With several `views`, their mean is scored, too.
     """
     ensemble: list[Study] = [EnsembleStudy(model, precision, views)] if len(views) > 1 else []
     return [HoleStudy(model, samples), MaskStudy(model, precision, samples), PathStudy(model, precision), *ensemble]
 
 
 class HoleStudy:
-    """Holes: opponents that learn nothing on the same images, and MADF's inner maps for the first pair shown."""
+    """Holes: scores of opponents without learning on the same images, and MADF's inner maps of the first pair shown."""
 
     def __init__(self, model: nn.Module, samples: Path) -> None:
         self._model, self._samples = model, samples
@@ -85,7 +85,7 @@ class HoleStudy:
 
 
 class MaskStudy:
-    """A network that localises: its mask scored against the true one, and its maps over the photograph."""
+    """Predicted masks: their scores against the true masks, and the network's maps over the photograph."""
 
     def __init__(self, model: nn.Module, precision: Precision, samples: Path) -> None:
         self._localiser, self._samples = localiser_of(model, precision), samples
@@ -118,7 +118,7 @@ class MaskStudy:
 
 
 class PathStudy:
-    """GLSGN: the image of every path at its own scale, and the seams of its patches."""
+    """GLSGN's parts: the image of every path at its own scale, and the seams of the patches."""
 
     def __init__(self, model: nn.Module, precision: Precision) -> None:
         self._model, self._precision = model, precision
@@ -127,7 +127,7 @@ class PathStudy:
     def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
         if not isinstance(self._model, GLSGN):
             return
-        # A smaller frame is restored with a border around it, which no path's image has.
+        # A smaller frame is padded for restoration, and no path's image has that padding.
         if min(restored.pair.clean.shape[:2]) >= self._model.descriptor.min_size:
             frame = score_frame(self._model, restored.pair, self._precision)
             self._frames.setdefault(dataset, []).append(frame)
@@ -149,7 +149,7 @@ class PathStudy:
 
 
 class EnsembleStudy:
-    """The mean of several views, scored, and compared with one pass."""
+    """Scores of the mean of several views, compared with one pass."""
 
     def __init__(self, model: nn.Module, precision: Precision, views: Sequence[View]) -> None:
         self._restore, self._count = restoring(model, precision, views), len(views)

@@ -1,6 +1,6 @@
-"""The images that a run is judged on: the synthetic test first, then the real sets of its task.
+"""The test sets of a run: the synthetic test first, then the real sets of its task.
 
-A set with clean images is scored. One without gives pictures to look at.
+Sets with clean images are scored; sets without give pictures only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from restorekit.storage import address_of, local_path
 
 @dataclass(frozen=True)
 class Pair:
-    """Two uint8 (H, W, 3) sRGB images of one size; the mask, where there is one, is float32 (H, W), 1 = degraded."""
+    """Two uint8 (H, W, 3) sRGB images of one size, and a mask, float32 (H, W), 1 = degraded, or None."""
 
     facts: Facts
     degraded: np.ndarray
@@ -41,13 +41,13 @@ class PairPart:
 
 @dataclass(frozen=True)
 class PairSet:
-    """Pairs under a name and a digest: equal digests mean equal pairs. `open` begins a new pass over them."""
+    """A named set of pairs; equal digests mean equal pairs. `open` begins a new pass over the pairs."""
 
     name: str
     digest: str
     open: Callable[[], Iterator[Pair]]
-    known: tuple[Facts, ...] | None = None  # of all pairs in order, where they are known without opening any
-    part: PairPart | None = None  # for sets of which any node can open a part without the rest
+    known: tuple[Facts, ...] | None = None  # of all pairs in order, where known without opening any
+    part: PairPart | None = None  # for sets that any node can open in part
 
     def facts(self) -> list[Facts]:
         """The facts of every pair, in order."""
@@ -56,7 +56,7 @@ class PairSet:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Degraded photographs, uint8 (H, W, 3), without clean ones: to be looked at, and never scored."""
+    """Degraded photographs, uint8 (H, W, 3), without clean images: shown as pictures, never scored."""
 
     name: str
     digest: str
@@ -65,7 +65,7 @@ class PictureSet:
 
 
 def scored_sets(run: str, params: Params, paths: Paths, base: Path) -> list[PairSet]:
-    """The sets that a run is scored on, the gate's first; roots of real sets are relative to `base`."""
+    """The sets that score a run, the gate's set first; roots of real sets are relative to `base`."""
     task = params.trained_on(params.run(run).dataset).task
     real = [real_pairs(name, one, base) for name, one in params.real.to_evaluate(task).items() if one.paired]
     return [*_synthetic(run, params, paths), *real]
@@ -78,7 +78,7 @@ def picture_sets(run: str, params: Params, base: Path) -> list[PictureSet]:
 
 
 def gate_set(run: str, params: Params, paths: Paths, base: Path) -> PairSet:
-    """The one set that promotion looks at: the synthetic test, or the first real one where the run has no other."""
+    """The set that decides promotion: the synthetic test, or the first real set of a run without a synthetic test."""
     synthetic = _synthetic(run, params, paths)
     return synthetic[0] if synthetic else scored_sets(run, params, paths, base)[0]
 
@@ -92,7 +92,7 @@ def synthetic_test(shards: Path) -> PairSet:
 
 
 def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
-    """The pairs of `real.evaluate.<name>`; a RestorekitError where they are not as their layout says."""
+    """The pairs of `real.evaluate.<name>`; a RestorekitError where they do not follow their layout."""
     root, pairs = _found(name, config, base)
 
     def opened(start: int = 0, stop: int | None = None) -> Iterator[Pair]:
@@ -107,7 +107,7 @@ def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
 
 
 def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:
-    """The photographs of `real.evaluate.<name>`, a set without clean ones."""
+    """The photographs of `real.evaluate.<name>`, a set without clean images."""
     root, pairs = _found(name, config, base)
 
     def opened(keys: Sequence[str]) -> Iterator[tuple[Facts, np.ndarray]]:
@@ -133,7 +133,7 @@ def _from_shards(shards: Path, start: int, stop: int) -> Iterator[Pair]:
 
 
 def _synthetic_facts(key: str, record: dict[str, Any], mask: np.ndarray | None) -> Facts:
-    """The facts in a sample's record; the kind is the drawn one where the operator says so, not "mixed"."""
+    """The facts in a sample's record; the kind is the drawn kind where the record has one, not "mixed"."""
     kind, severity = record.get("params", {}).get("kind", record.get("kind")), record.get("severity")
     return Facts(
         key,
@@ -150,5 +150,5 @@ def _found(name: str, config: RealSet, base: Path) -> tuple[Path, tuple[RealPair
 
 
 def _real_facts(pair: RealPair) -> Facts:
-    """Facts without kind and severity, which are unknown; images of one scene are not independent of each other."""
+    """A real pair's facts: kind and severity are unknown, and the scene counts as the photograph."""
     return Facts(pair.key, photograph=pair.scene)

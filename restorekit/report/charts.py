@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # margins
-MOST_POINTS = 240  # of a line; more are averaged
+MOST_POINTS = 240  # of a line; longer lines are averaged
 LINE_CLASSES = 8  # colours in the style sheet
 LOG_FROM = 20.0  # ratio of the largest to the smallest positive value above which the axis is logarithmic
 
@@ -17,7 +17,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart and what its lines stand for, in the order of the style sheet's colours."""
+    """A drawn chart and the names of its lines, in the order of the style sheet's colours."""
 
     title: str
     svg: Markup
@@ -26,9 +26,10 @@ class Chart:
 
 
 def charts_of(curves: Iterable[tuple[int, str, float]]) -> tuple[list[Chart], list[Chart]]:
-    """Validation and loss charts, and those of everything else, from (step, name, value) rows.
+    """Two lists of charts from (step, name, value) rows: validation and losses, and all other curves.
 
-    Names are grouped by what stands before the first slash; validation figures differ in unit and get a chart each.
+    Names with the same text before the first slash share a chart. Validation figures differ in unit, so each has its
+    own chart.
     """
     groups: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for step, name, value in curves:
@@ -76,7 +77,7 @@ def interval_mark(gain: float, ci95: tuple[float, float], reach: tuple[float, fl
 
 
 def side_of_zero(ci95: tuple[float, float]) -> str:
-    """Where an interval lies, as a class of the style sheet: "up" above zero, "down" below, else "unsure"."""
+    """A class of the style sheet for an interval: "up" if all above zero, "down" if all below, else "unsure"."""
     return "up" if ci95[0] > 0 else "down" if ci95[1] < 0 else "unsure"
 
 

@@ -22,7 +22,7 @@ PROMOTE = "run `dvc repro promote`"
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture of three panels of `width` x `height` pixels with gutters between them; of two where none is clean."""
+    """A picture of three panels of `width` x `height` pixels with gutters; of two panels without a clean image."""
 
     file: Path
     key: str
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels side by side in one file: maps over a photograph, or a network's inner maps of it."""
+    """Panels side by side in one file: maps over a photograph, or a network's inner maps."""
 
     file: Path
     photograph: str
@@ -50,7 +50,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Past:
-    """A decision of the gate, now or earlier."""
+    """A decision of the gate, the current one or an earlier one."""
 
     version: int
     decision: str
@@ -72,17 +72,17 @@ class RunResult:
     name: str  # of the registered model
     decision: str
     reasons: tuple[str, ...]
-    history: tuple[Past, ...]  # of all decisions about the registered model, oldest first
+    history: tuple[Past, ...]  # all decisions about the registered model, oldest first
     scores: tuple[SliceScore, ...]
     samples: tuple[Sample, ...]
     curves: tuple[tuple[int, str, float], ...]  # step, name, value
-    opponents: tuple[OpponentScore, ...] = ()  # of a network that fills holes
-    opponents_say: dict[str, str] | None = None  # what each opponent is, by its name
+    opponents: tuple[OpponentScore, ...] = ()  # for a network that fills holes
+    opponents_say: dict[str, str] | None = None  # a few words about each opponent, by name
     mask_features: tuple[Picture, ...] = ()
-    masks: tuple[MaskFigure, ...] = ()  # of a network that localises
+    masks: tuple[MaskFigure, ...] = ()  # for a network that predicts masks
     maps: tuple[Picture, ...] = ()
-    patches: tuple[dict[str, Any], ...] = ()  # of a network of several paths: `path_means` of each test set
-    ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, where it was scored
+    patches: tuple[dict[str, Any], ...] = ()  # for a network of several paths: `path_means` of each test set
+    ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, if scored
     views: int = 1
 
     def of_slice(self, dataset: str, name: str) -> dict[str, SliceScore]:
@@ -92,16 +92,16 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Missing:
-    """A run that is not in the report, and why."""
+    """A run that is not in the report, and the reason."""
 
     run: str
     reason: str
 
 
 def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], list[Missing]]:
-    """The results of the runs that are evaluated and judged, and the others, in the order given.
+    """The results of all runs with an evaluation and a decision, and the missing runs, in the order given.
 
-    A RestorekitError where there is no result at all, or where a decision is about another model than the evaluation.
+    Raises a RestorekitError where no run has a result, or where decision and evaluation are of different models.
     """
     log = read_json(paths.promotions / "decisions.json", "log of decisions", PROMOTE)
     decisions = {decision["run"]: decision for decision in log["current"]}
@@ -123,12 +123,12 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
 
 
 def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -> dict[str, list[dict[str, Any]]]:
-    """leaderboard.json: a row for each run, test set, slice and protocol, for programs to read.
+    """The rows of leaderboard.json, for programs: one for each run, test set, slice and protocol.
 
     `degraded` and `restored` are means over n images; `ci95` is the interval of the mean paired gain. The gain is an
     improvement where it is positive: restored - degraded, or the reverse where `better` is "lower". `alias` is
-    "champion", "candidate", or "" for a version that is neither. `opponents` fill the same holes without learning: a
-    row for each of them, with the run's mean and the interval of its lead over the same images.
+    "champion", "candidate", or "" for other versions. `opponents` fill the same holes without learning: each has a
+    row with the run's mean and the interval of its lead over the same images.
     """
     results = list(results)
     return {

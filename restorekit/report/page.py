@@ -1,4 +1,4 @@
-"""data/report/: index.html, leaderboard.json and the pictures they need, written as one folder or not at all."""
+"""Writes data/report/, as a whole or not at all: index.html, leaderboard.json and their pictures."""
 
 import re
 import shutil
@@ -28,12 +28,12 @@ from restorekit.report.traits import Traits
 from restorekit.sources.photo_index import Photograph
 
 HEADLINE = ("psnr_rgb", "ssim_rgb")
-FEW = 20  # photographs below which the interval is known to be too narrow; see `mean_interval` in evaluation/slices.py
+FEW = 20  # photographs; with fewer, the interval is too narrow: see `mean_interval` in evaluation/slices.py
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A triptych as the slider shows it: the panel's shape, and the image's width and offset in panels, in per cent."""
+    """A triptych in the slider: the panel's shape, and the image's width and offset in per cent of a panel."""
 
     file: str  # relative to the page
     title: str
@@ -42,7 +42,7 @@ class Comparison:
     height: int
     scale: float
     shift: float
-    clean: bool  # whether the clean image is in it
+    clean: bool  # whether the triptych has the clean image
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,9 @@ def write_report(
     sheets: Sequence[Sheet] = (),
     real: Sequence[Traits] = (),
 ) -> None:
-    """Writes the report of `results` as `folder`; `photographs` are credited, `metric` is the gate's.
+    """Writes the report of `results` into `folder`, credits `photographs`, and names the `missing` runs.
 
-    The page names the `missing` runs. `sheets` show the degradations on a page of their own, with the traits of `real`
-    pairs.
+    `metric` is the gate's. `sheets` show the degradations on their own page, with the traits of `real` pairs.
     """
     with write_beside(folder) as beside:
         (beside / "pictures").mkdir(parents=True)
@@ -112,7 +111,7 @@ def write_report(
 
 
 def render_ablations(rows: Sequence[AblationRow]) -> str:
-    """The text of a page of ablations alone."""
+    """The HTML of the ablations' page."""
     return environment().get_template("ablations.html.j2").render(ablations=ablation_tables(rows))
 
 
@@ -198,7 +197,7 @@ def _test(result: RunResult, dataset: str, metric: str) -> TestSection:
 
 
 def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Comparison:
-    """Copies the triptych under a name that is safe in any address."""
+    """Copies the triptych under a name that is safe in any URL."""
     facts = [
         None if sample.dataset == SYNTHETIC_TEST else sample.dataset,
         sample.kind,

@@ -1,4 +1,4 @@
-"""data/report/degradations.html: every task and kind by severity on test photographs, and in figures."""
+"""Writes data/report/degradations.html: every task and kind by severity, on test photographs and in figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from restorekit.tasks import get_task
 SEVERITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHORT_SIDE = 240  # pixels of a cell
 GUTTER = 4
-PHOTOGRAPHS = 12  # the most that figures are taken from
+PHOTOGRAPHS = 12  # at most, for the figures
 QUALITY = 88  # of the sheets' jpeg
 
 
 @dataclass(frozen=True)
 class Row:
-    """One kind on one photograph: the clean one, then one cell for each of SEVERITIES."""
+    """One kind on one photograph: the clean photograph, then one cell for each of SEVERITIES."""
 
     kind: str
     photograph: str
@@ -42,9 +42,9 @@ class Sheet:
 
 
 def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
-    """A sheet for every task, from the first photographs of the test split; none without photographs.
+    """A sheet for every task, from the first photographs of the test split; an empty list without photographs.
 
-    Every kind is shown on one photograph, in turn; its figures are those of every severity on all of them.
+    Kinds take turns over the photographs, one photograph each. Figures cover all photographs at every severity.
     """
     chosen = photos.photographs("test", 0, min(PHOTOGRAPHS, photos.count("test")))
     scenes = {photograph: _scene(photos.folder, photograph) for photograph in chosen}
@@ -54,7 +54,7 @@ def make_sheets(photos: PhotoIndex, seed: int) -> list[Sheet]:
 def write_sheets(folder: Path, sheets: Sequence[Sheet], real: Sequence[Traits]) -> None:
     """Writes degradations.html and its pictures into `folder`; `real` are the traits of the user's real pairs.
 
-    The page always shows the traits of public pairs, which ship with the code, too.
+    The page also shows the traits of public pairs, which ship with the code.
     """
     (folder / "degradations").mkdir()
     for sheet in sheets:
@@ -86,7 +86,7 @@ def _sheet(task: str, scenes: dict[Photograph, Scene], seed: int) -> Sheet:
 
 
 def _made(degradation: Degradation, kind: str, scene: Scene, other: Scene, seed: int, name: str) -> list[Degraded]:
-    """The photograph degraded at every severity, in growing order."""
+    """The photograph degraded at every severity, in ascending order."""
     height, width = scene.image.shape[:2]
     shown = Scene(scene.image, other=other.image if degradation.needs_other else None)
     return [

@@ -1,4 +1,4 @@
-"""The report's tables as texts: scores, masks, paths of a network, opponents and ablations, all of one shape."""
+"""The report's tables as texts, all of one type: scores, masks, a network's paths, opponents and ablations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ PATH_CAPTIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, or markup of charts.py, with classes of the style sheet and a note for whoever points at it."""
+    """A text, or markup from charts.py, with classes of the style sheet and a note that shows on hover."""
 
     text: str | Markup
     style: str = ""
@@ -63,7 +63,7 @@ class Table:
 
 
 def score_table(title: str, scores: Sequence[SliceScore], by: str) -> Table:
-    """Scores before and after, a row each; `by` is what names a row, "slice" or "protocol"."""
+    """Scores before and after, a row each; `by` chooses the rows' names, "slice" or "protocol"."""
     head = _head(by, "before", "after", "gain", "95% interval", "", "images", "photographs")
     head = (*head[:5], Cell("", "mark"), *head[6:])
     rows = []
@@ -99,7 +99,7 @@ def mask_table(figures: Sequence[MaskFigure]) -> Table:
 
 
 def path_tables(patches: Sequence[dict[str, Any]]) -> list[Table]:
-    """The image of every path of a network on each test set; entries are `path_means` of evaluation/patches.py."""
+    """Tables of a network's paths on each test set; entries are `path_means` of evaluation/patches.py."""
     tables = []
     for means in patches:
         rows = []
@@ -121,9 +121,9 @@ def path_tables(patches: Sequence[dict[str, Any]]) -> list[Table]:
 
 
 def opponent_tables(scores: Sequence[OpponentScore], says: dict[str, str], metric: str) -> list[Table]:
-    """A table for each test set with holes, of `metric` where the opponents have it and of PSNR where not.
+    """A table for each test set with holes, of `metric`, or of PSNR where the opponents lack `metric`.
 
-    Opponents' cells are green where the network's lead and its whole interval are positive, red where negative.
+    Opponents' cells are green where the whole interval of the network's lead is positive, red where negative.
     """
     protocol = metric if any(one.protocol == metric for one in scores) else "psnr_rgb"
     of_protocol = [one for one in scores if one.protocol == protocol]
@@ -139,7 +139,7 @@ def _opponent_table(dataset: str, protocol: str, scores: Sequence[OpponentScore]
     found = {(one.slice, one.opponent): one for one in scores}
     rows = []
     for name in slices:
-        most = max((one for one in scores if one.slice == name), key=lambda one: one.n)  # has seen the most images
+        most = max((one for one in scores if one.slice == name), key=lambda one: one.n)  # filled the most images
         ours = f"{most.ours:.{METRICS[protocol].digits}f}"
         cells = [_opponent_cell(found.get((name, opponent)), protocol) for opponent in names]
         rows.append((Cell(name), _number(str(most.of)), _number(ours), *cells))
@@ -163,7 +163,7 @@ def _opponent_cell(one: OpponentScore | None, protocol: str) -> Cell:
 
 
 def ablation_tables(rows: Sequence[AblationRow]) -> list[Table]:
-    """A table for each model and data set, rows in their order; the first row is what others are compared with."""
+    """A table for each model and data set, rows in their order; other rows are compared with the first."""
     tables = []
     for model, dataset in dict.fromkeys((row.model, row.dataset) for row in rows):
         members = [row for row in rows if (row.model, row.dataset) == (model, dataset)]
@@ -206,7 +206,7 @@ def _mask_mean(row: AblationRow, name: str) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """The number with a sign, and with a minus as long as the plus."""
+    """The number with a sign; the minus is as wide as the plus."""
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -216,7 +216,7 @@ def _span(value: Mean, digits: int) -> str:
 
 
 def _mark(score: SliceScore, same: Sequence[SliceScore]) -> Cell:
-    """The interval drawn; the marks of one protocol share their axis."""
+    """A drawing of the interval; all marks of one protocol share an axis."""
     reach = (min(0.0, *(one.ci95[0] for one in same)), max(0.0, *(one.ci95[1] for one in same)))
     room = 0.06 * (reach[1] - reach[0]) or 1.0
     return Cell(interval_mark(score.gain, score.ci95, (reach[0] - room, reach[1] + room)), "mark")

@@ -1,4 +1,4 @@
-"""The traits of degraded photographs in figures: distance from clean, share of changed pixels, direction of streaks."""
+"""Traits of degraded photographs in figures: distance from clean, share of changed pixels, direction of streaks."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from restorekit.degradations.scene import visible_mask
 from restorekit.image import to_float
 
-REFERENCE = "reference_traits.json"  # beside this file
+REFERENCE = "reference_traits.json"  # in this file's folder
 STREAKS = ("rain",)  # tasks whose change has a direction
 
 
@@ -54,9 +54,9 @@ def traits_of(task: str, name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray
 def streak_direction(change: np.ndarray) -> float:
     """The main direction of `change`, float32 (H, W, 3): degrees from the vertical, positive to the right.
 
-    It is the normal of the main direction of the gradients of its brightness (structure tensor over the frame).
+    Streaks are normal to the main direction of the brightness gradients (structure tensor over the frame).
     """
-    # Smoothed, since differences of neighbouring pixels underestimate streaks of a pixel's width.
+    # Blurred first, because differences of neighbouring pixels underestimate streaks one pixel wide.
     grey = cv2.GaussianBlur(cv2.cvtColor(change, cv2.COLOR_RGB2GRAY), (0, 0), 1.5)
     down, across = np.gradient(grey.astype(np.float64)) if min(grey.shape) > 1 else (np.zeros(1), np.zeros(1))
     normal = 0.5 * np.arctan2(2 * (down * across).sum(), (across**2 - down**2).sum())

@@ -1,4 +1,4 @@
-"""Ablations compared: seeds are averaged, differences are paired, and incomparable runs are refused."""
+"""The comparison of ablations averages seeds, pairs differences, and refuses incomparable runs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ GAINS = {"one": 1.0, "two": 2.0, "three": 4.0}
 
 
 def evaluated(label: str, seed: int, extra: float, dataset: str = "rain", **options: Any) -> Evaluated:
-    """Three images of two photographs; this run gains `extra` dB more than GAINS."""
+    """A run on three images of two photographs; its gains are GAINS plus `extra` dB."""
     spec = read_run(
         {
             "model": "dakd",
@@ -51,7 +51,7 @@ def two_labels() -> list[Evaluated]:
     ]
 
 
-def test_labels() -> None:
+def test_the_label_is_the_part_between_the_run_and_the_seed() -> None:
     assert [label_of(run) for run in ("dakd-rain--a5", "dakd-rain--a5-1", "dmgn-rain--no-gate-12")] == [
         "a5", "a5", "no-gate",
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def test_seeds_are_averaged_and_differences_are_paired() -> None:
     assert first.gain["psnr_rgb"].mean == pytest.approx(mean + 0.1)
     assert second.by_seed == pytest.approx((mean + 1.0, mean + 1.4))
     assert second.difference is not None
-    assert second.difference["psnr_rgb"].mean == pytest.approx(1.1)  # 1.0 and 1.2, whatever the images
+    assert second.difference["psnr_rgb"].mean == pytest.approx(1.1)  # the mean of 1.0 and 1.2, the differences by seed
     low, high = second.difference["psnr_rgb"].ci95
     assert 1.0 - 1e-9 <= low < high <= 1.2 + 1e-9
     assert second.settings == {"options.gates": "guided"}
@@ -75,7 +75,7 @@ def test_seeds_are_averaged_and_differences_are_paired() -> None:
     assert second.mask["oracle_gain"].mean == pytest.approx(0.5)
 
 
-def test_the_order_of_the_rows_changes_nothing() -> None:
+def test_gains_do_not_depend_on_the_order_of_the_runs() -> None:
     rows = ablation_rows(two_labels(), 1, 200)
     assert ablation_rows(two_labels()[:2] + two_labels()[:1:-1], 1, 200)[1].gain == rows[1].gain
 
@@ -93,7 +93,7 @@ def test_incomparable_runs_are_refused(runs: list[Evaluated], message: str) -> N
         ablation_rows(runs, 1, 200)
 
 
-def test_each_data_set_has_its_table_and_its_first() -> None:
+def test_each_data_set_has_its_own_table_and_reference_run() -> None:
     runs = [*two_labels(), evaluated("full", 0, 0.0, dataset="haze"), evaluated("none", 0, -1.0, "haze", context=False)]
     tables = ablation_tables(ablation_rows(runs, 1, 200))
     assert [(table.title, [row[0].text for row in table.rows]) for table in tables] == [

@@ -1,4 +1,4 @@
-"""A set scored on a cluster has the same rows and pictures, in the same order, as one scored here."""
+"""Scoring on a cluster gives the same rows and pictures, in the same order, as scoring in one process."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ def same(one: Restored, other: Restored) -> bool:
 
 
 @pytest.mark.parametrize("start, stop", [(0, 9), (2, 5), (3, 3), (8, 9)])
-def test_a_part_is_a_part_of_the_whole(pairs: PairSet, start: int, stop: int) -> None:
+def test_a_part_of_a_set_equals_the_slice_of_the_whole(pairs: PairSet, start: int, stop: int) -> None:
     assert pairs.part is not None
     assert pairs.part.num_pairs == 9
     keys = [pair.facts.key for pair in pairs.open()]
@@ -54,7 +54,7 @@ def test_a_part_is_a_part_of_the_whole(pairs: PairSet, start: int, stop: int) ->
     assert [pair.facts.key for pair in pairs.part.open(start, stop)] == keys[start:stop]
 
 
-def test_nodes_give_the_scores_of_one_process(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_scores_equal_those_of_one_process(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     torch.manual_seed(1)
     model = create_model("dmgn", variant="rain", width=2, trunk="none", init="he").eval()
@@ -78,7 +78,7 @@ def test_nodes_give_the_scores_of_one_process(pairs: PairSet, monkeypatch: pytes
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
 
 
-def test_an_iteration_that_is_kept_ends_before_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_iteration_ends_before_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with ray_cluster(2):
         held = on_every_node(torch.nn.Identity(), lambda model, start, stop: range(start, stop), 200)
@@ -89,5 +89,5 @@ def test_an_iteration_that_is_kept_ends_before_the_cluster(monkeypatch: pytest.M
 
 
 def executors() -> list[threading.Thread]:
-    """Ray Data's iterations over sets; one that outlives its cluster can end the process."""
+    """The threads of Ray Data's iterations; a thread that outlives its cluster can end the process."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]

@@ -1,4 +1,4 @@
-"""A network's masks against the true ones: scores, undefined figures, and the maps that are drawn."""
+"""Predicted masks against true masks: scores, undefined figures, and drawn maps."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def pair(share: float, key: str = "one") -> Pair:
 
 
 def network(bias: float = 0.0, **options: Any) -> DAKD:
-    """A network with the same mask everywhere, which adds random values."""
+    """A network with a constant mask and a random residual."""
     torch.manual_seed(2)
     model = DAKD(DakdOptions(width=4, init="he", **options))
     nn.init.zeros_(model.teacher.decoder.last.weight)
@@ -52,11 +52,11 @@ def row(model: DAKD, one: Pair) -> Any:
     return score_mask("made", one, found, shown, localiser)
 
 
-def test_only_a_network_that_localises_has_a_localiser() -> None:
+def test_a_network_without_masks_has_no_localiser() -> None:
     assert localiser_of(create_model("dmgn", variant="rain", width=4, trunk="none"), "fp32") is None
 
 
-def test_a_row_of_a_mask_that_is_all_white() -> None:
+def test_scores_of_an_all_white_mask() -> None:
     scored = row(network(bias=9.0), pair(0.2))
     assert scored.share == pytest.approx(0.2, abs=0.05)
     assert scored.iou == pytest.approx(scored.share)
@@ -68,7 +68,7 @@ def test_a_row_of_a_mask_that_is_all_white() -> None:
     assert scored.inside_degraded < scored.outside_degraded == 100.0
 
 
-def test_undefined_figures_are_left_out() -> None:
+def test_means_leave_out_undefined_figures() -> None:
     clean = row(network(bias=-9.0), pair(0.0))
     assert (clean.f1, clean.inside_restored, clean.auc, clean.correlation) == (1.0, None, None, None)
     figures = {figure.name: figure for figure in mask_figures([clean, row(network(), pair(0.3, "two"))], 1, 100)}
@@ -106,7 +106,7 @@ def test_maps_have_the_size_of_the_image(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(drawn.image[:, : SIZE[1]], one.degraded)
 
 
-def test_a_map_of_nothing_leaves_the_photograph_grey() -> None:
+def test_a_map_of_zeros_leaves_the_photograph_grey() -> None:
     photo = pair(0.0).degraded
     grey, full = laid_over(photo, np.zeros(SIZE, np.float32)), laid_over(photo, np.ones(SIZE, np.float32))
     assert np.ptp(grey, axis=2).max() == 0

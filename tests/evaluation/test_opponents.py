@@ -1,4 +1,4 @@
-"""Methods that learn nothing, the buckets that they are compared in, and the table of the comparison."""
+"""Methods without learning: their fills, the buckets of the comparison, and its table."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from restorekit.report.tables import opponent_tables
 
 
 def pair(key: str, hole: int, photograph: str = "astronaut") -> Pair:
-    """A crop with a square hole that holds white."""
+    """A crop with a square hole, filled with white."""
     clean = np.ascontiguousarray(astronaut()[100:164, 180:260])
     mask = np.zeros((64, 80), np.float32)
     mask[10 : 10 + hole, 15 : 15 + hole] = 1
@@ -36,7 +36,7 @@ PAIRS = [pair("a", 12), pair("b", 26), pair("c", 50, "other")]
 
 
 @pytest.mark.parametrize("name", OPPONENTS)
-def test_only_the_hole_is_filled_whatever_it_held(name: str) -> None:
+def test_fills_change_only_the_hole_and_ignore_its_old_pixels(name: str) -> None:
     fill = OPPONENTS[name].fill
     for one in PAIRS:
         holes = one.mask > 0
@@ -54,7 +54,7 @@ def test_every_other_method_beats_the_mean_on_a_slope() -> None:
     assert all(found[name] > found["mean"] + 5 for name in ("telea", "navier_stokes", "biharmonic", "smooth"))
 
 
-def test_the_mean_is_that_of_the_known_pixels() -> None:
+def test_the_mean_fill_averages_the_known_pixels() -> None:
     image = np.full((4, 6, 3), 10, np.uint8)
     image[:2] = 30
     holes = np.zeros((4, 6), bool)
@@ -64,14 +64,14 @@ def test_the_mean_is_that_of_the_known_pixels() -> None:
     assert (mean_fill(image, np.ones((4, 6), bool)) == 128).all()
 
 
-def test_the_baseline_is_the_mean_fill_of_holes_and_else_the_degraded_image() -> None:
+def test_the_baseline_is_the_mean_fill_for_holes_and_the_degraded_image_otherwise() -> None:
     first = PAIRS[0]
     assert np.array_equal(baseline(first), mean_fill(first.degraded, first.mask > 0))
-    drops = Pair(Facts("a", "p"), first.degraded, first.clean, first.mask)  # degraded there, and not missing
+    drops = Pair(Facts("a", "p"), first.degraded, first.clean, first.mask)  # degraded pixels, not holes
     assert baseline(drops) is first.degraded
 
 
-def test_an_opponent_is_not_given_a_hole_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opponent_skips_images_with_too_large_holes(monkeypatch: pytest.MonkeyPatch) -> None:
     row = next(
         score_pairs(PairSet("made", "d", lambda: iter(PAIRS[2:])), lambda one: one.clean / np.float32(255))
     ).score
@@ -118,7 +118,7 @@ def test_the_table_shows_every_bucket_with_all_opponents() -> None:
 
 @pytest.mark.parametrize("share, bucket", [(0.01, "other"), (0.011, "0.01-0.1"), (0.1, "0.01-0.1"), (0.1001, "0.1-0.2"),
                                            (0.6, "0.5-0.6"), (0.61, "other"), (0.0, "other")])  # fmt: skip
-def test_buckets_hold_their_upper_end(share: float, bucket: str) -> None:
+def test_a_bucket_includes_its_upper_bound(share: float, bucket: str) -> None:
     facts = [
         Facts("a", "p", hole_share=share),
         Facts("b", "p", hole_share=0.35 if bucket != "0.3-0.4" else 0.05),
@@ -128,7 +128,7 @@ def test_buckets_hold_their_upper_end(share: float, bucket: str) -> None:
     assert len(BUCKETS) == 6
 
 
-def test_l1_per_cent() -> None:
+def test_l1_percent_is_the_mean_absolute_difference() -> None:
     clean = np.full((2, 5, 3), 100, np.uint8)
     off = clean.copy()
     off[0, 0] = (151, 49, 100)

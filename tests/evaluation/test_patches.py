@@ -1,4 +1,4 @@
-"""Seams: a visible border is measured, an invisible one has no gap; paths are scored at their own scale."""
+"""Seams: a visible border has a gap, an invisible border has none. Paths are scored at their own scale."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ SIZE, PATCH = (192, 256), (48, 64)
 
 
 def noisy(strength: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    clean = astronaut()[: SIZE[0], : SIZE[1]] // 2 + 64  # so that no noise is clipped
+    clean = astronaut()[: SIZE[0], : SIZE[1]] // 2 + 64  # in the middle of the range, so that no noise is clipped
     noise = rng_for(2, "noise", number).normal(0, 1, clean.shape) * strength[..., None]
     return np.clip(clean + noise, 0, 255).astype(np.uint8), clean
 
@@ -64,15 +64,15 @@ def test_a_frame_without_near_or_far_pixels_has_no_gap():
 
 
 def near_borders(down: int = 0, right: int = 0) -> np.ndarray:
-    """Whether a pixel is within NEAR of a border of patches that begin `down` and `right` earlier."""
+    """A mask of the pixels within NEAR of a border of patches that begin `down` and `right` pixels earlier."""
     rows = np.abs(np.arange(SIZE[0])[:, None] + 0.5 - np.array([48, 96, 144]) + down).min(axis=1) <= NEAR
     columns = np.abs(np.arange(SIZE[1])[:, None] + 0.5 - np.array([64, 128, 192]) + right).min(axis=1) <= NEAR
     return rows[:, None] | columns
 
 
-def test_the_cost_of_borders_is_the_gain_of_the_same_pixels_without_them():
+def test_the_border_cost_is_the_gain_of_the_same_pixels_without_a_border():
     assert roll_by(PATCH) == (24, 32)
-    # Twice the noise at borders, 6.02 dB, on content whose noise differs from place to place.
+    # Twice the noise at borders is 6.02 dB; the noise also varies over the frame.
     uneven = np.linspace(4, 12, SIZE[1])[None].repeat(SIZE[0], 0)
     noise, clean = rng_for(2, "noise").normal(0, 1, (*SIZE, 3)) * uneven[..., None], np.full((*SIZE, 3), 128)
     restored, rolled = (
@@ -87,7 +87,7 @@ def test_the_cost_of_borders_is_the_gain_of_the_same_pixels_without_them():
     assert unseen.db == 0
 
 
-def test_one_patch_has_no_borders():
+def test_a_frame_of_one_patch_has_no_border_cost():
     image = astronaut()[:64, :64]
     assert border_cost(image, image, image, (64, 64)) is None
 
@@ -102,7 +102,7 @@ def pairs() -> PairSet:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision):
+def test_paths_of_an_identity_network_score_as_their_inputs(precision):
     torch.manual_seed(0)
     found = path_means(
         [score_frame(GLSGN(GlsgnOptions(width=4, zero_last=True)), pair, precision) for pair in pairs().open()]
@@ -115,7 +115,7 @@ def test_paths_of_a_network_that_changes_nothing_score_as_their_inputs(precision
     assert found["seams"]["apart"] == pytest.approx(abs(found["seams"]["gap"] - found["seams"]["gap_shifted"]))
 
 
-def test_a_network_without_paths_has_seams_alone():
+def test_a_network_without_paths_has_only_seam_scores():
     torch.manual_seed(0)
     found = path_means(
         [score_frame(GLSGN(GlsgnOptions(width=4, design="tiles")), pair, "fp32") for pair in pairs().open()]
@@ -124,7 +124,7 @@ def test_a_network_without_paths_has_seams_alone():
     assert found["seams"]["near"] > 0
 
 
-def test_borders_cost_nothing_where_there_are_none():
+def test_a_network_on_the_whole_frame_has_no_border_cost():
     costs = {}
     for design in ("whole", "stepwise"):
         torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_borders_cost_nothing_where_there_are_none():
     assert abs(costs["whole"]) < 0.01 < abs(costs["stepwise"])
 
 
-def test_frames_below_the_networks_size_are_left_out():
+def test_frames_below_the_networks_minimum_size_are_left_out():
     study = PathStudy(GLSGN(GlsgnOptions(width=4)), "fp32")
     for side in (50, 96):
         image = astronaut()[:side, :120]

@@ -1,4 +1,4 @@
-"""From pairs to a table and its slices: each image once, 8 bits, gains paired by key, and equal after reading."""
+"""From pairs to a table and its slices: each image once, in 8 bits, gains paired by key; tables read back equal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ PROTOCOLS = ("psnr_rgb", "ssim_rgb", "lmse")
 
 
 def pairs(count: int = 6, repeat_key: bool = False) -> PairSet:
-    """Noise of growing strength on two photographs by turns, 37 x 31 pixels."""
+    """Pairs of 37 x 31 pixels, alternately from two photographs, with noise of growing strength."""
 
     def made() -> Iterator[Pair]:
         for number in range(count):
@@ -35,7 +35,7 @@ def pairs(count: int = 6, repeat_key: bool = False) -> PairSet:
 
 
 def halfway(pair: Pair) -> np.ndarray:
-    """A restorer that halves the error and leaves values between the 8-bit levels."""
+    """A restorer that halves the error; its values lie between the 8-bit levels."""
     return to_float(pair.degraded) * 0.5 + to_float(pair.clean) * 0.5 + 0.0007
 
 
@@ -60,7 +60,7 @@ def test_halving_the_error_is_a_gain_by_every_protocol(rows: list[ImageScore]) -
     assert paired_gains(rows, "psnr_rgb").mean() == pytest.approx(6.0, abs=0.3)
 
 
-def test_restoring_nothing_gains_nothing() -> None:
+def test_an_unchanged_image_has_no_gain() -> None:
     same = [restored.score for restored in score_pairs(pairs(), lambda pair: to_float(pair.degraded), PROTOCOLS)]
     for found in slice_scores(same, seed=0, resamples=100):
         assert (found.gain, found.ci95) == (0.0, (0.0, 0.0))
@@ -82,7 +82,7 @@ def test_a_key_that_occurs_twice_and_an_empty_set_are_refused() -> None:
         list(score_pairs(pairs(0), halfway, PROTOCOLS))
 
 
-def test_the_table_comes_back_to_the_bit(rows: list[ImageScore], tmp_path: Path) -> None:
+def test_the_table_of_images_reads_back_to_the_bit(rows: list[ImageScore], tmp_path: Path) -> None:
     odd = ImageScore("made", Facts('a "key", with comma', "näme\nof two lines"), 31, 37, {"lmse": 0.1}, {"lmse": 1e-17})
     write_table(tmp_path / "table.csv", rows)
     assert read_table(tmp_path / "table.csv") == rows
@@ -94,7 +94,7 @@ def test_the_table_comes_back_to_the_bit(rows: list[ImageScore], tmp_path: Path)
     )
 
 
-def test_a_missing_or_damaged_table_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_or_damaged_table_has_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="dvc repro evaluate"):
         read_table(tmp_path / "none.csv")
     (tmp_path / "bad.csv").write_text("dataset,key\nmade,a\n")
@@ -128,7 +128,7 @@ def test_slices_of_one_kind_cover_every_image_once(count: int) -> None:
     assert all(len(found) < count for name, found in slices.items() if name != "all")
 
 
-def test_unknown_facts_make_no_slices() -> None:
+def test_unknown_or_equal_facts_give_no_slices() -> None:
     assert slices_of([Facts("a", "p"), Facts("b", "q")]) == {"all": [0, 1]}
     assert slices_of([Facts("a", "p", "same", 0.5), Facts("b", "q", "same", 0.5)]) == {"all": [0, 1]}
 
@@ -146,7 +146,7 @@ def test_slice_scores_are_means_with_their_counts(rows: list[ImageScore]) -> Non
     }
 
 
-def test_test_shards_are_pairs_with_the_facts_of_their_records(tiny_shards: Path) -> None:
+def test_pairs_from_test_shards_have_the_facts_of_their_records(tiny_shards: Path) -> None:
     found = synthetic_test(tiny_shards / "val")
     first, second = list(found.open())
     assert first.facts == Facts("0000", "made", "lines", 0.5)
@@ -155,5 +155,5 @@ def test_test_shards_are_pairs_with_the_facts_of_their_records(tiny_shards: Path
     assert [pair.facts.key for pair in found.open()] == [
         first.facts.key,
         second.facts.key,
-    ]  # a pass of its own each time
+    ]  # each call begins a new pass
     assert (found.name, len(found.digest)) == ("synthetic-test", 64)

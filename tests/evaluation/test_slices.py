@@ -1,4 +1,4 @@
-"""The interval covers the true mean, respects photographs, and depends on nothing but values and seed."""
+"""The interval covers the true mean, respects photographs, and depends on values and seed alone."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from restorekit.rng import rng_for
 
 
 def simulated(seed: int, photographs: int, images: int, between: float, within: float) -> tuple[np.ndarray, list[str]]:
-    """Values around a true mean of 0, every photograph with a shift of its own."""
+    """Values with a true mean of 0; each photograph shifts all of its values."""
     rng = rng_for(seed, "simulated", photographs)
     values = rng.normal(0.0, between, (photographs, 1)) + rng.normal(0.0, within, (photographs, images))
     return values.ravel(), [f"p{number}" for number in range(photographs) for _ in range(images)]
@@ -27,7 +27,7 @@ def test_coverage_of_the_true_mean(photographs: int, images: int, between: float
     assert lowest <= covered / 300 <= 0.98
 
 
-def test_images_of_few_photographs_give_a_wider_interval_than_as_many_photographs() -> None:
+def test_images_of_few_photographs_give_a_wider_interval_than_independent_images() -> None:
     values, names = simulated(5, 6, 8, 1.0, 0.3)
     clustered = mean_interval(values, names, rng_for(0, "draws"), 2000)
     independent = mean_interval(values, [str(index) for index in range(len(values))], rng_for(0, "draws"), 2000)
@@ -44,13 +44,13 @@ def test_the_interval_holds_the_mean_and_narrows_with_photographs() -> None:
     assert widths[0] > widths[1] > widths[2]
 
 
-def test_uneven_photographs_are_never_padded_into_the_mean() -> None:
+def test_photographs_with_fewer_images_are_not_padded() -> None:
     values, names = np.array([5.0, 5.0, 5.0, 5.0, 7.0]), ["a", "a", "a", "a", "b"]
     low, high = mean_interval(values, names, rng_for(0, "draws"), 500)
     assert (low, high) == (5.0, 7.0)
 
 
-def test_order_changes_nothing_and_the_generator_everything() -> None:
+def test_the_interval_depends_on_the_generator_and_not_on_the_order() -> None:
     values, names = simulated(2, 3, 5, 1.0, 0.5)
     order = rng_for(9, "order").permutation(len(values))
     shuffled = mean_interval(values[order], [names[index] for index in order], rng_for(4, "draws"), 300)
@@ -58,5 +58,5 @@ def test_order_changes_nothing_and_the_generator_everything() -> None:
     assert mean_interval(values, names, rng_for(5, "draws"), 300) != shuffled
 
 
-def test_one_image_gives_its_own_value_twice() -> None:
+def test_the_interval_of_one_image_is_its_value() -> None:
     assert mean_interval(np.array([1.25]), ["only"], rng_for(0, "draws"), 100) == (1.25, 1.25)

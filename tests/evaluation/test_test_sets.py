@@ -1,4 +1,4 @@
-"""Real sets as test data: every pair once, by the same protocols; images without a clean one are not scored."""
+"""Real test sets: every pair is scored once by the same protocols; images without a clean image are not scored."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from restorekit.shards.manifest import ShardManifest, write_shard
 
 
 def write_set(root: Path, count: int = 2) -> None:
-    """Two hazy images for every clean one, brighter by 10 and by 20 levels."""
+    """Writes two hazy images for every clean image, brighter by 10 and by 20 levels."""
     for folder in ("hazy", "clear"):
         (root / folder).mkdir(parents=True)
     for number in range(1, count + 1):
@@ -34,14 +34,14 @@ def config(**values: Any) -> RealSet:
     return RealSet.model_validate({"task": "haze", "layout": "reside-its", "root": "its", "pairs": 4, **values})
 
 
-def test_real_pairs_are_scored_like_others(tmp_path: Path) -> None:
+def test_real_pairs_are_scored_like_synthetic_pairs(tmp_path: Path) -> None:
     write_set(tmp_path / "its")
     pairs = real_pairs("its", config(), tmp_path)
     rows = [restored.score for restored in score_pairs(pairs, lambda pair: to_float(pair.clean), ["psnr_rgb"])]
     assert [row.facts.key for row in rows] == ["1_1_0_8", "1_2_0_8", "2_1_0_8", "2_2_0_8"]
     assert [facts.key for facts in pairs.facts()] == [row.facts.key for row in rows]
     (score,) = slice_scores(rows, 1, 100)
-    assert (score.dataset, score.n, score.photographs) == ("its", 4, 2)  # images of one clean one are not independent
+    assert (score.dataset, score.n, score.photographs) == ("its", 4, 2)  # two hazy images for each clean one
     assert score.degraded == pytest.approx((28.13 + 22.11) / 2, abs=0.01)
 
 
@@ -60,7 +60,7 @@ def test_masks_come_with_their_pairs(tmp_path: Path) -> None:
     assert (pair.degraded[pair.mask == 1] == 128).all()
 
 
-def test_roots_may_be_absolute_and_change_nothing(tmp_path: Path) -> None:
+def test_the_digest_does_not_depend_on_the_root(tmp_path: Path) -> None:
     write_set(tmp_path / "its")
     here = real_pairs("its", config(), tmp_path)
     assert real_pairs("other", config(root=str(tmp_path / "its")), tmp_path / "nowhere").digest == here.digest
@@ -73,7 +73,7 @@ def test_an_error_names_the_set(tmp_path: Path) -> None:
         real_pairs("its", config(), tmp_path)
 
 
-def test_photographs_without_clean_ones_are_opened_by_key(tmp_path: Path) -> None:
+def test_photographs_without_clean_images_are_opened_by_key(tmp_path: Path) -> None:
     (tmp_path / "mine/input").mkdir(parents=True)
     for name in ("a", "b"):
         (tmp_path / f"mine/input/{name}.png").write_bytes(encode_rgb(astronaut()[:20, :30], "png"))
@@ -89,7 +89,7 @@ def test_photographs_without_clean_ones_are_opened_by_key(tmp_path: Path) -> Non
     [("glsgn-rain", "more"), ("glsgn-rain-uhd--long", "long"), ("madf-inpainting--long", "long"),
      ("dakd-haze--a0-1", "ablations")],
 )  # fmt: skip
-def test_every_run_on_a_set_that_is_made_here_is_scored_on_its_test(run: str, pipeline: str, tmp_path: Path) -> None:
+def test_runs_on_synthetic_sets_are_scored_on_the_synthetic_test(run: str, pipeline: str, tmp_path: Path) -> None:
     root = PACKAGE.parent
     params, paths = load_params(root / "params.yaml", root / f"pipelines/{pipeline}/params.yaml"), Paths(tmp_path)
     dataset = params.run(run).dataset

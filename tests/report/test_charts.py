@@ -1,4 +1,4 @@
-"""Charts are well-formed SVG with finite coordinates inside the drawing, whatever the curves hold."""
+"""Charts of any curves are well-formed SVG, with finite coordinates inside the drawing."""
 
 import math
 import re
@@ -26,7 +26,7 @@ def points(svg: str) -> list[tuple[float, float]]:
     ],
     ids=["falling", "flat", "zero", "signed", "wide", "tiny", "single", "long"],
 )  # fmt: skip
-def test_every_line_stays_inside_the_drawing(values: list[float]) -> None:
+def test_lines_of_any_values_stay_inside_the_drawing(values: list[float]) -> None:
     chart = line_chart("a title", {"name": list(enumerate(values))})
     ElementTree.fromstring(chart.svg)
     drawn = points(chart.svg)
@@ -41,13 +41,13 @@ def test_a_rising_line_rises_in_the_drawing() -> None:
     assert [y for _, y in drawn] == sorted((y for _, y in drawn), reverse=True)
 
 
-def test_wide_positive_values_get_a_logarithmic_axis() -> None:
+def test_positive_values_over_a_wide_range_get_a_logarithmic_axis() -> None:
     assert line_chart("t", {"n": [(0, 1.0), (1, 0.001)]}).logarithmic
     assert not line_chart("t", {"n": [(0, 1.0), (1, 0.9)]}).logarithmic
     assert not line_chart("t", {"n": [(0, 100.0), (1, -1.0)]}).logarithmic
 
 
-def test_curves_are_grouped_without_values_that_are_not_finite() -> None:
+def test_curves_are_grouped_and_values_that_are_not_finite_left_out() -> None:
     curves = [
         (1, "loss", 2.0), (1, "loss/background", 1.0), (2, "loss", float("nan")), (2, "lr", 1e-4),
         (2, "val/psnr_rgb", 20.0), (2, "val/gain", 1.0), (3, "bad", float("inf")),
@@ -66,7 +66,7 @@ def test_hostile_names_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("low, high", [(0.0, 1.0), (-3.7, 12.2), (1e-9, 2e-9), (0.0, 540.0), (29.9, 30.1)])
-def test_ticks_are_few_even_and_inside(low: float, high: float) -> None:
+def test_ticks_are_few_and_even_and_lie_within_the_range(low: float, high: float) -> None:
     found = ticks(low, high)
     assert 2 <= len(found) <= 8
     assert low - 1e-9 * abs(low) <= found[0]
@@ -75,7 +75,7 @@ def test_ticks_are_few_even_and_inside(low: float, high: float) -> None:
     assert max(steps) == pytest.approx(min(steps))
 
 
-def test_an_interval_mark_shows_on_which_side_of_zero_it_lies() -> None:
+def test_an_interval_mark_shows_its_side_of_zero() -> None:
     assert 'class="interval up"' in interval_mark(2.0, (1.0, 3.0), (-0.5, 4.0))
     assert 'class="interval unsure"' in interval_mark(2.0, (-1.0, 3.0), (-2.0, 4.0))
     assert 'class="interval down"' in interval_mark(-2.0, (-3.0, -1.0), (-4.0, 1.0))

@@ -1,4 +1,4 @@
-"""The page: names from outside are text and never markup, pictures have safe names, and every section has its data."""
+"""The page: foreign names are text and never markup, pictures have safe names, and every section has its data."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_hostile_names_are_text(tmp_path: Path, picture: Path) -> None:
+def test_hostile_names_are_escaped_on_the_page(tmp_path: Path, picture: Path) -> None:
     photograph = Photograph(HOSTILE, "a.png", 8, 6, "0", 1, HOSTILE, HOSTILE, "test", "scene")
     write_report(tmp_path / "report", [result(HOSTILE, picture)], [photograph])
     page = (tmp_path / "report" / "index.html").read_text()
@@ -68,7 +68,7 @@ def test_a_failure_leaves_the_old_report(tmp_path: Path, picture: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
-def test_runs_that_are_missing_are_named(tmp_path: Path, picture: Path) -> None:
+def test_the_page_names_missing_runs(tmp_path: Path, picture: Path) -> None:
     missing = [Missing(HOSTILE, "not evaluated yet")]
     write_report(tmp_path / "report", [result("first", picture)], [], missing=missing)
     page = (tmp_path / "report" / "index.html").read_text()
@@ -93,11 +93,11 @@ def test_caveats_depend_on_the_data(picture: Path) -> None:
 @pytest.mark.parametrize(
     "text, expected", [("A b/C..d", "a-b-c-d"), ("../../etc", "etc"), ("…", "image"), ("x" * 99, "x" * 60)]
 )
-def test_slugs_are_safe_in_any_address(text: str, expected: str) -> None:
+def test_slugs_are_safe_in_any_url(text: str, expected: str) -> None:
     assert slug(text) == expected
 
 
-def test_opponents_and_inner_maps_are_shown(tmp_path: Path, picture: Path) -> None:
+def test_the_page_shows_opponents_and_inner_maps(tmp_path: Path, picture: Path) -> None:
     against = [
         OpponentScore(
             name, "synthetic-test", piece, 3, 4 if piece == "all" else 3, "psnr_rgb", 25.0, theirs, 25.0 - theirs, ci95
@@ -120,7 +120,7 @@ def test_opponents_and_inner_maps_are_shown(tmp_path: Path, picture: Path) -> No
     assert board["opponents"][0]["run"] == "run"
 
 
-def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Path, tmp_path: Path) -> None:
+def test_the_page_shows_predicted_masks_and_maps(picture: Path, tmp_path: Path) -> None:
     figures = tuple(MaskFigure("synthetic-test", name, 5, 0.25, (0.125, 0.5)) for name in MASK_FIGURES)
     maps = picture.with_name('maps-"1.png')
     maps.write_bytes(picture.read_bytes())
@@ -138,7 +138,7 @@ def test_a_network_that_localises_has_its_masks_and_maps_on_the_page(picture: Pa
     assert copied[0] in page
 
 
-def test_a_network_of_paths_has_each_of_them_and_the_cost_of_borders(picture: Path, tmp_path: Path) -> None:
+def test_the_page_shows_every_path_and_the_border_cost(picture: Path, tmp_path: Path) -> None:
     paths = {name: {"degraded": 20.125, "restored": 23.5} for name in ("global", "path1")}
     means = {"dataset": HOSTILE, "frames": 7, "paths": paths, "seams": {"border_cost": 0.25}}
     write_report(tmp_path / "report", [result("plain", picture, patches=(means,))], [])
@@ -150,7 +150,7 @@ def test_a_network_of_paths_has_each_of_them_and_the_cost_of_borders(picture: Pa
     assert HOSTILE not in page
 
 
-def test_a_network_without_masks_has_no_such_section(picture: Path, tmp_path: Path) -> None:
+def test_a_network_without_masks_has_no_mask_section(picture: Path, tmp_path: Path) -> None:
     write_report(tmp_path / "report", [result("plain", picture)], [])
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Where the image is degraded" not in page

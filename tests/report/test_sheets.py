@@ -1,4 +1,4 @@
-"""The page of degradations: every task and kind, with its own files only, and real figures where there are some."""
+"""The page of degradations shows every task and kind from its own files, and the figures of real pairs, if any."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> list[Sheet]:
     return make_sheets(PhotoIndex.open(root / "photos"), 3)
 
 
-def test_every_task_and_kind_is_shown_and_no_network_is_needed(sheets: list[Sheet], tmp_path: Path) -> None:
+def test_every_task_and_kind_is_shown_from_local_files(sheets: list[Sheet], tmp_path: Path) -> None:
     real = [Traits("rain", "<b>mine</b>", (20.0, 25.5, 31.0), (0.1, 0.2, 0.3), (-5.0, 0.0, 5.0), 7)]
     write_sheets(tmp_path, sheets, real)
     page = (tmp_path / "degradations.html").read_text()
@@ -58,7 +58,7 @@ def test_without_test_photographs_there_are_no_sheets(tmp_path: Path) -> None:
     assert make_sheets(PhotoIndex.open(tmp_path), 3) == []
 
 
-def test_traits_measure_a_known_change() -> None:
+def test_traits_of_a_known_change_are_exact() -> None:
     clean = np.full((50, 80, 3), 0.5, np.float32)
     degraded = clean.copy()
     degraded[:10] += 0.1
@@ -70,7 +70,7 @@ def test_traits_measure_a_known_change() -> None:
 
 
 @pytest.mark.parametrize("angle", [-20.0, 0.0, 15.0])
-def test_the_direction_of_streaks_is_the_record_s(angle: float) -> None:
+def test_the_measured_direction_of_streaks_is_that_of_the_record(angle: float) -> None:
     grey = Scene(np.full((200, 240, 3), 0.3, np.float32))
     params = Rain().sample(rng_for(1), (200, 240), 0.5, "light")
     params |= {"fan": 0.0, "layers": [{**layer, "angle": angle, "spread": 0.0} for layer in params["layers"]]}

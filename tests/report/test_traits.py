@@ -1,4 +1,4 @@
-"""The traits of public pairs: measured facts that ship with the code, and the script that measures them."""
+"""The traits of public pairs: measured values that ship with the code, and the script that measures them."""
 
 import json
 import runpy
@@ -15,7 +15,7 @@ from restorekit.report.traits import reference_traits, traits_of
 SCRIPT = Path(__file__).parents[1] / "bench" / "reference_traits.py"
 
 
-def test_public_pairs_of_every_task_with_pairs_are_known() -> None:
+def test_reference_traits_cover_every_task_with_public_pairs() -> None:
     public = reference_traits()
     assert (
         {one.task for one in public} == {"rain", "haze", "reflection", "raindrop", "motion_blur"} <= set(DEGRADATIONS)
