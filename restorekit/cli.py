@@ -169,7 +169,7 @@ def _scores(tags: dict[str, str]) -> str:
 
 
 def _targets(photos: list[Path], output: Path | None, failures: list[str], mask: Path | None) -> dict[Path, Path]:
-    """The output of each photo; a photo that is missing or would be overwritten is added to `failures` instead."""
+    """The output path of each photo; a missing photo, or one that would be overwritten, goes to `failures` instead."""
     from restorekit.image import FORMATS, format_of
 
     into_folder = output is not None and (output.is_dir() or not output.suffix)
@@ -204,7 +204,7 @@ def _refuse_inputs(target: Path, inputs: list[Path]) -> None:
 
 
 def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
-    """The model and its record, from the folder `model`, or else from the registry."""
+    """The model and its record, from the folder `model` or from the registry."""
     folder = Path(model)
     if (folder / "model.json").is_file() or "/" in model:
         from restorekit.models.checkpoint import load_model
@@ -260,7 +260,7 @@ def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | No
 
     began = time.monotonic()
     photo = _read(path)
-    check_format(target, photo)  # before the work, not after it
+    check_format(target, photo)  # before the restoration, not after
     if mask is not None and target.suffix.lower() in (".jpg", ".jpeg"):
         print(f"note: a JPEG changes all pixels a little; with {target.stem}.png those outside stay", file=sys.stderr)
     holes = None if mask is None else read_mask(mask, (photo.height, photo.width), invert_mask)

@@ -1,4 +1,4 @@
-"""The layouts of public data sets as their authors ship them: one table, with what is sure and what is assumed of each.
+"""The layouts of public data sets as their authors ship them: one table, with the known and the assumed of each.
 
 A template matches the end of a file's path, without its suffix: ``hazy/{id:d}_*`` matches ``hazy/1400_3.png`` and
 ``SOTS/indoor/hazy/1400_3.png``. ``{name}`` matches a part of one folder's or file's name, ``{name:d}`` digits alone,
@@ -14,7 +14,7 @@ from restorekit.errors import unknown_name
 
 @dataclass(frozen=True)
 class Arrangement:
-    """One of the ways in which a set is laid out."""
+    """One way of laying out a set's files."""
 
     inputs: tuple[str, ...]  # templates of the degraded images
     target: str | None = None  # template of the clean image; None: there is none, or both share a file
@@ -25,11 +25,11 @@ class Arrangement:
 
 @dataclass(frozen=True)
 class Layout:
-    """A public set, or a part of one; `pairs` and `targets` are the published numbers, None where none is."""
+    """A public set, or a part of a set; `pairs` and `targets` are the published numbers, None if unpublished."""
 
-    says: str  # source, what is sure ("As ...") and what is assumed ("Assumed: ...")
-    task: str | None  # one of restorekit.tasks.REAL_TASKS; None: that of the parameters
-    arrangements: tuple[Arrangement, ...]  # the one that matches most files is used, the first of equals
+    says: str  # source, known facts ("As ...") and assumptions ("Assumed: ...")
+    task: str | None  # one of restorekit.tasks.REAL_TASKS; None: the parameters' task
+    arrangements: tuple[Arrangement, ...]  # the arrangement that matches most files is used, the first of equals
     pairs: int | None = None
     targets: int | None = None
     part: str | None = None  # the part's folder, which selects it where a root holds several parts
@@ -285,7 +285,7 @@ PHOTO_LAYOUTS: dict[str, PhotoLayout] = {
 
 
 def get_layout(name: str) -> Layout:
-    """The layout of a set of pairs; RestorekitError with the nearest names for an unknown one."""
+    """The layout of a set of pairs; RestorekitError with the nearest names for an unknown name."""
     if name not in LAYOUTS:
         raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]

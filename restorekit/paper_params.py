@@ -1,9 +1,9 @@
 """Writes the papers' settings into the parameters files, comments kept, so that `dvc params diff` shows every value.
 
 DMGN's network and the geometry of its data are published; its loss weights and schedule are those of the closest
-lineage. MADF's settings are those of its released code. DAKD's and GLSGN's are a default design, for their authors'
-trainings are not known. Photographs stay those of the file: the papers' sets hold many thousands, and the seven
-embedded scenes are not among them.
+lineage. MADF's settings are those of its released code. DAKD's and GLSGN's settings are a default design, because their
+authors' trainings are unknown. The file's photographs stay: the papers' sets hold many thousands of photographs,
+without the seven embedded scenes.
 """
 
 import sys
@@ -32,14 +32,14 @@ _UHD = {  # the frames are the paper's
     "long_side": 3840,
     "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64},
 }
-_OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without anything of the laptop's
+_OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without the laptop's settings
 _TURNED = ["horizontal", "vertical", "transpose"]
 
 PAPER: dict[str, Any] = {
     "datasets": {"reflection": _DATA, "rain": _DATA, "haze": _DATA, "inpainting": _INPAINTING},
     "models": {
-        # The statistics of the Noise Distribution Map are taken per image; the authors take them over the batch, which
-        # is `ndm_batch_stats: true`.
+        # The statistics of the Noise Distribution Map are taken per image; the authors take them over the batch, as
+        # with `ndm_batch_stats: true`.
         "dmgn": {
             "options": {
                 "width": 64,
@@ -80,7 +80,7 @@ PAPER: dict[str, Any] = {
                 "batch_size": 6,
                 "crop": 512,
                 "schedule": "constant",
-                "milestones": [],  # those of the others, away
+                "milestones": [],  # removes those of the other runs
                 "grad_clip": 1e9,  # none
                 "ema_decay": 0.0,  # none
             },
@@ -125,15 +125,15 @@ LONG: dict[str, Any] = {
     "datasets": {"reflection-uhd": _UHD, "rain-uhd": _UHD, "haze-uhd": _UHD},
     "runs": {"glsgn-rain-uhd--long": {"objective": {}, "train": {"steps": 400_000, "crop": 1024}}},
 }
-# Sections that are the paper's and nothing beside; of all others, only the values that are named change.
+# Sections that are replaced as a whole; in all others, only the named values change.
 _WHOLE = ("objective", "train")
 
 
 def write_paper_params(path: Path) -> None:
     """Sets the papers' values in params.yaml at `path` and in the files of `pipelines/` beside it.
 
-    Every other value stays, comments too, and a run or data set that is not in its file is not put there. Nothing is
-    written unless all files together are right.
+    All other values and comments stay; runs and data sets that are missing from their file are not added. Nothing is
+    written unless all files together are valid.
     """
     yaml = YAML()
     yaml.width = 120
@@ -144,7 +144,7 @@ def write_paper_params(path: Path) -> None:
     written: dict[Path, str] = {}
     for file, change in changes.items():
         if file == path or file.is_file():
-            read_values(file)  # refuses a file that is none of parameters
+            read_values(file)  # refuses a file without parameters
             values = yaml.load(file.read_text())
             _set(values, change)
             stream = StringIO()

@@ -1,7 +1,7 @@
-"""Know what a result was made from: the sources that its stage imports, the settings it read, and the code's commit.
+"""The provenance of a result: the sources that its stage imports, the settings that it read, and the code's commit.
 
 One mechanism serves the deps in `dvc.yaml` (a test compares them), the digests that name a training's state and a
-staging folder of shards, and the check at a stage's end. Imports are read as text: nothing is run for it.
+staging folder of shards, and the check at a stage's end. Imports are read from the source text, without running it.
 """
 
 import ast
@@ -23,18 +23,18 @@ from restorekit.tasks import MODELS
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent  # holds restorekit/ and pipelines/
 
-# Packages that import a module of theirs by the name of a model, which no static reading of imports sees.
+# Packages that import one of their modules by a model's name; reading the source text does not find such an import.
 BY_MODEL = ("restorekit.config", "restorekit.models", "restorekit.objectives")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file, or a folder, whose edits re-run nothing."""
+    """A file or folder whose edits re-run nothing."""
 
     path: str  # below the project's root
     reason: str
     stages: tuple[str, ...] = ()  # names of stages, "training state" or "shards"; none: all
-    followed: bool = False  # whether what it imports counts; else it counts only where others import it too
+    followed: bool = False  # whether its imports count; else an import counts only if other files have it, too
 
 
 LEFT_OUT = (
@@ -68,10 +68,10 @@ LEFT_OUT = (
 
 
 def sources(*entries: str, stage: str, models: Iterable[str] = MODELS) -> list[str]:
-    """The files that the modules `entries` import, directly or not, the entries' own among them, sorted.
+    """The files of the modules `entries` and of all modules that they import, directly or not, sorted.
 
-    Paths are relative to the project's root. `stage` chooses what is left out (`LEFT_OUT`); of the modules that stand
-    for one model, those of `models` count.
+    Paths are relative to the project's root. `stage` chooses the entries of `LEFT_OUT` that apply. Of the modules that
+    belong to one model, those of `models` count.
     """
     named = tuple(models)
     found: set[str] = set()
@@ -113,11 +113,11 @@ def sources_digest(files: Iterable[str]) -> str:
 
 @contextmanager
 def unchanged(stage: str, settings: Callable[[], Any]) -> Iterator[Callable[[], None]]:
-    """Vouches that the output of a stage was made by the sources and settings that are there when it ends.
+    """A context for a stage that fails if the stage's sources or settings change before its end.
 
-    DVC hashes both only after the command (dvc#11058), so an edit during a stage would be certified as what made its
-    output. `settings` reads the parameters from their file and returns those of the stage. Yields a
-    check, for before outputs are written; leaving the context checks once more. A RestorekitError names what changed.
+    DVC hashes both only after the command (dvc#11058), so DVC would record an edit during a stage as the source of the
+    stage's output. `settings` reads the parameters from their file and returns those of the stage. Yields a check to
+    call before outputs are written; the context's end checks once more. A RestorekitError names the changed files.
     """
     before = _fingerprint(stage, settings)
 
@@ -187,7 +187,7 @@ def _imports_of(path: Path, _changed_ns: int, _size: int) -> tuple[str, ...]:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those below `if TYPE_CHECKING`, which never run."""
+    """Every node except those below `if TYPE_CHECKING`, which never run."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue

@@ -1,4 +1,4 @@
-"""The tasks: what degrades a photograph, which images a sample keeps, and which models restore it.
+"""The table of tasks: the degradation of each, the images of its samples, and the models that restore it.
 
 Every other list of tasks, kinds, members or models is derived from the table here.
 """
@@ -16,12 +16,12 @@ FILES = "files"  # the kind of a task that takes its masks from the user's files
 class Task:
     """One degradation that models are trained to undo."""
 
-    says: str  # as it reads in "photographs degraded by ..."
-    kinds: tuple[str, ...]  # what the operator can draw; the order is that of its draws
-    default: str = MIXED  # the kind of a data set that names none
-    models: tuple[str, ...] = ()  # the networks that are trained on it
-    members: tuple[str, ...] = ()  # images that a sample keeps beside its pair; others are rebuilt from the record
-    real: bool = True  # whether params.yaml can name photographed pairs of it
+    says: str  # for the sentence "photographs degraded by ..."
+    kinds: tuple[str, ...]  # the kinds that the operator can draw, in the order of its draws
+    default: str = MIXED  # the kind of a data set without one in its parameters
+    models: tuple[str, ...] = ()  # the networks that are trained on the task
+    members: tuple[str, ...] = ()  # images of a sample besides the pair; others are rebuilt from the record
+    real: bool = True  # whether params.yaml can name photographed pairs of the task
     frames: bool = False  # whether its data sets can be frames of one size, with real pairs among them
     takes_mask: bool = False  # whether a model is given the mask: real sets need one, and files of masks can be used
 
@@ -48,7 +48,7 @@ TASKS = MappingProxyType(
         "inpainting": Task(
             "holes", ("strokes", "blobs", "boxes", "borders"), models=("madf",), members=("mask",), takes_mask=True
         ),
-        # Several degradations on every photograph, for a model that is not told which: degradations/composition.py.
+        # Several degradations on every photograph, unknown to the model: degradations/composition.py.
         "mixed": Task(
             "several of them",
             (
@@ -66,7 +66,7 @@ MEMBERS = frozenset(member for task in TASKS.values() for member in task.members
 
 
 def get_task(name: str) -> Task:
-    """The task `name`; RestorekitError with the closest names for an unknown one."""
+    """The task `name`; RestorekitError with the closest names for an unknown name."""
     if name not in TASKS:
         raise unknown_name("task", name, TASKS)
     return TASKS[name]

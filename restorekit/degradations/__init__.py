@@ -24,7 +24,7 @@ DEGRADATIONS: dict[str, Degradation] = {**_SINGLE, "mixed": Composition(_SINGLE)
 
 
 def get_degradation(task: str) -> Degradation:
-    """The degradation of a task; a RestorekitError with the closest names where there is none."""
+    """The degradation of a task; a RestorekitError with the closest names for an unknown task."""
     if task not in DEGRADATIONS:
         raise unknown_name("task", task, DEGRADATIONS)
     return DEGRADATIONS[task]

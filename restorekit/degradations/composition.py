@@ -22,7 +22,7 @@ MIXTURES: dict[str, tuple[tuple[str, str], ...]] = {
     "haze+rain+raindrop": (("haze", "uniform"), ("rain", "light"), ("raindrop", "mixed")),
 }
 KINDS = tuple(MIXTURES)
-SHARE = (0.5, 0.9)  # severity of a part, as a share of the whole's
+SHARE = (0.5, 0.9)  # severity of a part, as a share of the mixture's
 
 
 class Composition:
@@ -40,7 +40,7 @@ class Composition:
         parts = []
         for task, part_kind in MIXTURES[params["kind"]]:
             share = uniform(rng, SHARE)
-            own = np.random.default_rng(int(rng.integers(2**63)))  # so that a part's draws do not shift the others'
+            own = np.random.default_rng(int(rng.integers(2**63)))  # so that no part shifts another part's draws
             parts.append(self._parts[task].sample(own, size, severity * share, part_kind))
         return {**params, "parts": parts}
 

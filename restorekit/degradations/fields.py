@@ -1,9 +1,9 @@
-"""Fields over a frame: smooth random ones, the same at every resolution, and values fitted to a photograph's edges."""
+"""Fields over a frame: smooth random fields, the same at every resolution, and values fitted to image edges."""
 
 import cv2
 import numpy as np
 
-_SAMPLES = 8  # samples of a cell of the finest octave, before the last interpolation
+_SAMPLES = 8  # samples in a cell of the finest octave, before the last interpolation
 _VARIANCE = (151 / 315) ** 2 / 3  # of a 2D cubic B-spline over independent uniform values in [-1, 1]
 
 
@@ -34,7 +34,7 @@ def smooth_field(
 def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
     """Uniform cubic B-spline along the first axis, at `samples` centres over `cells` cells.
 
-    It gathers instead of multiplying matrices, because a product's bits depend on the number of BLAS threads.
+    Gathers instead of a matrix product, whose bits depend on the number of BLAS threads.
     """
     at = (np.arange(samples) + 0.5) * (cells / samples)
     first = np.minimum(at.astype(np.intp), lattice.shape[0] - 4)
@@ -48,7 +48,7 @@ def _spline(lattice: np.ndarray, cells: float, samples: int) -> np.ndarray:
 def fit_to_edges(image: np.ndarray, small: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`values`, float32 (h, w), enlarged to the (H, W) of `image` so that they follow its edges.
 
-    `small` is the image at (h, w). The fast guided filter (He and Sun, 2015) takes the values for a local linear
+    `small` is the image at (h, w). The fast guided filter (He and Sun, 2015) models the values as a local linear
     function of the photograph's brightness.
     """
     guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

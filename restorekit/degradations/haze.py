@@ -52,14 +52,14 @@ class Haze:
 
 def scattered(image: np.ndarray, airlight: Sequence[float], transmission: np.ndarray) -> np.ndarray:
     """I = J t + A (1 - t), float32 (H, W, 3); `airlight` is A by channel, `transmission` float32 (H, W)."""
-    # A + t (J - A) takes one product less.
+    # A + t (J - A) saves a product.
     light = np.array([*airlight, 0.0])  # OpenCV takes a scalar of four channels
     hazy = cv2.subtract(image, light)
     cv2.multiply(hazy, cv2.cvtColor(transmission, cv2.COLOR_GRAY2RGB), hazy)
     return cv2.add(hazy, light, hazy)
 
 
-FAR = 0.7  # depth of far things: with RESIDE's betas it gives the input PSNR of its outdoor pairs, 10 to 18 dB
+FAR = 0.7  # depth of far things: with RESIDE's betas, input PSNR is that of its outdoor pairs, 10 to 18 dB
 _SMALL = 96  # pixels of the short side at which the sky is found and depth fitted to the photograph
 
 
@@ -89,7 +89,7 @@ def scene_depth(scene: Scene, params: dict[str, Any]) -> np.ndarray:
 
 
 def _filled(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Holes filled with the smaller (farther) neighbour in their row, for stereo hides what lies behind."""
+    """The disparity with holes filled by the smaller (farther) neighbour in their row: stereo hides the background."""
     values = np.where(known, disparity, np.float32(np.median(disparity[known]))).astype(np.float32)
     column = np.arange(values.shape[1])[None]
     left = np.maximum.accumulate(np.where(known, column, -1), axis=1)
@@ -121,7 +121,7 @@ def _prior(image: np.ndarray, params: dict[str, Any]) -> np.ndarray:
 
 
 def _sky(small: np.ndarray) -> np.ndarray:
-    """Likeness of each pixel to sky, float32 in [0, 1]: bright, even, and so all the way up to the border."""
+    """Each pixel's likeness to sky, float32 in [0, 1]: bright and even, up to the frame's upper border."""
     brightness = small.max(axis=2)
     mean = cv2.blur(brightness, (5, 5))
     spread = np.sqrt(np.maximum(cv2.blur(brightness * brightness, (5, 5)) - mean * mean, 0.0))

@@ -30,7 +30,7 @@ def bucket_of(severity: float) -> tuple[float, float]:
 
 
 def target_share(severity: float) -> float:
-    """The share to reach: in the severity's bucket, at least a tenth of its width from both ends."""
+    """The target share for a severity: in its bucket, at least a tenth of the bucket's width from both ends."""
     low, high = bucket_of(severity)
     place = severity * len(BUCKETS) - BUCKETS.index((low, high))
     return between((low, high), 0.1 + 0.8 * place)
@@ -67,7 +67,7 @@ class Holes:
         }
 
     def sample_given(self, rng: np.random.Generator, holes: np.ndarray) -> dict[str, Any]:
-        """A record for a user's mask, bool (H, W): its own share, and a free border with probability one half.
+        """A record for a user's mask, bool (H, W): the mask's share, and a free border with probability one half.
 
         `severity` is the place of the share in the buckets; `bucket` is None where no bucket holds the share.
         """
@@ -93,10 +93,10 @@ class Holes:
 
 
 def hole_mask(size: tuple[int, int], params: dict[str, Any]) -> np.ndarray:
-    """The holes of a record, bool (H, W): the first pixels of its order, so many that the share is met best."""
+    """The holes of a record, bool (H, W): as many first pixels of its order as meet the share best."""
     orders = [_SHAPES[shape](size, params) for shape in params["shapes"]]
     order = orders[0]
-    if len(orders) > 1:  # a pixel joins at the smaller of the shares at which either shape takes it
+    if len(orders) > 1:  # a pixel joins at the smaller of the two shapes' shares
         order = _places(np.minimum(_share_at(orders[0]), _share_at(orders[1])))
     shares = _shares(order)
     low, high = params["bucket"]
@@ -119,7 +119,7 @@ def _shares(order: np.ndarray) -> np.ndarray:
 
 
 def _share_at(order: np.ndarray) -> np.ndarray:
-    """For each pixel, the hole share at which it is taken; 1 where it never is."""
+    """For each pixel, the hole share from which on the pixel is a hole; 1 for pixels that never are."""
     shares = np.append(_shares(order), 1.0).astype(np.float32)
     return shares[np.minimum(order, shares.size - 1)]
 

@@ -1,6 +1,6 @@
 """Light on its way through a pane and a lens: sRGB to linear light and back, an open aperture, reflecting glass.
 
-Published syntheses take one power law for sRGB; here it takes the time of two passes over the image. Reflections in
+Like published syntheses, sRGB counts as one power law, which takes two passes over the image. Reflections in
 glass are out of focus, because the camera is focused behind the pane (Wan et al., SIR2, ICCV 2017). A thick pane
 reflects at its front and its back face: two copies, shifted and of unequal weight (Shih et al., CVPR 2015). The
 reflected share changes over the frame with the angle of view. Lamps and windows are far brighter than white paper; the

@@ -59,8 +59,8 @@ VEIL = {"light": (0.0, 0.0), "heavy": (0.2, 1.0), "dense": (0.0, 0.0)}
 
 
 class Rain:
-    """kind "light": streaks only, near Rain100L; "heavy": many more and a veil, near HeavyRain; "dense": bright streaks
-    all over the frame and no veil, near Rain100H."""
+    """kind "light": streaks only, near Rain100L; "heavy": many streaks and a veil, near HeavyRain; "dense": bright
+    streaks all over the frame and no veil, near Rain100H."""
 
     name = "rain"
     needs_other = False

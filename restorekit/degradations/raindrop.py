@@ -25,7 +25,7 @@ RADIUS = {"soft": (0.019, 0.030), "crisp": (0.0075, 0.0125)}  # the median drop'
 DEFOCUS = {"soft": (0.007, 0.018), "crisp": (0.0020, 0.0038)}  # standard deviation of the blur, of the short side
 SPREAD = 0.45  # standard deviation of the logarithm of the radius: many small drops, few large ones
 LARGEST = 0.08  # radius, of the short side
-COVERED = 0.1  # least alpha of a pixel of the mask, whatever the pixel changes
+COVERED = 0.1  # least alpha of a pixel of the mask, even if the pixel hardly changes
 _FINE = 2.2  # standard deviation of the blur on the grid, pixels
 _GRID = 1080  # pixels of the grid's short side at most
 _ROW = 4096
@@ -70,7 +70,7 @@ class Raindrop:
         cv2.multiply(light, scene.image, light)
         cv2.multiply(light, scene.image, light)
         cv2.add(light, refracted, light)
-        degraded = cv2.sqrt(light, light)  # without a drop it is the root of an exact square: the photograph's own bits
+        degraded = cv2.sqrt(light, light)  # without a drop, the root of an exact square: the photograph's own bits
         change = cv2.subtract(degraded, scene.image, refracted)
         mask = cv2.max((alpha > COVERED).astype(np.float32), visible_mask(change))
         return Degraded(degraded, scene.image, change, mask, None)
@@ -86,7 +86,7 @@ class _Drops(NamedTuple):
 
 
 def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
-    """alpha R^2 and alpha, float32 (h, w, 4), on the grid and out of focus; None where there is no drop."""
+    """alpha R^2 and alpha, float32 (h, w, 4), on the grid and out of focus; None without drops."""
     short = min(image.shape[:2])
     factor = max(0.75, short / _GRID, params["defocus"] * short / _FINE)
     grid = (max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor)))
@@ -127,8 +127,8 @@ def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Dro
 def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of the grid within drops: flat places, the drop of each, and x, y, distance and alpha, float32 (4, N).
 
-    x, y and distance are relative to the drop's centre, in parts of the outline's distance. Of drops that overlap, the
-    largest has the pixel.
+    x, y and distance are relative to the drop's centre, in parts of the outline's distance. Where drops overlap, the
+    largest drop has the pixel.
     """
     reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + np.float32(0.5)
     # The rows of every drop's circle, then the pixels of every row; repeat is faster than indexing.
@@ -165,7 +165,7 @@ def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
 
 def _span(centre: np.ndarray, reach: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first pixel within reach of a centre, and the number of them, int (N,)."""
+    """The first pixel within reach of each centre, and the number of such pixels, int (N,)."""
     first = np.clip(np.ceil(centre - reach), 0, side).astype(np.intp)
     last = np.clip(np.floor(centre + reach), -1, side - 1).astype(np.intp)
     return first, np.maximum(last - first + 1, 0)
@@ -202,6 +202,6 @@ def _refract(
     edge = np.minimum(within[2], 1) ** 2
     shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
     seen *= shade[:, None]
-    # A drop adds no light: it is no brighter than the bright parts of the scene.
+    # A drop adds no light: its pixels are no brighter than the bright parts of the scene.
     bright = np.sort(small[::3, ::3].reshape(-1, 3), axis=0)
     return np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)

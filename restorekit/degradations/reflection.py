@@ -19,10 +19,10 @@ from restorekit.tasks import TASKS
 KINDS = TASKS["reflection"].kinds
 FRAME = 256  # pixels of the published crops, for which blur and vignette are stated
 VIGNETTE = 549  # pixels that the published vignette can cover
-_REDUCED = 512  # from twice this short side on, blurred reflections are made at a smaller size
+_REDUCED = 512  # pixels; from twice this short side on, blurred reflections are made at a smaller size
 
-# Root mean square of the reflection's change, sRGB, over severity 0 to 1 (geometric in between). A reflection is dimmed
-# to it, and never raised above its published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
+# Root mean square of the reflection's change, sRGB, over severity 0 to 1 (geometric in between). Reflections are dimmed
+# to this strength, never raised above their published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
 STRENGTH = (0.05, 0.16)
 _GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light; S2's is interpolated between them
 
@@ -80,8 +80,8 @@ def s2(
 def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> np.ndarray:
     """The published vignette, float32 (H, W) in [0, 1], sampled in steps of `step` from `start` (top, left) on.
 
-    Whole starts and step 1 give the published one: sqrt(k k^T) / max, with k the differences of the normal distribution
-    at 561 points over +-(3 + 7/1120). Other values interpolate it.
+    Whole starts and step 1 give the published values: sqrt(k k^T) / max, with k the differences of the normal
+    distribution at 561 points over +-(3 + 7/1120). Other starts and steps interpolate them.
     """
     reach = 3 + 7 / 1120
     spacing = 2 * reach / 560
@@ -156,7 +156,7 @@ def _apply_s2(
     kernel = 2 * int(np.ceil(2 * sigma)) + 1
     small_light = _resized(light, small)
     reflection = _s2_light(small_light, reflected, kernel, sigma, params["attenuation"])
-    # The published crop is 256 of the vignette's 549 pixels; a frame too wide for it gets a finer step.
+    # The published crop is 256 of the vignette's 549 pixels; too wide a frame gets a finer step.
     step = min(1 / scale, VIGNETTE / max(small))
     start = [share * (VIGNETTE - side * step) for share, side in zip(params["window"], small, strict=True)]
     reflection *= vignette(small, (start[0], start[1]), step)[..., None]
@@ -187,9 +187,9 @@ def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
 def place_reflected(other: np.ndarray, size: tuple[int, int], place: dict[str, Any]) -> np.ndarray:
     """The reflected photograph, resized and cropped to a frame of `size` (H, W), as published for 256 x 256.
 
-    The side of `other` along the frame's short one becomes `short_side` / 256 of it; the other side keeps the
+    The side of `other` along the frame's short side becomes `short_side` / 256 of that side; the other side keeps the
     proportion, rounded up to even. The crop's offset is drawn from the room around the frame in a background of equal
-    scale. The crop stays within the photograph where that is large enough; otherwise the rest is black.
+    scale. The crop stays within the photograph if the photograph is large enough; otherwise the rest is black.
     """
     short = int(size[0] > size[1])
     ratio = place["short_side"] / FRAME
@@ -242,9 +242,9 @@ def _s1_gain(reflection: np.ndarray, strength: float) -> float:
 def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, strength: float) -> float:
     """The largest factor in linear light, at most 1, with which S2's mixture changes the photograph by `strength`.
 
-    It is measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for the light
-    that alpha takes from the background; where no factor brings the change down to `strength`, the one with the least
-    change is taken.
+    The change is measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for the
+    light that alpha takes from the background. If no factor brings the change down to `strength`, the result is the
+    factor with the least change.
     """
     step = max(1, min(background.shape[:2]) // 48)
     under, over = (np.ascontiguousarray(part[::step, ::step]) for part in (background, reflection))

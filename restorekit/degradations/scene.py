@@ -92,7 +92,7 @@ def visible_mask(change: np.ndarray, threshold: float = VISIBLE) -> np.ndarray:
 def new_record(
     rng: np.random.Generator, task: str, kinds: Sequence[str], size: tuple[int, int], severity: float, kind: str
 ) -> dict[str, Any]:
-    """The part of a record that all tasks share, where "mixed" has become one of `kinds`; raises a RestorekitError.
+    """The part of a record that all tasks share, with "mixed" replaced by one of `kinds`; raises a RestorekitError.
 
     `size` is (H, W) in pixels, `severity` lies in [0, 1]. `apply` makes its own generators from the record's `seed`.
     """
@@ -103,7 +103,7 @@ def new_record(
         raise RestorekitError(f"severity {severity:g} must lie in [0, 1]")
     if kind != "mixed" and kind not in kinds:
         raise unknown_name(f"kind of {task}", kind, [*kinds, "mixed"])
-    drawn = kinds[int(rng.integers(len(kinds)))]  # drawn in any case, so that a fixed kind does not shift later draws
+    drawn = kinds[int(rng.integers(len(kinds)))]  # drawn always, so that a fixed kind does not shift later draws
     return {
         "task": task,
         "kind": drawn if kind == "mixed" else kind,

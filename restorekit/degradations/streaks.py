@@ -1,4 +1,4 @@
-"""Many thin, soft streaks, drawn at once with anti-aliasing: the same scene at every resolution."""
+"""Draws many thin, soft streaks at once with anti-aliasing: the same scene at every resolution."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +109,7 @@ def _samples(
     column = by_row(streaks.x * unit - 0.5) + below * by_row(np.tan(streaks.angle))
     np.clip(column, -half - 1, width + half, out=column)
     middle = np.rint(column).astype(np.intp)
-    # From -1/2 to 1/2 along the streak. The soft ends are longer than its width, so that they may follow the rows.
+    # From -1/2 to 1/2 along the streak. The soft ends are longer than the streak is wide, so that they can follow rows.
     length = streaks.length * unit
     along = below * by_row(1.0 / (length * np.cos(streaks.angle)))
     thin = streaks.sigma * unit

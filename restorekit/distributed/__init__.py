@@ -1,1 +1,1 @@
-"""Distributed: all that carries or watches a training and changes no weight - Ray Train, lease, figures, progress."""
+"""The code that runs or watches a training and changes no weight: Ray Train, lease, figures, progress."""

@@ -1,8 +1,9 @@
-"""The figures of a training: the curves file, and the outbox that sends them to a logger without holding it up.
+"""The figures of a training: the curves file, and an outbox that sends figures without delaying the training.
 
 The curves file has the columns step, name, value, and each step once, however often the training was interrupted. The
-outbox sends figures while the logger answers. Those that a silent logger missed lie in the curves file and are sent
-when it answers again: in the same training, after a restart, or by the driver at the end. Pictures are not kept.
+outbox sends figures while the logger answers. Figures that a silent logger missed stay in the curves file and are sent
+when the logger answers again: in the same training, after a restart, or by the driver at the end. Pictures are not
+kept.
 """
 
 import csv
@@ -21,11 +22,11 @@ from restorekit.storage import fetch_file, push_file
 CURVES = "curves.csv"  # in the state's folder
 HEADER = ("step", "name", "value")
 NOTE = "logged.json"  # in the state's folder: the step up to which the logger has all figures
-AGAIN_S = 30.0  # between two tries
+AGAIN_S = 30.0  # between two attempts
 
 
 class CurveWriter:
-    """Appends to a curves file; rows beyond `resume_step` are dropped, since those steps are trained again."""
+    """Appends to a curves file; drops rows beyond `resume_step`, because those steps are trained again."""
 
     def __init__(self, path: Path, resume_step: int) -> None:
         self._path = path
@@ -54,7 +55,7 @@ def read_curves(path: Path) -> list[tuple[int, str, float]]:
 
 
 def write_plots(curves: Path, folder: Path) -> None:
-    """Writes loss.csv and validation.csv, a row a step, which `dvc plots` draws from a file of curves."""
+    """Writes loss.csv and validation.csv for `dvc plots` from a curves file, a row for each step."""
     steps: dict[str, dict[int, dict[str, float]]] = {"loss": {}, "validation": {}}
     for step, name, value in read_curves(curves) if curves.exists() else []:
         file, column = ("validation", name.removeprefix("val/")) if name.startswith("val/") else ("loss", name)
@@ -77,7 +78,7 @@ class Logger(Protocol):
 
 
 class Outbox:
-    """Figures on their way to one logger; calls `note_event` when the logger falls silent and when it answers again."""
+    """Unsent figures for one logger; calls `note_event` when the logger falls silent and when it answers again."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Outbox:
         note_event: Callable[[str], None],
         again_s: float = AGAIN_S,
     ) -> None:
-        """`folder` holds the training's curves.csv, cut to the step from which the training goes on."""
+        """`folder` holds the training's curves.csv, cut at the step from which the training continues."""
         self._folder, self._open_logger, self._note_event, self._again_s = folder, open_logger, note_event, again_s
         self._logger: Logger | None = None
         self._waiting = _unsent(folder)
@@ -105,7 +106,7 @@ class Outbox:
                 self._failed(error)
 
     def flush(self, now: bool = False) -> bool:
-        """Sends the waiting figures, unless the last try has just failed; returns whether none is left."""
+        """Sends the waiting figures, unless the last attempt has just failed; returns whether none is left."""
         if not now and time.monotonic() < self._next_try:
             return not self._waiting
         try:
@@ -123,7 +124,7 @@ class Outbox:
         return True
 
     def save(self, step: int) -> None:
-        """Writes down the step up to which the logger has all figures of a training whose state at `step` is kept."""
+        """Records the step up to which the logger has all figures, for a training with a state at `step`."""
         known = min((waiting - 1 for waiting, _ in self._waiting), default=step)
         write_json(self._folder / NOTE, {"step": known})
         push_file(self._folder / NOTE)
@@ -148,7 +149,7 @@ def send_unsent(folder: Path, logger: Logger) -> None:
 
 
 def _unsent(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """The steps of the curves that the logger has not got, with their figures."""
+    """The steps of the curves that the logger lacks, with their figures."""
     curves, note = folder / CURVES, fetch_file(folder / NOTE)
     if not (note.exists() and curves.exists()):
         return []

@@ -1,9 +1,9 @@
 """A lease on a training's states in object storage: one writer at a time; the uploads of a stale writer are ignored.
 
 A process takes the lease by creating the next token, a file that must not exist yet: of two processes, one fails. A
-token lists the states that were valid when it was made. From then on those states count and the ones that its own
-holder pushes. So a holder that was taken for dead and still pushes changes nothing, even where it looked at the newest
-token just before another process took the lease.
+token lists the states that were valid when the token was made. From then on, only those states and the states pushed by
+the token's holder count. So a holder that was taken for dead but still pushes changes nothing, even if it read the
+newest token just before another process took the lease.
 """
 
 import json
@@ -33,7 +33,7 @@ class RemoteStates:
     """The stored states of one training; only the holder of the lease pushes and drops."""
 
     def __init__(self, remote: Remote, silence_s: float = SILENCE_S, owner: str | None = None) -> None:
-        """`owner` names the machine that holds the lease, by default this one."""
+        """`owner` names the machine that holds the lease, by default this machine."""
         self._remote, self._silence_s, self._owner = remote, silence_s, owner
         self._token: int | None = None
 
@@ -58,7 +58,7 @@ class RemoteStates:
 
     @property
     def suffix(self) -> str:
-        """What a state's name ends in: the token under which it is written."""
+        """The ending of a new state's name: the token of the lease."""
         assert self._token is not None, "only the holder of the lease writes states"
         return f"-{self._token:0{WIDTH}d}"
 
@@ -73,7 +73,7 @@ class RemoteStates:
         return [name for name in names if RECORD in (self._remote / name).names()]
 
     def fetch(self, folder: Path) -> None:
-        """Makes `folder` from the stored state of the same name, unless it is there; the caller verifies it."""
+        """Makes `folder` from the stored state of the same name, unless it exists; the caller verifies the state."""
         with machine_lock(folder):
             if not (folder / RECORD).exists():
                 with write_beside(folder) as beside:
@@ -123,7 +123,7 @@ class RemoteStates:
             time.sleep(LOOK_S)
 
     def _is_over(self, token: int) -> bool:
-        """Whether the holder has ended: it said so, or it was on this machine, whose lock this process holds now."""
+        """Whether the holder has ended: by its note, or by its place on this machine, whose lock this process holds."""
         if self._file(token, "end").size() is not None:
             return True
         return bool(
@@ -131,7 +131,7 @@ class RemoteStates:
         )
 
     def _clear(self, valid: set[str], token: int) -> None:
-        """Drops states that were pushed in part, and the files of older tokens."""
+        """Drops partly pushed states and the files of older tokens."""
         for name in self._remote.names():
             if IS_STATE(name) and name not in valid:
                 self.drop(name)
@@ -149,7 +149,7 @@ class RemoteStates:
                 continue  # the next push reports a storage that does not answer; another may take over meanwhile
 
     def _newest(self) -> int | None:
-        """The highest token, or None where there was no lease yet; the files of lower ones may be gone."""
+        """The highest token, or None before the first lease; the files of lower tokens may be gone."""
         names = [name for name in (self._remote / "lease").names() if name.endswith(".json")]
         return max((int(name.removesuffix(".json")) for name in names), default=None)
 
@@ -158,7 +158,7 @@ class RemoteStates:
 
 
 def open_states(folder: Path, lock_wait_s: float = LOCK_WAIT_S) -> StateStore:
-    """The states of a training; those of a folder that mirrors a storage are fetched, and pushed under a lease."""
+    """The states of a training; for a folder that mirrors a storage, states are fetched, and pushed under a lease."""
     remote = remote_of(folder)
     return StateStore(folder, lock_wait_s, None if remote is None else RemoteStates(remote))
 

@@ -1,7 +1,7 @@
-"""The one module that knows Ray Train: runs the loop on workers and restarts lost ones.
+"""Runs the loop on workers of Ray Train and restarts lost workers; no other module uses Ray Train.
 
-The loop keeps its own states, in the job's folder, which all workers reach, or in the storage that the folder mirrors;
-Ray keeps no checkpoints. A worker or a node that dies costs the steps since the last state.
+The loop keeps its own states in the job's folder, which all workers reach, or in the storage that the folder mirrors;
+Ray keeps no checkpoints. A worker or node that dies costs the steps since the last state.
 """
 
 import errno
@@ -28,7 +28,7 @@ from restorekit.training.job import Job
 from restorekit.training.loop import Report, train
 from restorekit.training.world import World, agreed
 
-REFUSAL = "refused.txt"  # in the state's folder: why another attempt would fail, too
+REFUSAL = "refused.txt"  # in the state's folder: the reason why another attempt would fail, too
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 START_S = 60.0  # Ray's wait for the nodes of a group of workers
 NODE_RETRIES = 3  # about a minute each, while nodes are missing
@@ -38,8 +38,8 @@ KEPT_BYTES = 2**30  # of freed memory
 def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
     """Trains `job` on the connected Ray cluster; returns after its last step.
 
-    `open_logger` is called in the first worker's process, perhaps on another machine, and so carries its addresses.
-    Raises RestorekitError with the reason and the way to go on.
+    `open_logger` is called in the first worker's process, perhaps on another machine, so it carries its addresses.
+    Raises RestorekitError with the reason and the remedy.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -62,7 +62,7 @@ def fit(job: Job, open_logger: Callable[[], Logger] | None = None) -> None:
         train_loop_config={"job": job.to_json(), "open_logger": open_logger},
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            # A new name each time: under a known one Ray looks for checkpoints, and there are none.
+            # A new name each time: under a known name Ray looks for checkpoints, and there are none.
             name=f"{job.run}-{uuid.uuid4().hex[:8]}",
             failure_config=FailureConfig(**failures),
             **_ray_storage(job),
@@ -87,7 +87,7 @@ def worker_resources(job: Job) -> tuple[float, float]:
 
 
 def local_cpus(job: Job) -> int:
-    """The CPUs of a local cluster: enough for all workers; with a range, for as many as this machine has room for."""
+    """The CPUs of a local cluster: for all workers or, with a range of workers, for as many as this machine fits."""
     cpus, _ = worker_resources(job)
     config, here = job.config, len(os.sched_getaffinity(0))
     return int(cpus * max(config.fewest_workers, min(config.most_workers, here // cpus)))
@@ -117,7 +117,7 @@ def _clear_refusal(job: Job) -> None:
 
 
 def _refuse(job: Job, reason: str) -> None:
-    """Writes down, for the driver and for later attempts of this fit, why another attempt would fail, too."""
+    """Records, for the driver and later attempts of this fit, the reason why another attempt would fail, too."""
     refusal = job.state / REFUSAL
     try:
         with write_beside(refusal) as beside:
@@ -138,7 +138,7 @@ def _work(config: dict[str, Any]) -> None:
         return  # an earlier attempt of this fit was refused; the driver reports the reason
     torch.set_num_threads(job.config.threads_per_worker)
     cv2.setNumThreads(0)
-    # Without it a step of DAKD has 31000 to 38000 page faults more and takes 6 to 9 % more processor time.
+    # Otherwise a step of DAKD has 31000 to 38000 more page faults and takes 6 to 9 % more processor time.
     keep_freed_memory(KEPT_BYTES, KEPT_BYTES)
     context = ray.train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
@@ -165,11 +165,11 @@ def _work(config: dict[str, Any]) -> None:
         reason = str(error) if isinstance(error, RestorekitError) else f"{error}: make room, run the same command again"
         _refuse(job, reason)
         if world.size > 1:
-            raise RestorekitError(reason) from error  # the other workers wait for this one; the error ends them, too
+            raise RestorekitError(reason) from error  # the other workers wait for this worker; the error ends them, too
 
 
 def _explained(error: Exception, job: Job) -> RestorekitError:
-    """The worker's own message where there is one, else Ray's, and how to go on."""
+    """The worker's own message if there is one, else Ray's, and the remedy."""
     if fetch_file(job.state / REFUSAL).exists():
         return RestorekitError((job.state / REFUSAL).read_text())
     last = open_states(job.state).latest_step()

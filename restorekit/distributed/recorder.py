@@ -1,4 +1,4 @@
-"""The record of a training, which its first rank keeps: figures to the curves file and the logger, events to a log."""
+"""The first rank's record of a training: figures go to the curves file and the logger, events to a log."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Recorder:
     def note(self, report: Report) -> None:
         job = self._job
         if self._curves is None:
-            # By its first report the loop has locked the state's folder for this process.
+            # The loop has locked the state's folder for this process before its first report.
             for name in (CURVES, EVENTS):
                 fetch_file(job.state / name)
             if report.resumed and report.first_phase is not None:
@@ -54,7 +54,7 @@ class Recorder:
             self._store(report.step)
 
     def end(self) -> None:
-        """Tries once more to send the logger all figures, and stores curves and events."""
+        """Makes a last attempt to send the logger all figures, and stores curves and events."""
         if self._outbox is not None and not self._outbox.flush(now=True):
             note_event(self._job, "warning: the tracking server did not answer until the end of the training")
         if self._curves is not None:

@@ -1,7 +1,7 @@
 """The trace of a training: the samples that each rank read at each step, in one file for each rank and each start.
 
-An interrupted training goes on from its last state. The steps after that state were made in vain and are made again;
-the trace has both, and the one of the newest start counts.
+An interrupted training continues from its last state and repeats the lost steps after that state. The trace has both
+versions of these steps; the version of the newest start counts.
 """
 
 import csv
@@ -19,10 +19,10 @@ FOLDER = "trace"
 
 @dataclass(frozen=True)
 class TracedStep:
-    """The samples that one rank read at one step; `counts` is False where the step was made in vain."""
+    """The samples that one rank read at one step; `counts` is False for a lost step."""
 
-    start: int  # the step that the training went on from
-    step: int  # updates made, with this one
+    start: int  # the step from which the training continued
+    step: int  # updates made, including this step
     epoch: int
     rank: int
     ranks: int
@@ -32,7 +32,7 @@ class TracedStep:
 
 
 class TraceWriter:
-    """Writes the reports of one rank; replaces the file of an earlier try that began at the same step."""
+    """Writes the reports of one rank; replaces the file of an earlier attempt that began at the same step."""
 
     def __init__(self, state: Path, world: World, node: str) -> None:
         self._folder, self._rank = state / FOLDER, world.rank
@@ -54,7 +54,7 @@ class TraceWriter:
 
 
 def read_trace(state: Path) -> list[TracedStep]:
-    """All steps of a training, with those made in vain, ordered by start, step and rank."""
+    """All steps of a training, lost steps included, ordered by start, step and rank."""
     steps = []
     for path in sorted((state / FOLDER).glob("from-*-rank-*.csv")):
         start = int(path.name.split("-")[1])

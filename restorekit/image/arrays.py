@@ -74,8 +74,8 @@ _SUFFIXES: dict[Encoding, str] = {"png": ".png", "webp": ".webp", "bmp": ".bmp",
 def encode_rgb(image: np.ndarray, encoding: Encoding, quality: int | None = None) -> bytes:
     """The bytes of uint8 (H, W, 3): lossless "png", "webp" or "bmp", or "jpeg" without chroma subsampling.
 
-    "bmp" is not compressed and decodes fifty times as fast as png. "jpeg" has a `quality` of 1 to 100, or else 95; the
-    others have none.
+    "bmp" is not compressed and decodes fifty times as fast as png. "jpeg" has a `quality` of 1 to 100, by default 95;
+    the other encodings have none.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise TypeError(f"uint8 (H, W, 3) is expected, not {image.dtype} {image.shape}")

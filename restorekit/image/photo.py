@@ -1,4 +1,4 @@
-"""A user's photo in memory: upright sRGB pixels, and everything else that its file holds."""
+"""A user's photo in memory: upright sRGB pixels, and all other content of its file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -16,7 +16,7 @@ from restorekit.image.exif import exif_of_tiff, upright_exif
 from restorekit.image.photo import Format, Photo
 from restorekit.image.tiff import decode_sixteen, upright
 
-MAX_PIXELS = 178_000_000  # a small file of more can fill the memory; Pillow's own limit is just above
+MAX_PIXELS = 178_000_000  # a small file of a larger picture can fill the memory; Pillow's own limit is just above
 THRESHOLD = 0.5  # least brightness of a missing pixel in a mask; transparent pixels count as black
 
 _FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
@@ -27,8 +27,8 @@ _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 def read_image(path: Path | str) -> Photo:
     """The photo in a JPEG, PNG, WebP or TIFF file of up to 16 bits per channel: grey, palette, RGB or CMYK.
 
-    EXIF orientation is applied, and the colour profile converted to sRGB. Of several pages or frames the first is
-    taken, with a note. A RestorekitError with the path says where the file is missing, damaged, cut short, of another
+    EXIF orientation is applied, and the colour profile converted to sRGB. Of several pages or frames only the first is
+    read, with a note. Raises a RestorekitError with the path where the file is missing, damaged, cut short, of another
     kind, or larger than `MAX_PIXELS`.
     """
     path = Path(path)
@@ -161,11 +161,11 @@ def _decode_png_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray,
 
 
 def read_mask(path: Path | str, size: tuple[int, int], invert: bool = False) -> np.ndarray:
-    """A user's mask as float32 (H, W), 1 = missing and 0 = kept: any picture that is white where something is missing.
+    """A user's mask as float32 (H, W), 1 = missing and 0 = kept, from any picture that is white in the missing parts.
 
     With `invert` black is missing, as in the masks of MADF's authors. `size` is (height, width) of the upright photo.
-    Soft edges are thresholded, as in training; the authors of MADF train with soft edges. A RestorekitError says where
-    the file is no picture, has another size, or names all or none of the pixels.
+    Soft edges are thresholded, as in training; the authors of MADF train with soft edges. Raises a RestorekitError
+    where the file is no picture, has another size, or marks all pixels or none.
     """
     picture = read_image(path)
     if (picture.height, picture.width) != size:

@@ -1,4 +1,4 @@
-"""TIFF: samples of 16 bits are read by tifffile, files with EXIF are written as one compressed strip.
+"""TIFF files: tifffile reads samples of 16 bits; files with EXIF are written as one compressed strip.
 
 OpenCV ignores the tags for separate planes, for white as zero, and for colours that are multiplied by their alpha.
 """
@@ -14,7 +14,7 @@ from PIL import Image, TiffImagePlugin
 
 from restorekit.image.arrays import to_float
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # problems of a file are raised, with the file's name
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # errors, with the file's name, are raised instead
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # photometric interpretations
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are alpha; 0 is anything else
@@ -24,7 +24,7 @@ _DIRECTORIES = (0x8769, 0x8825)  # of EXIF and of GPS
 def decode_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
     """Colours float32 (H, W, 1 or 3) in [0, 1], not multiplied by alpha, and alpha (H, W); the first page, upright.
 
-    `size` is the (height, width) that the upright picture must have. A ValueError says what cannot be decoded.
+    `size` is the (height, width) that the upright picture must have. A ValueError names what cannot be decoded.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
@@ -68,7 +68,7 @@ def _samples(page: tifffile.TiffPage, data: bytes, size: tuple[int, int]) -> np.
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, ...) with an EXIF orientation of 1 to 8 undone (EXIF 2.32, table 8); others count as 1."""
+    """`array` (H, W, ...) turned upright from an EXIF orientation of 1 to 8 (EXIF 2.32, table 8); others count as 1."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

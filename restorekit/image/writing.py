@@ -1,4 +1,4 @@
-"""Writes photos, whole or not at all, with the metadata, depth and channels that the format can hold."""
+"""Writes photos, as a whole or not at all, with the metadata, depth and channels that the format can hold."""
 
 import io
 from collections.abc import Callable
@@ -23,9 +23,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601: grey of three nea
 def write_image(path: Path | str, photo: Photo) -> None:
     """Writes a photo in the format of the path's suffix, and replaces a file there in one step.
 
-    The file has the photo's EXIF with orientation 1, its alpha, one channel if it is grey, and sRGB's profile if it had
-    a profile. PNG and TIFF keep 16 bits; WebP is lossless if the photo's file was. Raises a RestorekitError where the
-    suffix is unknown, the format cannot hold the photo, or the file cannot be written.
+    The file has the photo's EXIF with orientation 1, its alpha, one channel for a grey photo, and sRGB's profile if the
+    photo had a profile. PNG and TIFF keep 16 bits; WebP is lossless if the photo's file was. Raises a RestorekitError
+    where the suffix is unknown, the format cannot hold the photo, or the file cannot be written.
     """
     path = Path(path)
     form = check_format(path, photo)
@@ -107,7 +107,7 @@ def _depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _profile(photo: Photo) -> bytes | None:
-    """The profile to write: none for grey photos and those without, the photo's own if it is sRGB, or else sRGB's."""
+    """The profile to write: none for photos that are grey or had none, the photo's own if sRGB, else sRGB's."""
     if photo.icc is None or photo.grey:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A network working through a list on all nodes of a cluster, with Ray Data; results come in the list's order."""
+"""Runs a network over a list on all nodes of a cluster, with Ray Data; results keep the list's order."""
 
 import logging
 import pickle
@@ -13,9 +13,9 @@ from restorekit.cluster import room_for, rows_of
 from restorekit.errors import RestorekitError
 
 R = TypeVar("R")
-# Takes a network, `start` and `stop`; gives the results of these items of a list that the function knows.
+# Takes a network, `start` and `stop`; gives the results of items `start` to `stop` of the function's own list.
 Work = Callable[[nn.Module, int, int], Iterable[R]]
-PARTS_PER_WORKER = 4  # so that a slow node does not keep the others waiting
+PARTS_PER_WORKER = 4  # several, so that a slow node does not keep the others waiting
 
 
 def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R]:
@@ -37,7 +37,7 @@ def on_every_node(model: nn.Module, work: Work[R], num_items: int) -> Iterator[R
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     ranges = [{"start": start, "stop": stop} for start, stop in pairwise(edges)]
     resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-    # The ranges are the input itself: a task that makes them would wait for ever for a CPU, since workers hold all.
+    # The input holds the ranges: a task that makes them would wait for ever for a CPU, because workers hold all CPUs.
     done = ray.data.from_items(ranges, override_num_blocks=parts).flat_map(
         _Worker,
         fn_constructor_args=(ray.put(model), work),

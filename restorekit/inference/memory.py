@@ -1,4 +1,4 @@
-"""How much memory a network may take: on a CPU running out cannot be caught, so memory is budgeted before the run."""
+"""Memory budgets for networks: running out of main memory cannot be caught, so the budget is set before the run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
-HOST_SHARE = 0.5  # of the free memory: other programs need some, too, and running out ends the process
+HOST_SHARE = 0.5  # of the free memory: other programs need memory, too, and running out ends the process
 DEVICE_SHARE = 0.8  # of the free memory: running out on a GPU is caught, and a smaller tile is tried
 
 
@@ -20,7 +20,7 @@ def default_budget(device: torch.device) -> int:
 
 
 def available_bytes() -> int:
-    """Bytes of main memory that this process can still get: the machine's, or its control group's where fewer."""
+    """Bytes of main memory that this process can still get: the machine's, or its control group's if fewer."""
     free = psutil.virtual_memory().available
     try:
         groups = Path("/proc/self/cgroup").read_text()

@@ -1,4 +1,4 @@
-"""A network restores photographs of any size: whole where memory allows, else streamed or in seamless tiles."""
+"""Restores photographs of any size with a network: whole where memory allows, else streamed or in seamless tiles."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -21,11 +21,11 @@ _HOST_BYTES = 12  # a pixel of three float32 channels
 class Restorer:
     """Restores images with one model on one device.
 
-    `memory_bytes` is what restoring may take on the device besides the model: by default half of the free main memory,
-    or 0.8 of a GPU's free memory. On the CPU it includes the restored image. `tile` fixes the side of every tile in
-    pixels; by default the budget decides. `views` are views of an image whose restored versions are averaged, which
-    takes as many times longer (see `trained_views`). The model is moved to the device and left in eval mode. Raises a
-    RestorekitError where the device is not there.
+    `memory_bytes` is the memory on the device for restoration, besides the model: by default half of the free main
+    memory, or 0.8 of a GPU's free memory. On the CPU the budget includes the restored image. `tile` fixes the side of
+    every tile in pixels; by default the budget decides. `views` are the views of an image whose restored versions are
+    averaged; n views take n times as long (see `trained_views`). The model is moved to the device and left in eval
+    mode. Raises a RestorekitError where the device is missing.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Restorer:
     def restore(self, image: np.ndarray, mask: np.ndarray | None = None, progress: OnTile | None = None) -> np.ndarray:
         """Restores float32 (H, W, 3) sRGB in [0, 1], of one pixel or more, to the same shape and range.
 
-        `mask` is float32 (H, W), 1 = degraded or missing, for models that take one, and only for them; pixels where it
-        is 0 are returned unchanged, to the bit. `progress` is called after each tile. When a GPU runs out of memory,
-        tiles of half the side are tried, unless `tile` fixes the side. Raises a RestorekitError where the smallest tile
-        does not fit, or where the model returns values that are not finite.
+        `mask` is float32 (H, W), 1 = degraded or missing; models that take masks need one, others refuse it. Pixels
+        with mask 0 are returned unchanged, to the bit. `progress` is called after each tile. When a GPU runs out of
+        memory, tiles of half the side are tried, unless `tile` fixes the side. Raises a RestorekitError where the
+        smallest tile does not fit, or where the model returns values that are not finite.
         """
         self._check(image, mask)
         if self.views != AS_IT_IS:
@@ -86,7 +86,7 @@ class Restorer:
         return restored[:height, :width]
 
     def layout(self, height: int, width: int) -> Layout:
-        """How an image of this size is cut with the memory that is free now."""
+        """The layout for an image of this size within the memory that is free now."""
         padded_height, padded_width = self._padded_length(height), self._padded_length(width)
         if self.tile is not None:
             return layout_for_tile(padded_height, padded_width, self.tile, self.descriptor)
@@ -103,7 +103,7 @@ class Restorer:
             ) from error
 
     def _budget(self, height: int, width: int) -> int:
-        """Bytes on the device for an image of this size; on the CPU, less the copies held outside the network."""
+        """Bytes for the network on an image of this size; on the CPU, without the copies held outside the network."""
         budget = default_budget(self.device) if self.memory_bytes is None else self.memory_bytes
         if self.device.type != "cpu":
             return budget
@@ -119,7 +119,7 @@ class Restorer:
         return needed + 2 * _HOST_BYTES * height * width <= budget
 
     def _smaller(self, layout: Layout, error: torch.OutOfMemoryError) -> Layout:
-        """A layout that takes less: streamed where possible, else tiles of half the side.
+        """A layout that takes less memory: streamed where possible, else tiles of half the side.
 
         A RestorekitError where the user fixed the side, or the smallest tile does not fit.
         """
@@ -156,7 +156,7 @@ class Restorer:
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
             missing = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))[None, None].to(self.device)
-            if streamed:  # the image and its result take part of the budget
+            if streamed:  # image and result take a part of the budget
                 height, width = image.shape[:2]
                 memory = self._budget(height, width) - 2 * _HOST_BYTES * height * width
                 restored = cast(StreamingModel, self.model).restore_streamed(pixels, memory)
@@ -200,5 +200,5 @@ class Restorer:
 
 
 def _of_view(progress: OnTile, view: int, views: int) -> OnTile:
-    """`progress` over the tiles of all views, to be called with those of one."""
+    """A function that takes the progress of one view and calls `progress` with the tiles of all views."""
     return lambda done, total: progress(view * total + done, views * total)

@@ -11,13 +11,13 @@ import numpy as np
 
 from restorekit.errors import RestorekitError
 
-View = tuple[str, ...]  # the flips that make it, one after the other; none of them is the image as it is
+View = tuple[str, ...]  # the flips in order; the empty view is the image as it is
 AS_IT_IS: tuple[View, ...] = ((),)
 
 # Restores float32 (H, W, 3) with a mask (H, W) or None; the third argument is the number of the view, from 0.
 RestoreView = Callable[[np.ndarray, np.ndarray | None, int], np.ndarray]
 
-# Each is its own inverse. "channels", a training's fourth flip, mixes colours and turns nothing.
+# Each flip is its own inverse. "channels", a training's fourth flip, permutes colours and turns nothing.
 _FLIPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "horizontal": lambda array: array[:, ::-1],
     "vertical": lambda array: array[::-1],
@@ -28,7 +28,7 @@ _UNKNOWN = ("horizontal",)  # for records that do not name the flips: a mirrored
 
 
 def trained_views(record: Mapping[str, Any]) -> tuple[View, ...]:
-    """The views that a model's training saw, by its `record`; a record without "flips" is taken to have mirrored.
+    """The views that a model's training saw, from its `record`; a record without "flips" counts as mirrored.
 
     A RestorekitError where the record's flips are not a list of flips.
     """
@@ -60,12 +60,12 @@ def mean_of_views(
 
 
 def seen(array: np.ndarray, view: View) -> np.ndarray:
-    """The array (H, W, ...) in that view, without a copy."""
+    """The array (H, W, ...) turned into `view`, without a copy."""
     for flip in view:
         array = _FLIPS[flip](array)
     return array
 
 
 def seen_back(array: np.ndarray, view: View) -> np.ndarray:
-    """The inverse of `seen`: turns an array in that view back."""
+    """The inverse of `seen`: turns an array in `view` back."""
     return seen(array, view[::-1])

@@ -1,4 +1,4 @@
-"""The cutting of large images: tiles overlap by the network's context; their weights add up to one at every pixel."""
+"""Layouts of large images: tiles overlap by the network's context, and their weights add up to one at every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.models.descriptor import Descriptor
 
-SMALLEST_TILE = 32  # pixels; below it nearly all of a tile is margin
-EXACT_RAMP = 4  # pixels on each side of a seam: tiles of an exact network agree there but for rounding
+SMALLEST_TILE = 32  # pixels; a smaller tile is nearly all margin
+EXACT_RAMP = 4  # pixels on each side of a seam: tiles of an exact network differ there by rounding only
 
 
 @dataclass(frozen=True)
 class Axis:
     """One direction of a layout: `len(starts)` tiles of `size` pixels that cover `length`.
 
-    A seam is the middle of two neighbours' overlap. Around it one tile fades into the other over 2 x `ramp` pixels. A
-    tile has no weight beyond, so `overlap` / 2 - `ramp` pixels at each end are context alone.
+    A seam is the middle of two neighbours' overlap. Around the seam one tile fades into the other over 2 x `ramp`
+    pixels. Beyond the ramp a tile has no weight, so `overlap` / 2 - `ramp` pixels at each end are context alone.
     """
 
     length: int
@@ -28,7 +28,7 @@ class Axis:
     starts: tuple[int, ...]
 
     def weights(self, index: int) -> np.ndarray:
-        """The weights of tile `index`, float32 (size,); over all tiles they add up to one at every pixel."""
+        """The weights of tile `index`, float32 (size,); the weights of all tiles add up to one at every pixel."""
         places = np.arange(self.starts[index], self.starts[index] + self.size) + 0.5
         before = self._share_left_of(index - 1, places) if index > 0 else 0.0
         after = self._share_left_of(index, places) if index < len(self.starts) - 1 else 1.0
@@ -61,7 +61,7 @@ class Layout:
 
     rows: Axis
     columns: Axis
-    streamed: bool = False  # in one piece, by a network that streams within the free memory
+    streamed: bool = False  # in one piece, streamed within the free memory
 
     @property
     def num_tiles(self) -> int:
@@ -84,7 +84,7 @@ def whole(height: int, width: int, streamed: bool = False) -> Layout:
 
 
 def layout_for_tile(height: int, width: int, tile: int, descriptor: Descriptor) -> Layout:
-    """Tiles of the side that the user asked for, or of the image's where that is shorter."""
+    """Tiles of the side that the user asked for, or of the image's side if shorter."""
     multiple, least = descriptor.size_multiple, max(descriptor.min_size, SMALLEST_TILE)
     if tile < least:
         raise RestorekitError(f"a tile of {tile} pixels is too small for {descriptor.name}: at least {least}")

@@ -1,15 +1,15 @@
-"""How well a soft mask finds the degraded pixels, and an image's error at some of its pixels."""
+"""Metrics of a soft mask against the degraded pixels, and PSNR over a part of an image."""
 
 import numpy as np
 
 from restorekit.metrics.psnr import CAP_DB, PEAK
 
 WHITE = 0.5  # a pixel of a soft mask counts as degraded from here on
-TIE = 1e-6  # so that a difference of exactly tau is not above it, whatever the rounding
+TIE = 1e-6  # keeps a difference of exactly tau below the threshold despite rounding
 
 
 def changed(degraded: np.ndarray, clean: np.ndarray, tau: float) -> np.ndarray:
-    """Where a channel of uint8 (H, W, 3) images differs by more than `tau` of the range, bool (H, W) (dakd.md 3)."""
+    """A mask, bool (H, W): a channel of uint8 (H, W, 3) images differs by more than `tau` of the range (dakd.md 3)."""
     difference = np.abs(degraded.astype(np.int16) - clean.astype(np.int16)).max(axis=-1)
     return np.asarray(difference / PEAK > tau + TIE)
 
@@ -24,11 +24,11 @@ def iou_f1(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def auc(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """The chance that a white pixel of the bool mask is higher in the soft one than a black one, ties counting half.
+    """The probability that a white pixel of the bool mask has a higher soft value than a black pixel; ties count half.
 
-    None where all pixels of the bool mask are of one colour.
+    None where all pixels of the bool mask have one colour.
     """
-    from scipy.stats import rankdata  # half a second, which every process of every training would pay
+    from scipy.stats import rankdata  # here, because the import takes half a second in every process of a training
 
     white = int(truth.sum())
     black = truth.size - white
@@ -47,7 +47,7 @@ def psnr_where(restored: np.ndarray, clean: np.ndarray, where: np.ndarray) -> fl
 
 
 def correlation(energy: np.ndarray, truth: np.ndarray) -> float | None:
-    """Pearson's correlation of a map (H, W) with a bool mask; None where one of them is constant."""
+    """Pearson's correlation of a map (H, W) with a bool mask; None where either is constant."""
     first, second = energy.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
     first, second = first - first.mean(), second - second.mean()
     spread = float(np.sqrt(np.mean(first**2) * np.mean(second**2)))

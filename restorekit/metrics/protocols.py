@@ -15,7 +15,7 @@ from restorekit.metrics.psnr import limited_luma, psnr_dmgn, psnr_rgb, psnr_y
 
 GAUSSIAN_WINDOW = 11  # pixels of SSIM's window: sigma 1.5, cut at 3.5 sigma
 UNIFORM_WINDOW = 7  # pixels: the default of scikit-image
-STRIP_PIXELS = 2**21  # of a strip of SSIM, for images of more than two of them
+STRIP_PIXELS = 2**21  # of a strip of SSIM, for images larger than two strips
 
 LMSE_WINDOW = 20  # pixels, each side
 LMSE_SHIFT = 10  # pixels between windows
@@ -29,7 +29,7 @@ class Metric:
     measure: Callable[[np.ndarray, np.ndarray], float]
     better: Literal["higher", "lower"]
     unit: str  # "dB", or "" for a number without a unit
-    digits: int  # after the point, where people read it
+    digits: int  # after the point, in tables for people
     min_side: int  # pixels that both sides must have
     says: str  # the protocol in one line, for the report
 
@@ -51,19 +51,19 @@ def score(restored: np.ndarray, clean: np.ndarray, protocols: Iterable[str] | No
 
 
 def gain(name: str, before: float, after: float) -> float:
-    """How much better `after` is than `before`: positive is an improvement, also where lower is better."""
+    """The improvement from `before` to `after`: positive is better, also for metrics where lower is better."""
     return after - before if get_metric(name).better == "higher" else before - after
 
 
 def get_metric(name: str) -> Metric:
-    """The metric of that name; an unknown one raises a RestorekitError with the nearest name."""
+    """The metric `name`; an unknown name raises a RestorekitError with the nearest name."""
     if name not in METRICS:
         raise unknown_name("metric", name, METRICS)
     return METRICS[name]
 
 
 def check_pair(restored: np.ndarray, clean: np.ndarray) -> None:
-    """Raises a RestorekitError unless the two are 8-bit RGB images of one size."""
+    """Raises a RestorekitError unless both are 8-bit RGB images of one size."""
     for what, image in (("restored", restored), ("clean", clean)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise RestorekitError(
@@ -85,7 +85,7 @@ def ssim_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
 
 
 def ssim_y(restored: np.ndarray, clean: np.ndarray) -> float:
-    """The same on limited-range BT.601 luma, range 255 (MATLAB, BasicSR `test_y_channel`)."""
+    """SSIM as `ssim_rgb`, on limited-range BT.601 luma, range 255 (MATLAB, BasicSR `test_y_channel`)."""
     return _gaussian(limited_luma(restored), limited_luma(clean), channel_axis=None)
 
 
@@ -104,10 +104,10 @@ def l1_percent(restored: np.ndarray, clean: np.ndarray) -> float:
 
 
 def lmse(restored: np.ndarray, clean: np.ndarray) -> float:
-    """Local mean squared error of (H, W, 3) images in [0, 255], which forgives a change of brightness; 0 is best.
+    """Local mean squared error of (H, W, 3) images in [0, 255], invariant to a change of brightness; 0 is best.
 
-    In every window and channel the restored image is first multiplied by the number that fits it best to the clean one
-    (Grosse et al., ICCV 2009); the result is the sum of the squared errors over the sum of the clean squares
+    In every window and channel the restored image is first scaled by the factor that fits it best to the clean image
+    (Grosse et al., ICCV 2009). The result is the sum of the squared errors over the sum of the clean squares
     (dmgn.md, section 11). Pixels past the last whole window do not count. An entirely black clean image gives 0.
     """
     estimate, correct = _windows(restored), _windows(clean)
@@ -121,9 +121,9 @@ def lmse(restored: np.ndarray, clean: np.ndarray) -> float:
 
 
 def ncc(restored: np.ndarray, clean: np.ndarray) -> float:
-    """Normalised cross-correlation over all values of (H, W, 3) images, in [-1, 1]; forgives a change of brightness.
+    """Normalised cross-correlation over all values of (H, W, 3) images, in [-1, 1], invariant to changes of brightness.
 
-    Where an image is constant the ratio is undefined: the result is then 1 for equal images and 0 for others.
+    The ratio is undefined for a constant image; the result is then 1 for equal images and 0 for others.
     """
     first, second = restored.astype(np.float64), clean.astype(np.float64)
     first, second = first - first.mean(), second - second.mean()
@@ -142,7 +142,7 @@ def _gaussian(restored: np.ndarray, clean: np.ndarray, channel_axis: int | None)
 
 
 def _similarity(restored: np.ndarray, clean: np.ndarray, **options: float | None) -> float:
-    from skimage.metrics import structural_similarity  # half a second, which reading params.yaml would pay
+    from skimage.metrics import structural_similarity  # here: at the top it slows params.yaml by half a second
 
     return float(structural_similarity(clean, restored, data_range=255, **options))
 
@@ -150,9 +150,9 @@ def _similarity(restored: np.ndarray, clean: np.ndarray, **options: float | None
 def _in_strips(
     measure: Callable[[np.ndarray, np.ndarray], float], restored: np.ndarray, clean: np.ndarray, border: int
 ) -> float:
-    """The mean of a map that `measure` averages without its outermost `border` pixels, from strips of large images.
+    """The value of `measure`, a mean over a map without its outermost `border` pixels, in strips for large images.
 
-    scikit-image holds a dozen maps of 8 bytes a value at once: 5 GiB for a frame of 4K.
+    scikit-image holds a dozen maps of 8 bytes a value at once: 5 GiB for a 4K frame.
     """
     height, width = clean.shape[:2]
     rows = max(1, STRIP_PIXELS // width)
@@ -167,7 +167,7 @@ def _in_strips(
 
 
 def _windows(image: np.ndarray) -> np.ndarray:
-    """Float64 (rows, columns, channels, LMSE_WINDOW, LMSE_WINDOW): a view of every LMSE_SHIFT-th window."""
+    """A view of every LMSE_SHIFT-th window, float64 (rows, columns, channels, LMSE_WINDOW, LMSE_WINDOW)."""
     windows = sliding_window_view(image.astype(np.float64), (LMSE_WINDOW, LMSE_WINDOW), axis=(0, 1))
     return windows[::LMSE_SHIFT, ::LMSE_SHIFT]
 

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratios in dB between two 8-bit images, finite also for equal ones."""
+"""Peak signal-to-noise ratios in dB between two 8-bit images, finite also for equal images."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 PEAK = 255.0
 STRIP_VALUES = 2**24
-CAP_DB = 100.0  # given for equal images, whose ratio is infinite; one level of one value in a 4K image is 122 dB
+CAP_DB = 100.0  # also the value for equal images; a difference of one level in one value of a 4K image is 122 dB
 
 # Rec. ITU-R BT.601 for R'G'B' in [0, 255]: black is 16, white is 235. Full-range luma reads 1.32 dB lower.
 LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
@@ -14,24 +14,24 @@ LUMA_BLACK = 16.0
 
 
 def psnr_rgb(restored: np.ndarray, clean: np.ndarray) -> float:
-    """One mean squared error over all pixels and channels of uint8 (H, W, 3) images, no crop; at most `CAP_DB`."""
+    """PSNR from one mean squared error over all values of uint8 (H, W, 3) images, no crop; at most `CAP_DB`."""
     return _ratio(_squared_error(restored, clean))
 
 
 def psnr_of(restored: np.ndarray, clean: np.ndarray) -> float:
-    """The same for any two arrays of 8-bit values of one shape, such as some of the pixels of two images."""
+    """PSNR of two arrays of 8-bit values of one shape, such as some pixels of two images; at most `CAP_DB`."""
     return _ratio(_squared_error(restored, clean))
 
 
 def psnr_y(restored: np.ndarray, clean: np.ndarray) -> float:
-    """The same on limited-range BT.601 luma, peak 255 (MATLAB, BasicSR `test_y_channel`); at most `CAP_DB`."""
+    """PSNR on limited-range BT.601 luma, peak 255 (MATLAB, BasicSR `test_y_channel`); at most `CAP_DB`."""
     return _ratio(_squared_error(limited_luma(restored), limited_luma(clean)))
 
 
 def psnr_dmgn(restored: np.ndarray, clean: np.ndarray) -> float:
-    """DMGN's protocol (dmgn.md, section 11): the ratio of each RGB channel, then their average; at most `CAP_DB`.
+    """PSNR by DMGN's protocol (dmgn.md, section 11): the mean of each RGB channel's ratio; at most `CAP_DB`.
 
-    Takes uint8, or floats in [0, 255] as DMGN's own script does, which clips but does not round.
+    Takes uint8, or floats in [0, 255] as DMGN's own script does; the script clips but does not round.
     """
     return float(np.mean([_ratio(_squared_error(restored[..., c], clean[..., c])) for c in range(restored.shape[-1])]))
 

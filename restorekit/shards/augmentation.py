@@ -16,7 +16,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # at import it would ask
 import albumentations as albu
 
 FLIPS = {"horizontal": albu.HorizontalFlip, "vertical": albu.VerticalFlip, "transpose": albu.Transpose}
-CHANNELS = "channels"  # red, green and blue in another order, which makes few photographs more varied
+CHANNELS = "channels"  # permutes red, green and blue, for more variety from few photographs
 
 
 class PairAugmentation:
@@ -35,13 +35,13 @@ class PairAugmentation:
     def __call__(self, images: Mapping[str, np.ndarray], seed: int, epoch: int, key: str) -> dict[str, np.ndarray]:
         """The cropped and flipped `images` (uint8, H x W x 3 or H x W), with the names given at construction."""
         own = seed_for(seed, "augmentation", epoch, key)
-        # One generator for all steps: `set_random_seed` would give each step one with the same seed, so that all flips
-        # would be made or none, together with a low or a high crop.
+        # One generator for all steps: `set_random_seed` would give every step a generator of the same seed, so that
+        # a sample would have all flips or none, depending on the place of its crop.
         self._compose.set_random_state(np.random.default_rng(own), random.Random(own))
         first, *rest = self._names
         result = self._compose(image=images[first], **{name: images[name] for name in rest})
         made = {first: result["image"], **{name: result[name] for name in rest}}
         if not self._shuffles:
             return made
-        order = rng_for(seed, CHANNELS, epoch, key).permutation(3)  # albumentations' own needs an older OpenCV
+        order = rng_for(seed, CHANNELS, epoch, key).permutation(3)  # albumentations' version needs an older OpenCV
         return {name: image[..., order] if image.ndim == 3 else image for name, image in made.items()}

@@ -1,4 +1,4 @@
-"""Frames of a photograph: cut from it at a recorded place and scale, or the whole of it resized."""
+"""Frames of a photograph: a part, cut at a recorded place and scale, or the whole photograph, resized."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,7 +12,7 @@ from restorekit.degradations.scene import Scene
 from restorekit.image import resize_short_side, to_float
 from restorekit.sources.photo_index import LoadedPhotograph, Photograph, load_photograph
 
-CLOSER = 1.5  # largest scale of a photograph, in multiples of the least one that covers a frame
+CLOSER = 1.5  # largest scale of a photograph, in multiples of the least scale that covers a frame
 
 
 def is_large_enough(photograph: Photograph, short_side: int, long_side: int) -> bool:
@@ -45,7 +45,7 @@ def draw_frame(
 
 
 def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) -> Scene:
-    """The frame that `draw_frame` drew, with disparity if the photograph has it."""
+    """The frame that `draw_frame` drew, with disparity if the photograph has any."""
     loaded = _loaded(photos, photograph)
     height, width = frame["resized"]
     top, left, rows, columns = frame["window"]

@@ -1,8 +1,8 @@
 """Folders of shards: each shard is a WebDataset tar with an index, and the manifest lists all of them by SHA-256.
 
-A shard's bytes depend on its samples alone: one writer, members in a fixed order, no clock, no owner. The index says
-where each member lies, in the format of NVIDIA DALI's wds2idx (v1.2), so that nobody has to walk the tar. The manifest
-holds the SHA-256 of both, and one digest over everything that it lists.
+A shard's bytes depend on its samples alone: one writer, members in a fixed order, no clock, no owner. The index has the
+place of each member, in the format of NVIDIA DALI's wds2idx (v1.2), so that readers need not walk the tar. The manifest
+holds the SHA-256 of both, and one digest over all its entries.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class ShardManifest:
 
     @classmethod
     def load(cls, folder: Path) -> "ShardManifest":
-        """Reads and checks `manifest.json` of `folder`; the shards themselves are checked when they are opened."""
+        """Reads and checks `manifest.json` of `folder`; shards are checked when opened."""
         path = fetch_file(folder / "manifest.json")
         manifest = _parse(read_json(path, "shard manifest", REMEDY), path)
         if not manifest.shards:
@@ -74,7 +74,7 @@ class ShardManifest:
         return manifest
 
     def verify(self, folder: Path, shard: Shard) -> Path:
-        """The path of `shard` in `folder`, once its size and SHA-256 agree with the manifest."""
+        """The path of `shard` in `folder`, after a check of its size and SHA-256 against the manifest."""
         path = fetch_file(folder / shard.name, shard.sha256)
         if not path.is_file():
             raise RestorekitError(f"shard {path} is missing: {REMEDY}")
@@ -86,7 +86,7 @@ class ShardManifest:
         return path
 
     def index(self, folder: Path, shard: Shard) -> list[bytes]:
-        """The lines of a shard's index, one for each sample, once its SHA-256 agrees with the manifest."""
+        """The lines of a shard's index, one for each sample, after a check of the index's SHA-256."""
         path = fetch_file(folder / shard.index, shard.index_sha256)
         try:
             data = path.read_bytes()
@@ -101,10 +101,10 @@ class ShardManifest:
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> Shard:
-    """Writes (key, members) pairs as one WebDataset tar and its index; neither is there before both are whole.
+    """Writes (key, members) pairs as one WebDataset tar and its index; neither file appears before both are whole.
 
-    Members are named by the part of a file's name after its first dot, such as ``degraded.png``; keys are unique, and
-    hold neither dots nor spaces.
+    A member's name is the part of the file's name after the first dot, such as ``degraded.png``. Keys are unique, and
+    have neither dots nor spaces.
     """
     num_samples = 0
     with write_beside(path.with_suffix(".idx")) as index, write_beside(path) as partial:
@@ -124,7 +124,7 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
 
 
 def _index_lines(tar: Path) -> list[bytes]:
-    """A line for each sample: name, where its bytes begin, their number, and file name, for each of its members."""
+    """A line for each sample: name, first byte, number of bytes and file name of each member."""
     samples: dict[str, list[str]] = {}
     with tarfile.open(tar) as opened:
         for member in opened:
@@ -143,7 +143,7 @@ def _parse(value: Any, path: Path) -> ShardManifest:
             raise RestorekitError(f"{path} is of format {value['format']}, this version reads {FORMAT}: {REMEDY}")
         shards = value["shards"]
         for number, shard in enumerate(shards):
-            shards[number] = Shard(**shard)  # in place: 10^5 of them are not held twice
+            shards[number] = Shard(**shard)  # in place, so that 10^5 shards are not held twice
         fields = {name: str(value[name]) for name in ("dataset", "task", "split", "photos_digest")}
         manifest, stated = ShardManifest(shards=tuple(shards), **fields), value["digest"]
     except (KeyError, TypeError) as error:
@@ -156,7 +156,7 @@ def _parse(value: Any, path: Path) -> ShardManifest:
 
 
 def _digest_in(path: Path) -> str:
-    """The digest of the file's text, without its first two lines: encoding 10^5 shards anew would take a second."""
+    """The digest of the file's text without its first two lines; encoding 10^5 shards anew would take a second."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for line in file:

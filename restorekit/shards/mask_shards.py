@@ -53,11 +53,11 @@ class MaskRecipe:
             yield f"{self.split}-{number:07d}", {"mask.png": encode_grey(mask), "json": text}
 
     def digest_values(self) -> dict[str, Any]:
-        """Values for the digest by which a half-finished set is continued."""
+        """Values for the digest that names a half-finished set, so that a later run continues it."""
         return {**asdict(self), "dataset": self.dataset.model_dump(mode="json")}
 
     def _record(self, number: int) -> dict[str, Any]:
-        """The record of one mask; severities are spread evenly, so that every bucket of hole shares gets its part."""
+        """The record of one mask; severities are spread evenly over the buckets of hole shares."""
         rng = rng_for(self.seed, self.name, self.split, number)
         low, high = self.dataset.severity
         # Multiples of the golden ratio cover the range evenly for any number of masks.

@@ -2,7 +2,7 @@
 
 An epoch is a sequence of positions 0..N-1, one for each sample. Shards come in a shuffled order, in blocks of
 `BLOCK_SHARDS`. A block is read in windows of about `WINDOW_SAMPLES` at most; a window has a run of every shard of the
-block, and its samples are shuffled. So samples of eight shards are mixed, while one or two loader workers read each
+block, and its samples are shuffled. This mixes samples of eight shards, while one or two loader workers read each
 shard in long runs, and no list grows with the number of samples.
 
 Every loader worker of every rank reads one contiguous stream of the sequence, in proportion to the rank's part of a
@@ -23,7 +23,7 @@ from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
 
 BLOCK_SHARDS = 8  # shards that are mixed, and open together in a loader worker
-WINDOW_SAMPLES = 2048  # shuffled together: 256 of each shard of a block, about 30 MB of 256-pixel pairs
+WINDOW_SAMPLES = 2048  # samples shuffled together: 256 of each shard of a block, about 30 MB of 256-pixel pairs
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -62,7 +62,7 @@ class EpochOrder:
         return self._size
 
     def locate(self, position: int) -> tuple[int, int]:
-        """The shard (an index into the manifest) and the sample in it at `position`."""
+        """The shard (an index into the manifest) and the index in the shard of the sample at `position`."""
         window = self._window
         if not window.start <= position < window.stop:
             window = self._window = self._shuffled(position)
@@ -74,13 +74,13 @@ class EpochOrder:
         number = int(np.searchsorted(starts, position, side="right")) - 1
         shards = self._shards[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS].repeat(sizes[number])
         indices = np.concatenate([np.arange(a, a + n) for a, n in zip(first[number], sizes[number], strict=True)])
-        # A block's first window draws under the block's name alone, so that small blocks have one draw.
+        # The first window is named by the block alone, so that a block of one window has the block's draw.
         names = (block, number) if number else (block,)
         order = rng_for(self._seed, "samples", self._epoch, *names).permutation(len(shards))
         return Window(int(starts[number]), int(starts[number + 1]), shards[order].tolist(), indices[order].tolist())
 
     def _cut_block(self, block: int) -> Runs:
-        """The windows of a block: each shard in as many runs as there are windows, beginning at a run of its own."""
+        """The windows of a block: each shard has one run for every window, and starts at its own run."""
         lengths = self._lengths[block * BLOCK_SHARDS : (block + 1) * BLOCK_SHARDS]
         windows = -(-int(lengths.sum()) // WINDOW_SAMPLES)
         bounds = np.arange(windows + 1)[:, None] * lengths // windows
@@ -94,7 +94,7 @@ class EpochOrder:
 
 @dataclass(frozen=True)
 class Cursor:
-    """The progress of a world of ranks in an epoch: `step` steps into `ranges`, which all of them began together."""
+    """The progress of a world of ranks in an epoch: `step` steps into `ranges`, which all ranks began together."""
 
     epoch: int
     ranges: Ranges
@@ -176,7 +176,7 @@ class Cursor:
 
 
 def begin_epoch(epoch: int, num_samples: int, num_ranks: int, num_loaders: int, batch_size: int) -> Cursor:
-    """The cursor at the start of an epoch; a RestorekitError shows the sums where a loader would get no sample."""
+    """The cursor at the start of an epoch; a RestorekitError with the sums where a loader would get no sample."""
     num_loaders = max(1, num_loaders)
     if batch_size < num_ranks:
         raise RestorekitError(
@@ -209,7 +209,7 @@ class Batch:
     """The positions of one rank's batch, and the weight of its mean loss in the mean over all ranks' samples."""
 
     positions: tuple[int, ...]
-    weight: float  # 0 for a rank without a sample in an epoch's last batch: it repeats one, without effect
+    weight: float  # 0 for a rank without a sample in an epoch's last batch, which repeats one without effect
 
 
 def batch_at(cursor: Cursor, rank: int, step: int) -> Batch:

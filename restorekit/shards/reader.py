@@ -1,7 +1,7 @@
 """Samples of verified shards, in the order asked for, decoded to 8-bit arrays.
 
-A shard is verified once: its SHA-256 and its index's are compared with the manifest. After that any sample is one read
-of the file, at the place that the index names.
+A shard is verified once: the SHA-256 of the tar and of the index are compared with the manifest. After that every
+sample is one read of the file, at its place in the index.
 """
 
 import json
@@ -38,7 +38,7 @@ class ShardSample:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What the sample was made from; parsed on demand, since a training never reads it."""
+        """The record that the sample was made from; parsed on demand, because a training never reads it."""
         return dict(json.loads(self.record_json))
 
 
@@ -46,7 +46,7 @@ class ShardReader:
     """Random access to the samples of one folder of shards; the shards of one block stay open."""
 
     def __init__(self, folder: Path, members: frozenset[str] = MEMBERS) -> None:
-        """`members`: the images that are decoded, where a sample has them, besides the pair."""
+        """`members`: the images to decode besides the pair, if a sample has them."""
         self.folder = folder
         self._members = members
         self.manifest = ShardManifest.load(folder)
@@ -77,7 +77,7 @@ class ShardReader:
                 yield key, {name: bytes(data) for name, data in members.items()}
 
     def _members_of(self, opened: "_OpenShard", index: int) -> tuple[str, dict[str, memoryview]]:
-        """The key and the members of a sample; they lie in one buffer, which the next call overwrites."""
+        """The key and the members of a sample; the members share a buffer, which the next call overwrites."""
         key, places = opened.places(index)
         start = min(offset for offset, _ in places.values())
         size = max(offset + length for offset, length in places.values()) - start
@@ -97,7 +97,7 @@ class ShardReader:
 
 
 class _OpenShard:
-    """A tar's open file, and the line of its index for each sample."""
+    """An open tar, and the line of its index for each sample."""
 
     def __init__(self, path: Path, lines: list[bytes]) -> None:
         self.path, self.file, self._lines = path, os.open(path, os.O_RDONLY), lines

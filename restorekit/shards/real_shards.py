@@ -53,7 +53,7 @@ class PairRecipe:
             yield from _samples(self, pair, root)
 
     def digest_values(self) -> dict[str, Any]:
-        """Values for the digest by which a half-finished set is continued; its folder is none of them."""
+        """Values, without the set's folder, for the digest that names a half-finished set for a later run."""
         values = asdict(self)
         values["config"] = self.config.model_dump(mode="json", exclude={"root", "pairs"})
         return values
@@ -79,7 +79,7 @@ def pair_recipes(
     recipes = []
     for split in SPLITS:
         chosen = [pair for pair in pairs if (pair.scene in in_val) == (split == "val")]
-        if split == "train":  # variants of one scene are neighbours in their folder, and would share a shard
+        if split == "train":  # variants of one scene are neighbours in the folder, and would share a shard
             chosen = [chosen[i] for i in rng_for(seed, name, "order").permutation(len(chosen))]
         recipe = PairRecipe(name, config, split, seed, encoding, tuple(chosen), quality)
         if len(chosen) < recipe.num_shards:
@@ -89,7 +89,7 @@ def pair_recipes(
 
 
 def _scenes_of_val(where: str, share: float, pairs: Sequence[RealPair]) -> set[str]:
-    """A share of the scenes, chosen by the digest of each one's first clean image: at least one, and not all."""
+    """A share of the scenes, at least one and not all, chosen by the digest of each scene's first clean image."""
     places: dict[str, int] = {}
     for pair in pairs:
         places.setdefault(pair.scene, seed_for(0, "split", pair.target_sha256 or pair.input_sha256))
@@ -131,7 +131,7 @@ def _samples(recipe: PairRecipe, pair: RealPair, root: Path) -> Iterator[tuple[s
 
 
 def _windows(recipe: PairRecipe, pair: RealPair) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Keys and (top, left, height, width) of the parts that are cut from a pair."""
+    """Keys and (top, left, height, width) of a pair's windows."""
     if recipe.split != "train":
         yield pair.key, (0, 0, pair.height, pair.width)
         return
@@ -172,13 +172,13 @@ class JoinedRecipe:
             yield from pairs.samples(shard, Path(root))
 
     def digest_values(self) -> dict[str, Any]:
-        """Values for the digest by which a half-finished synthesis is continued; the pairs' roots are none of them."""
+        """Values, without the pairs' roots, for the digest that names a half-finished synthesis for a later run."""
         pairs = [pairs.digest_values() for _, pairs in self.folders]
         return {"made": self.made.digest_values(), "pairs": pairs}
 
 
 def with_pairs(recipes: Sequence[FrameRecipe], dataset: FrameConfig, base: Path) -> list[JoinedRecipe]:
-    """`recipes`, each joined with the pairs of the data set's folders, whose roots are relative to `base`.
+    """The `recipes`, each joined with the pairs of the data set's folders; their roots are relative to `base`.
 
     The digest of a scene's clean image chooses its split. Raises a RestorekitError where a folder does not follow its
     layout, a pair is smaller than a training tile, or two pairs have one name.
@@ -187,7 +187,7 @@ def with_pairs(recipes: Sequence[FrameRecipe], dataset: FrameConfig, base: Path)
     found: list[tuple[str, RealTraining, tuple[RealPair, ...]]] = []
     for number, one in enumerate(dataset.pairs):
         root = (base / Path(one.root).expanduser()).resolve()
-        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # real pairs are taken as they are
+        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # these change no real pair
         config = RealTraining.model_validate(
             {"task": task, "layout": one.layout, "root": one.root, "pairs": one.pairs, "train": tiles}
         )

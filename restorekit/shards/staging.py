@@ -1,7 +1,7 @@
 """Writes data sets with Ray Data, one task for each shard, and continues where a killed run stopped.
 
-Shards go to a staging folder, which moves to its place when it is complete. A digest of everything that the samples
-depend on names it, so that the shards of another recipe are never used.
+Shards go to a staging folder, which moves to its place when complete. A digest of all that the samples depend on names
+the staging folder, so that the shards of another recipe are never used.
 """
 
 import logging
@@ -24,7 +24,7 @@ from restorekit.shards.synthesis import recipe_for
 from restorekit.sources.photo_index import SPLITS, PhotoIndex, SplitName
 from restorekit.storage import address_of, fetch_file, local_path, push_file, remote_of
 
-# Without it the arrays of every image go back to the system, which costs a sixth of a shard's CPU time.
+# Without kept memory the arrays of every image go back to the system, which costs a sixth of a shard's CPU time.
 KEPT_MEMORY = {"kept_bytes": 2**28, "block_bytes": 2**25}
 
 
@@ -94,7 +94,7 @@ def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, Sha
 
 
 def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
-    """Makes shards in parallel: one Ray Data row, a number, for each shard, so that the driver holds no samples."""
+    """Makes shards in parallel: one Ray Data row, a number, for each shard; the driver holds no samples."""
     import ray.data
 
     if not tasks:
@@ -108,7 +108,7 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
         try:
             stage_shard(recipe, number, *map(local_path, places))
         except RestorekitError as error:
-            return {"problem": str(error)}  # Ray Data would wrap what is raised into a traceback
+            return {"problem": str(error)}  # Ray Data would wrap an exception into a traceback
         return {"problem": ""}
 
     rows = ray.data.range(len(tasks), override_num_blocks=len(tasks))
@@ -119,7 +119,7 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
 
 
 def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Shard:
-    """Makes one shard with its index, and then the note that says that both are whole."""
+    """Makes one shard with its index, then writes a note that both are whole."""
     path = _shard_path(staging, recipe, number)
     shard = write_shard(path, recipe.samples(number, source))
     write_json(path.with_suffix(".json"), asdict(shard))
@@ -129,7 +129,7 @@ def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Sha
 
 
 def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
-    """The shard, if an earlier run finished it and its files still have their bytes."""
+    """The shard, if an earlier run finished it and its files are unchanged."""
     path = _shard_path(staging, recipe, number)
     note = fetch_file(path.with_suffix(".json"))
     if not note.is_file():

@@ -1,6 +1,6 @@
 """Synthesized samples: each depends on seed, data set, split, photograph, variant and tile, not on its worker.
 
-The samples of a shard follow from arithmetic, without a list of all. A frame is one degraded photograph; training
+Arithmetic gives the samples of a shard, without a list of all samples. A frame is one degraded photograph; training
 frames are cut into tiles, validation and test frames stay whole.
 """
 
@@ -37,7 +37,7 @@ class FrameRecipe:
     seed: int
     encoding: Encoding
     num_photographs: int
-    photos_digest: str  # of the manifest of photographs, which every task opens for itself
+    photos_digest: str  # of the manifest of photographs, which every Ray task opens itself
     quality: int | None = None  # of jpeg
     masks: tuple[MaskFile, ...] = ()  # user's masks, for inpainting of the kind "files"
     masks_folder: str = ""
@@ -60,9 +60,9 @@ class FrameRecipe:
         return shard_samples(self, shard, photos)
 
     def digest_values(self) -> dict[str, Any]:
-        """Values for the digest by which a half-finished synthesis is continued."""
+        """Values for the digest that names a half-finished synthesis, so that a later run continues it."""
         values = {**asdict(self), "dataset": self.dataset.model_dump(mode="json", exclude={"masks"})}
-        del values["masks_folder"]  # it may lie anywhere
+        del values["masks_folder"]  # the folder may lie anywhere
         return values
 
     @property
@@ -209,7 +209,7 @@ def _masks_of(name: str, dataset: AnyDataset) -> tuple[tuple[MaskFile, ...], str
 
 
 def _other(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, rng: np.random.Generator) -> dict[str, Any]:
-    """The reflected photograph: another scene of the split, or the same one mirrored if there is no other."""
+    """The reflected photograph: another scene of the split, or the same photograph mirrored if there is no other."""
     own = index.of_scene(recipe.split, photograph.scene)
     num_others = index.count(recipe.split) - len(own)
     if not num_others:
@@ -222,7 +222,7 @@ def _other(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph, rng: 
 def _windows(
     recipe: FrameRecipe, photograph: Photograph, variant: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Keys and (top, left, height, width) of the parts that are cut from a frame."""
+    """Keys and (top, left, height, width) of a frame's windows."""
     height, width = shape[:2]
     if recipe.split != "train":
         yield f"{photograph.name}-{variant:05d}", (0, 0, height, width)

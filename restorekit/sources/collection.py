@@ -1,6 +1,6 @@
 """Collects data/photos/: all photographs of the configuration with their manifest, or nothing if a split is empty.
 
-Every readable photograph of the user is taken once, under the name of its content and always in the same split.
+Every readable photograph of the user is taken once, named by its content and always in the same split.
 """
 
 import shutil
@@ -46,9 +46,9 @@ class FoundFile:
 def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Collection:
     """Copies the embedded photographs and those of the user's folders into `folder`, and replaces it as a whole.
 
-    Folders are relative to `root`. Of files with equal bytes the first is taken. Raises a RestorekitError, and leaves
-    `folder` unchanged, where a folder is missing, none of the user's photographs can be used, or a split would be
-    empty.
+    Folders are relative to `root`. Of files with equal bytes only the first is taken. Raises a RestorekitError, and
+    leaves `folder` unchanged, where a folder is missing, none of the user's photographs can be used, or a split would
+    be empty.
     """
     left_out: list[str] = []
     with write_beside(folder) as partial:
@@ -79,7 +79,7 @@ def _embedded(config: PhotosConfig, partial: Path, left_out: list[str]) -> Itera
 def _take(
     file: FoundFile, config: PhotosConfig, partial: Path, taken: dict[str, Photograph], left_out: list[str]
 ) -> bool:
-    """Copies one of the user's files unless its bytes are there already; False, with a sentence, if it is unusable."""
+    """Copies a user's file unless a copy of its bytes exists; False, with an added sentence, for an unusable file."""
     try:
         photograph = describe(file, config.license, config.split)
     except RestorekitError as error:
@@ -154,9 +154,9 @@ def _of_layout(folder: PhotoFolder, place: Path, names: list[str]) -> list[str]:
 
 
 def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:
-    """The manifest's entry for a file; a RestorekitError with its path where it is no readable photo.
+    """The manifest's entry for a file; a RestorekitError with the path of a file that is no readable photo.
 
-    The whole photo is decoded, to find out now whether it can be.
+    Decodes the whole photo, so that a damaged file fails here.
     """
     photo = read_image(found.path)
     digest = sha256_file(found.path)

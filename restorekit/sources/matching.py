@@ -30,7 +30,7 @@ class MatchedPair:
 
 @dataclass(frozen=True)
 class Problem:
-    """A fault, and the names that have it."""
+    """A fault, and the names of the files that have it."""
 
     fault: str
     names: tuple[str, ...]
@@ -95,9 +95,9 @@ def match_photographs(layout: PhotoLayout, names: Iterable[str]) -> tuple[str, .
 
 
 def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int = 3) -> list[str]:
-    """The layouts that pair most of the names, nearest to the published number first; "plain" alone if it is one.
+    """The layouts that pair most of the names, nearest to the published number first; "plain" alone if among them.
 
-    The guess takes the first files of each folder.
+    The guess looks at the first files of each folder only.
     """
     folders: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in sorted(names):
@@ -116,7 +116,7 @@ def resembling(names: Sequence[str], layouts: Mapping[str, Layout], count: int =
 
 
 def _fits_anything(arrangement: Arrangement) -> bool:
-    """Whether the names of any photographs match."""
+    """Whether an arrangement matches the names of any photographs."""
     return arrangement.target is None and re.fullmatch(r"\{[^/]*\}", arrangement.inputs[0]) is not None
 
 
@@ -180,7 +180,7 @@ def _roles(arrangement: Arrangement, pictures: Sequence[str]) -> dict[str, _Role
 
 
 def _matched(found: _Found, layout: Layout, pictures: Sequence[str]) -> Matched:
-    """The pairs of one arrangement in one folder, and every name without a place in it."""
+    """The pairs of one arrangement in one folder, and every name without a place in the arrangement."""
     arrangement, roles = found.arrangement, found.roles
     pairs, alone, bare, twice = [], [], [], []
     for name, groups in roles.inputs:
@@ -233,9 +233,9 @@ def _odd(found: _Found, pictures: Sequence[str]) -> list[str]:
 
 
 def _with_keys(pairs: Sequence[MatchedPair], folder: str) -> tuple[MatchedPair, ...]:
-    """The pairs with keys of characters that files and samples can have; equal keys get a digest each.
+    """The pairs with keys that are safe as names of files and samples; equal keys get a digest each.
 
-    Where the layout names no scene, the clean image does, or else the degraded one.
+    Where the layout names no scene, the clean image's name is the scene, or else the degraded image's.
     """
     keys = [re.sub(r"[^A-Za-z0-9_-]+", "_", stem) for stem in _short([pair.input for pair in pairs], folder)]
     scenes = _short([pair.target or pair.input for pair in pairs], folder)
@@ -251,7 +251,7 @@ def _with_keys(pairs: Sequence[MatchedPair], folder: str) -> tuple[MatchedPair, 
 
 
 def _short(names: Sequence[str], folder: str) -> list[str]:
-    """Stems below `folder`, without the first folder in it (input/, hazy/) if all share that."""
+    """Stems below `folder`, without the first folder (input/, hazy/) if all stems share it."""
     stems = [_stem(name)[len(folder) :].strip("/") for name in names]
     heads = {stem.split("/")[0] if "/" in stem else "" for stem in stems}
     return [stem.split("/", 1)[1] for stem in stems] if len(heads) == 1 and "" not in heads else stems
@@ -259,7 +259,7 @@ def _short(names: Sequence[str], folder: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _pattern(template: str) -> re.Pattern[str]:
-    """A template as a regular expression for a path without its suffix; the group `_folder` is the part above it."""
+    """A template as a regular expression for a path without its suffix; the group `_folder` is the folder above."""
     text, seen = "", set()
     for piece in re.split(r"(\{[^}]*\}|\*)", template):
         if piece == "*":

@@ -19,7 +19,7 @@ from restorekit.sources.photo_index import Photograph, SplitName
 
 @dataclass(frozen=True)
 class EmbeddedPhotograph:
-    """A photograph in a package: its place there, and the package's statements about it."""
+    """A photograph in a package: its path, and the package's statements about the photograph."""
 
     name: str
     package: str

@@ -1,7 +1,7 @@
-"""The photographs of data/photos/: what each one is, where it comes from, and the split that it belongs to.
+"""The photographs of data/photos/: size, content, source, licence, scene and split of each.
 
-photographs.sqlite has one row for each photograph, numbered by split, scene and name, so that single ones of a million
-are found without reading the others. manifest.json is its header: the digest, the photographs of each split, and the
+photographs.sqlite has one row for each photograph, numbered by split, scene and name, so that one of a million is found
+without reading the others. manifest.json is the header: the digest, the number of photographs in each split, and the
 SHA-256 of the table.
 """
 
@@ -61,7 +61,7 @@ class LoadedPhotograph:
 
 
 def split_of(digest: str, split: Split) -> SplitName:
-    """The split of a photograph, from the digest of its content alone: other photographs and names change nothing."""
+    """The split of a photograph, from the digest of its content alone, whatever its name or the other photographs."""
     place = seed_for(0, "split", digest) / 2**64
     if place < split.train:
         return "train"
@@ -86,7 +86,7 @@ class PhotoManifest:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what is trained on: names, contents, scenes and splits, without licences and sources."""
+        """SHA-256 of the names, contents, scenes and splits, without licences and sources."""
         content = hashlib.sha256()
         for photograph in sorted(self.photographs, key=in_order):
             content.update(_content(photograph))
@@ -121,7 +121,7 @@ class PhotoIndex:
 
     @staticmethod
     def open(folder: Path) -> "PhotoIndex":
-        """Reads the header; a RestorekitError where it is missing or of another format, or the table is not its own."""
+        """Reads the header; a RestorekitError where the header is missing or of another format, or not the table's."""
         path = fetch_file(folder / _NAME)
         value = read_json(path, "manifest of photographs", _REMEDY)
         found = value.get("format") if isinstance(value, dict) else None
@@ -140,7 +140,7 @@ class PhotoIndex:
         return index
 
     def verify(self) -> None:
-        """Reads the whole table; a RestorekitError where it is not the one that was written."""
+        """Reads the whole table; a RestorekitError where its bytes are not those of the header's SHA-256."""
         content = hashlib.sha256()
         if sha256_file(self.folder / TABLE) == self.table_sha256:
             for split in SPLITS:
@@ -176,7 +176,7 @@ class PhotoIndex:
         return found
 
     def find(self, split: SplitName, scene: str, name: str) -> Photograph:
-        """The photograph that a record names; a RestorekitError where there is none of this scene and name."""
+        """The photograph that a record names; a RestorekitError where the split has no such scene and name."""
         where = "name = ? AND scene = ? AND split = ?"
         for row in self._select(f"SELECT {_COLUMNS} FROM photographs WHERE {where}", name, scene, split):
             return Photograph(*row)
@@ -194,7 +194,7 @@ class PhotoIndex:
         return -1 if last is None else int(last)
 
     def _select(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query. Every query opens the file anew, in 0.3 ms, so that no connection is shared or left."""
+        """The rows of a query. Every query opens the file anew, in 0.3 ms: no connection is shared or left open."""
         # "immutable": no locks, which shared folders of a cluster often lack.
         address = f"{(self.folder / TABLE).absolute().as_uri()}?mode=ro&immutable=1"
         try:
@@ -205,15 +205,15 @@ class PhotoIndex:
 
 
 def in_order(photograph: Photograph) -> tuple[int, str, str]:
-    """What photographs are sorted by: split, scene, name."""
+    """The sort key of photographs: split, scene, name."""
     return SPLITS.index(photograph.split), photograph.scene, photograph.name
 
 
 def save_photographs(folder: Path, photographs: Iterable[Photograph]) -> None:
-    """Writes table and header, one photograph at a time; they come `in_order`, with names and scenes checked.
+    """Writes table and header, one photograph at a time; `photographs` are sorted `in_order`, names and scenes checked.
 
-    Equal photographs give equal bytes with one version of SQLite, and an equal digest with any. A ValueError says which
-    photograph is out of order or there twice.
+    Equal photographs give equal bytes with one version of SQLite, and an equal digest with any version. A ValueError
+    names a photograph that is out of order or occurs twice.
     """
     counts = dict.fromkeys(SPLITS, 0)
     content = hashlib.sha256()
@@ -229,7 +229,7 @@ def save_photographs(folder: Path, photographs: Iterable[Photograph]) -> None:
             yield number, *vars(photograph).values()
 
     with write_beside(folder / TABLE) as partial:
-        # Without a journal: a table that is not finished is never renamed into its place.
+        # No journal is needed: an unfinished table is never renamed into its place.
         with closing(sqlite3.connect(partial, isolation_level=None)) as table:
             table.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
             table.execute(f"CREATE TABLE photographs (number INTEGER PRIMARY KEY, {_COLUMNS})")
@@ -252,7 +252,7 @@ def _content(photograph: Photograph) -> bytes:
 
 
 def load_photograph(folder: Path, photograph: Photograph) -> LoadedPhotograph:
-    """Reads a photograph and its disparity from the manifest's folder, once their bytes are those of the manifest."""
+    """Reads a photograph and its disparity from the manifest's folder, and checks their bytes by the manifest."""
     path = fetch_file(folder / photograph.file, photograph.sha256)
     _verified(path, photograph.sha256)
     pixels = to_uint8(read_image(path).pixels)

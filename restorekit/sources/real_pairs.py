@@ -1,4 +1,4 @@
-"""Real pairs of a degraded and a clean photograph in a user's folder: complete, as the layout says, or an error."""
+"""Real pairs of a degraded and a clean photograph in a user's folder: complete by their layout, or an error."""
 
 import hashlib
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ class LoadedPair:
 def find_pairs(where: str, root: Path, layout: str, expected: int | None = None) -> tuple[RealPair, ...]:
     """All pairs below `root`, sorted by the input's name; every file is read once, for its size and digest.
 
-    `where` names the parameters in errors; `expected` is the number of pairs if not the published one. A
+    `where` names the parameters in errors; `expected` is the number of pairs if not the published number. A
     RestorekitError lists the first few files where names, numbers or sizes differ from the layout.
     """
     form = get_layout(layout)
@@ -70,10 +70,10 @@ def find_pairs(where: str, root: Path, layout: str, expected: int | None = None)
 
 
 def load_pair(root: Path, pair: RealPair) -> LoadedPair:
-    """The images of a pair, if their bytes are still those that `find_pairs` read.
+    """The images of a pair; a RestorekitError where the bytes are not those that `find_pairs` read.
 
-    Larger clean images are cut to the degraded one's size around their centre, as for published figures on RESIDE;
-    `find_pairs` accepts them for such layouts only.
+    Larger clean images are cropped about their centre to the degraded image's size, as for published figures on RESIDE;
+    `find_pairs` accepts larger images for such layouts only.
     """
     degraded = _read(root / pair.input, pair.input_sha256)
     if pair.halves:
@@ -91,7 +91,7 @@ def load_pair(root: Path, pair: RealPair) -> LoadedPair:
 
 
 def pairs_digest(pairs: Iterable[RealPair]) -> str:
-    """SHA-256 of keys, scenes and contents, without the names and the folder of the files."""
+    """SHA-256 of the pairs' keys, scenes and contents, without the files' names and folder."""
     return digest_of(
         [[p.key, p.scene, p.halves, p.input_sha256, p.target_sha256, p.layer_sha256, p.mask_sha256] for p in pairs]
     )

@@ -1,1 +1,1 @@
-"""Training: all that the weights depend on - the loop, its data, learner, optimiser, phases and state."""
+"""Training, the code that weights depend on: the loop, its data, learner, optimiser, phases and state."""

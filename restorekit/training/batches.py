@@ -16,7 +16,7 @@ from restorekit.shards.augmentation import PairAugmentation
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
 
-IMAGES = ("degraded", "clean", "layer", "mask")  # the members of a sample that a batch holds where there are any
+IMAGES = ("degraded", "clean", "layer", "mask")  # the members of a sample that a batch holds, if present
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
         try:
             yield from self._batches(own, stride)
         except RestorekitError as error:
-            yield error  # as a value: torch would wrap an error of a loader worker into a traceback
+            yield error  # as a value: torch would wrap a loader worker's exception into a traceback
 
     def _batches(self, own: int, stride: int) -> Iterator[PackedBatch]:
         """Every `stride`th batch from number `own` on: a DataLoader takes batches from its workers in turn."""
@@ -123,7 +123,7 @@ def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
 
 
 def images_of(sample: ShardSample) -> dict[str, np.ndarray]:
-    """The members of a sample that a training uses: the pair, and layer and mask where there are any."""
+    """The members of a sample that a training uses: the pair, and layer and mask if present."""
     return {name: getattr(sample, name) for name in IMAGES if getattr(sample, name) is not None}
 
 

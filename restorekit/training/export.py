@@ -14,7 +14,7 @@ from restorekit.training.state import StateStore, unpack
 def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Writes a model folder: the averaged weights of the job's last or best state, the record, the curves.
 
-    Returns the whole record. Raises RestorekitError where the training has not come to its last step.
+    Returns the whole record. Raises RestorekitError where the training has not reached its last step.
     """
     state = store.load_latest()
     if state is None or state.step < job.config.steps:

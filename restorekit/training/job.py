@@ -23,7 +23,7 @@ class Job:
     config: TrainConfig
     shards: Path  # holds train/ and val/
     state: Path
-    phases: Path | None = None  # keeps first phases for other trainings; None: they are not kept
+    phases: Path | None = None  # keeps first phases for other trainings; None: keeps none
 
     def to_json(self) -> dict[str, Any]:
         travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
@@ -62,12 +62,12 @@ OPERATIONAL = (
 def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """The digest of parameters, data and sources that names a training's state; the git revision is not in it.
 
-    Settings count where they differ from their defaults, so that a new option with a default restarts nothing. A file
-    of weights counts by its bytes, wherever it lies.
+    Settings count if they differ from their defaults, so that a new option with a default restarts nothing. A file of
+    weights counts by its bytes, not by its path.
     """
     settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL), exclude_defaults=True)
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
-    # `settings` and job.seed hold what is excluded here.
+    # `settings` and job.seed hold the excluded values.
     spec = job.spec.model_dump(mode="json", exclude={"train", "seed"}, exclude_defaults=True)
     for setting in weights:
         section, _, field = setting.partition(".")

@@ -19,7 +19,7 @@ from restorekit.training.world import World, compile_warning, compiled, mixed
 
 
 class Learner:
-    """All that learns in a training. Every rank builds the same one: the job's seed and name give the first weights."""
+    """The learning parts of a training, equal on every rank: the job's seed and name give the first weights."""
 
     def __init__(self, job: Job, world: World) -> None:
         config = job.config
@@ -74,14 +74,14 @@ class Learner:
         self.model.load_state_dict({**self.model.state_dict(), **learnt})
 
     def settle(self) -> None:
-        """Replaces the weights of the phase that ends by their averages, for the next phase to learn with."""
+        """Replaces the ended phase's weights by their averages, for the next phase."""
         self.ema.copy_to(self.model)
 
     def update(self, batch: dict[str, Tensor], weight: float, lr: float) -> dict[str, Tensor]:
         """The named losses and the gradient's norm, detached, of one optimiser step on a batch in [0, 1].
 
-        With `accumulate` the batch is split, and the gradients of the parts add up to that of the whole. Batch
-        statistics are then those of the parts.
+        With `accumulate` the batch is split, and the gradients of the parts add up to the gradient of the whole.
+        Batch statistics are then those of the parts.
         """
         for optimizer in self._optimizers():
             _set_rate(optimizer, lr)
@@ -137,7 +137,7 @@ class Learner:
             # The scaler skips a step whose gradients overflow. A loss that is not finite stays so at any scale.
             finite = self.world.all(torch.isfinite(torch.stack(list(losses.values()))).all())
         else:
-            # The gradients are averaged over all ranks: where one rank's is not finite, every rank's norm is not.
+            # The gradients are averaged over all ranks: one rank's gradient that is not finite makes every norm so.
             finite = bool(torch.isfinite(norm))
         if not finite:
             raise NotFiniteError({name: value.item() for name, value in losses.items()})
@@ -159,7 +159,7 @@ class Learner:
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], phase: int) -> None:
-        """Loads what `tensors` gave in `phase`; names and shapes must be those of this learner."""
+        """Loads the result of `tensors()` in `phase`; names and shapes must be those of this learner."""
         self.enter(phase)
         self.model.load_state_dict(unpack("model", tensors))
         for name, average in self.ema.weights.items():
@@ -183,10 +183,10 @@ class NotFiniteError(RestorekitError):
 
 
 def _first_network(job: Job) -> nn.Module:
-    """The network with its first weights. An ablation takes those of the run that it changes, wherever both draw them.
+    """The network with its first weights. An ablation takes the drawn weights of the run that it changes.
 
-    Two trainings that differ in their first weights alone can end a decibel apart. Values that an option sets and does
-    not draw, such as a bias of 1, stay as the ablation has them.
+    Two trainings that differ in their first weights alone can end a decibel apart. Weights that only the ablation
+    draws, and values that an option sets without drawing, such as a bias of 1, stay the ablation's.
     """
     options, changed = job.spec.options.model_dump(), job.spec.starts_as
     name = job.run.partition("--")[0] if changed is not None else job.run

@@ -1,8 +1,8 @@
-"""The training loop: takes a job from its last state to its last step. It knows neither Ray nor MLflow.
+"""The training loop: takes a job from its last state to its last step, without Ray or MLflow.
 
-A killed loop that is run again ends with the weights of one that was never killed: the result of a step depends on the
-state before it, the step's number and the reading plan, but on no clock and on no generator that outlives a step. (On
-another kind of machine the loop goes on in that machine's arithmetic.)
+A killed and restarted loop ends with the weights of an uninterrupted loop: the result of a step depends on the previous
+state, the step's number and the reading plan, but on no clock and on no generator that outlives a step. (On another
+kind of machine the loop continues in that machine's arithmetic.)
 """
 
 import math
@@ -38,15 +38,15 @@ BEST_BY = "val/psnr_rgb"
 
 @dataclass(frozen=True)
 class Report:
-    """A report of the loop, on every rank at the same steps; its metrics are those of all ranks together."""
+    """A report of the loop, on every rank at the same steps; its metrics cover all ranks together."""
 
     step: int  # updates made
     metrics: dict[str, float]
     picture: np.ndarray | None = None  # uint8 H x W x 3: degraded | restored | clean, on the first rank
     saved: bool = False  # a state of this step is on disk
-    resumed: bool = False  # the first report of a loop that goes on from a state
+    resumed: bool = False  # the first report of a loop that continues from a state
     batch: TrainBatch | None = None  # with `trace`: this rank's batch of this step
-    first_phase: Path | None = None  # the folder that the first phase was kept in or, with `resumed`, taken from
+    first_phase: Path | None = None  # the folder that keeps the first phase or, with `resumed`, gave it
 
 
 def train(
@@ -119,7 +119,7 @@ def train(
 
 
 def _first_phase(job: Job, learner: Learner, open_states: Callable[[Path], StateStore]) -> StateStore | None:
-    """The store that keeps the end of the first phase, of a learner that has not learnt yet; None for one phase."""
+    """The store of the first phase's end, for a learner with its first weights; None for a training of one phase."""
     if job.phases is None or learner.has_one_phase:
         return None
     return open_states(first_phase_folder(job, learner.phase, learner.learnt()))
@@ -130,8 +130,8 @@ def _resume(
 ) -> tuple[int, Cursor, Progress, Path | None]:
     """(step, cursor, progress, folder of the first phase) after the newest state was restored, if there is one.
 
-    Without a state the first phase is taken over where another training has kept its end; only then is there a folder.
-    The cursor goes on in this world, whatever the world of the state was.
+    Without a state, the end of the first phase comes from another training that kept it; only then is there a folder.
+    The cursor continues in this world, whatever the world of the state was.
     """
     config = job.config
     num_samples = ShardReader(job.shards / "train").manifest.num_samples
@@ -140,7 +140,7 @@ def _resume(
     if state is not None:
         learner.restore(state.tensors, state.progress.phase)
         return state.step, continue_with(state.cursor, *shape), state.progress, None
-    # Another training may be keeping the phase at this moment: all ranks do as the first one.
+    # Another training may be writing the phase at this moment, so the first rank decides for all.
     if first is None or not world.first_answers(first.latest_step() is not None):
         return 0, begin_epoch(0, *shape), Progress(), None
     kept = first.load_latest()
@@ -196,7 +196,7 @@ def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
 
 
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:
-    """Means over the samples of all ranks; the gradient's norm is that of the mean gradient on every rank."""
+    """Means over the samples of all ranks; the gradient's norm is already that of the mean gradient."""
     weights = torch.tensor([1.0 if name == "grad_norm" else weight for name in values], dtype=torch.float64)
     sums = world.sum(torch.stack([value.double().cpu() for value in values.values()]) * weights)
     return dict(zip(values, (sums / world.size).tolist(), strict=True))

@@ -44,7 +44,7 @@ class MuonAdamW(Optimizer):
     def __init__(
         self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
     ) -> None:
-        # "fused" makes `load_state_dict` put AdamW's step counts on the parameters' device.
+        # With "fused", `load_state_dict` puts AdamW's step counts on the parameters' device.
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "fused": True})
         self._matrices = [one for one in parameters if _is_matrix(one)]
         others = [one for one in parameters if not _is_matrix(one)]
@@ -53,7 +53,7 @@ class MuonAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Moves all parameters that have a gradient; returns the loss of `closure` where one is given."""
+        """Updates all parameters that have a gradient; returns the loss of `closure`, if given."""
         with torch.enable_grad():
             loss = None if closure is None else closure()
         lr, weight_decay = (self.param_groups[0][name] for name in ("lr", "weight_decay"))
@@ -90,7 +90,7 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
-    """`matrix` with singular values of about 0.7 to 1.2; those below a thousandth of its norm stay smaller.
+    """`matrix` with singular values of about 0.7 to 1.2; values below a thousandth of its norm stay smaller.
 
     Five steps of a quintic Newton-Schulz iteration. Its polynomial is steep at 0 and does not quite converge to 1.
     """
@@ -112,9 +112,10 @@ def _rows(values: Tensor, like: Tensor) -> Tensor:
 
 
 class Ema:
-    """Exponential moving averages of the parameters that learn; the exported and judged model has them.
+    """Exponential moving averages of the parameters that learn, for the exported and evaluated model.
 
-    The running statistics of batch norms are averaged, too: those of the last step belong to weights that nobody uses.
+    The running statistics of batch norms are averaged, too: the last step's statistics belong to weights that are not
+    exported.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -133,7 +134,7 @@ class Ema:
 
     @contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
-        """A context in which `model` has the averages; after it `model` has its own weights again."""
+        """A context in which `model` has the averages; afterwards `model` has its own weights again."""
         own = self._exchange(model, self.weights)
         try:
             yield

@@ -1,9 +1,9 @@
-"""The phases of a training: where it stands among them, and the folder of a first phase that several trainings share.
+"""The phases of a training: its progress through them, and the folder of a first phase that several trainings share.
 
-The variants of an ablation have one teacher, and a run whose second phase was changed keeps the teacher it had. The
-result of a first phase depends on the first weights of the part that learns in it, on the settings that the phase
-names, and on the loop's settings, the data, the seed and the sources. Trainings that agree in all of these come to the
-same weights, to the bit on one CPU worker; one of them learns the phase, and the others take its result.
+The variants of an ablation have one teacher, and a run keeps its teacher when its second phase changes. The result of a
+first phase depends on the first weights of the part that learns in it, on the settings that the phase names, and on the
+loop's settings, the data, the seed and the sources. Trainings that agree in all of these get the same weights, to the
+bit on one CPU worker; one training learns the phase, and the others take its result.
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ from restorekit.objectives import Phase
 from restorekit.shards.manifest import ShardManifest
 from restorekit.training.job import OPERATIONAL, Job, training_sources
 
-# Settings of the loop that a first phase does not depend on. It does on `validate_every`: a validation may end it.
+# Settings of the loop that a first phase does not depend on. `validate_every` counts: a validation may end the phase.
 _WITHOUT = {*OPERATIONAL, "steps", "export"} - {"validate_every"}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The phase that a training is in, the step at which the phase began, and the standing of its watched figure."""
+    """The current phase of a training, the step at which the phase began, and the state of its watched figure."""
 
     phase: int = 0  # index
     began: int = 0  # updates made before this phase
     highest: float | None = None  # of the watched figure
-    stale: int = 0  # validations since it rose
+    stale: int = 0  # validations since the watched figure rose
     best: float | None = None  # validation PSNR of the best state of this phase
 
     def validated(self, phase: Phase, metrics: Mapping[str, float]) -> "Progress":
@@ -53,13 +53,13 @@ class Progress:
 
 
 def phase_steps(phase: Phase, progress: Progress, steps: int) -> int:
-    """Updates that the phase may make in a training of `steps` updates: the span of its learning rate schedule."""
+    """The updates of a phase in a training of `steps` updates, at most: the span of its learning rate schedule."""
     left = steps - progress.began
     return left if phase.steps is None else min(phase.steps, left)
 
 
 def first_phase_folder(job: Job, phase: Phase, weights: Mapping[str, Tensor]) -> Path:
-    """The folder below `job.phases` that keeps the end of `phase`; `weights` are those it begins with, by name."""
+    """The folder below `job.phases` that keeps the end of `phase`; `weights` are the phase's first weights, by name."""
     assert job.phases is not None
     changed, named = job.spec.model_dump(mode="json", exclude_defaults=True), {}
     for setting in phase.settings:

@@ -1,9 +1,9 @@
-"""States of a training: whole and verified on disk or not there at all, written by one process at a time.
+"""States of a training, written by one process at a time: on disk as a whole and verified, or not at all.
 
 A state is a folder `step-00000120/` with one safetensors file (weights, EMA, optimisers, loss scale) and one JSON file
-(step, cursor, progress through the phases, digest of the tensors). It is written under another name and renamed. The
-store keeps the last two states, and as `best-00000100/` the one that validated best. Below an address (see
-restorekit.storage) it also pushes each state, and `Pushed` says which of the pushed states count.
+(step, cursor, progress through the phases, digest of the tensors). A state is written under another name and renamed.
+The store keeps the last two states, and the state that validated best as `best-00000100/`. Below an address (see
+restorekit.storage) the store also pushes each state, and `Pushed` lists the pushed states that count.
 """
 
 import json
@@ -29,19 +29,19 @@ from restorekit.training.phases import Progress
 
 FORMAT = 3
 KEPT = 2
-LAST, BEST = "step", "best"  # the kinds of state: what their folders' names begin with
+LAST, BEST = "step", "best"  # the kinds of state: prefixes of the folders' names
 LOCK_WAIT_S = 60.0  # the orphaned worker of a killed run ends within seconds of its Ray
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a loop needs to go on: tensors by dotted name, the step, the data's cursor, the phase."""
+    """The state from which a loop continues: tensors by dotted name, the step, the data's cursor, the phase."""
 
     step: int
     cursor: Cursor
     tensors: dict[str, Tensor]
     progress: Progress
-    precision: str  # that it was computed in when it was saved: "fp32", "bf16" or "fp16"
+    precision: str  # of the computation when the state was saved: "fp32", "bf16" or "fp16"
 
 
 class Pushed(Protocol):
@@ -49,7 +49,7 @@ class Pushed(Protocol):
 
     @property
     def suffix(self) -> str:
-        """What the name of a state ends in."""
+        """The ending of a new state's name."""
 
     def held(self, wait_s: float) -> AbstractContextManager[None]:
         """A context in which this process alone may push and drop states."""
@@ -58,7 +58,7 @@ class Pushed(Protocol):
         """The names of the states that count, the oldest first."""
 
     def fetch(self, folder: Path) -> None:
-        """Makes `folder` from the stored state of the same name, unless it is there."""
+        """Makes `folder` from the stored state of the same name, unless `folder` exists."""
 
     def push(self, folder: Path) -> None:
         """Stores a state."""
@@ -71,7 +71,7 @@ class StateStore:
     """The states of one training in one folder."""
 
     def __init__(self, folder: Path, lock_wait_s: float = LOCK_WAIT_S, pushed: Pushed | None = None) -> None:
-        """A folder that mirrors a storage needs `pushed`, which restorekit.distributed.lease gives it."""
+        """`pushed` is needed for a folder that mirrors a storage; see restorekit.distributed.lease."""
         assert pushed is not None or remote_of(folder) is None, f"{folder} mirrors a storage"
         self.folder, self._lock_wait_s, self._pushed = folder, lock_wait_s, pushed
 
@@ -138,11 +138,11 @@ class StateStore:
             shutil.rmtree(folder)
 
     def load_latest(self) -> TrainingState | None:
-        """The newest state that verifies; a damaged one is reported on stderr, and the one before it is tried."""
+        """The newest state that verifies; damaged states are reported on stderr and skipped."""
         return self._load_newest(LAST)
 
     def load_best(self) -> TrainingState | None:
-        """The state that validated best, verified; None where there is none yet."""
+        """The state that validated best, verified; None before the first."""
         return self._load_newest(BEST)
 
     def _load_newest(self, kind: str) -> TrainingState | None:
@@ -165,7 +165,7 @@ class StateStore:
         try:
             return _load(folder)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            shutil.rmtree(folder)  # this machine's copy is damaged, the stored one may not be
+            shutil.rmtree(folder)  # this machine's copy is damaged, the stored copy may be good
             self._pushed.fetch(folder)
             return _load(folder)
 

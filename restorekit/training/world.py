@@ -1,4 +1,4 @@
-"""Where a training runs: this rank among those that train together, and what its device computes in."""
+"""The world of a training: this rank among all ranks, and the precision of its device."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class World:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Returns once every rank has called it."""
+        """Returns after every rank has called `wait`."""
         if self.size > 1:
             torch.distributed.barrier()
 
