@@ -1,4 +1,4 @@
-"""Ablations: runs with one thing changed, for several data sets and seeds, from one short section a model."""
+"""Ablations: runs with one setting changed, for several data sets and seeds, from one short section per model."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,26 +10,26 @@ from restorekit.config.strict import Name, Strict
 
 
 class Variant(Strict):
-    """What one variant changes in a run."""
+    """The settings that one variant changes in a run."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     objective: dict[str, Any] = Field(default_factory=dict)
 
 
 class Ablations(Strict):
-    """The variants of one model; the first is the one that the others are compared with."""
+    """The variants of one model; the other variants are compared with the first."""
 
-    datasets: Annotated[tuple[str, ...], Field(min_length=1)]  # of the runs `<model>-<data set>` that are changed
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]  # data sets of the changed runs `<model>-<data set>`
     seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)]  # added to the file's seed
-    objective: dict[str, Any] = Field(default_factory=dict)  # of every variant
-    train: dict[str, Any] = Field(default_factory=dict)  # of every variant
+    objective: dict[str, Any] = Field(default_factory=dict)  # shared by all variants
+    train: dict[str, Any] = Field(default_factory=dict)  # shared by all variants
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     def runs(self, model: str, bases: Mapping[str, Run]) -> dict[str, Run]:
         """Every run by name, `<model>-<data set>--<variant>-<seed>`; a ValueError names a wrong setting.
 
-        A setting that is not named is that of the run `<model>-<data set>` in `bases`. Where that run is not there, its
-        user has deleted it, and it has no ablations.
+        All other settings come from the run `<model>-<data set>` in `bases`. A base run that the user has deleted has
+        no ablations.
         """
         made = {}
         for base in (f"{model}-{dataset}" for dataset in self.datasets):

@@ -1,4 +1,4 @@
-"""Checks parameters as they were read, and names each wrong value by its place in the file."""
+"""Checks the values of parameter files, and names each wrong value by its place in the file."""
 
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin
@@ -11,12 +11,12 @@ from restorekit.config.run import TrainConfig
 from restorekit.config.runs import RUNS
 from restorekit.errors import RestorekitError, unknown_name
 
-# Sections by name that are of several types. Below the name, pydantic puts the tag that chose the type.
+# Named sections of several types. In a pydantic location, the tag of the type follows the section's name.
 _CHOICES: dict[str, Mapping[str, type[BaseModel]]] = {"datasets": SECTIONS, "runs": RUNS}
 
 
 def check_params(values: Any, name: str = "params.yaml") -> Params:
-    """The parameters in `values`, which were read from the file `name`; a RestorekitError names each wrong value."""
+    """The parameters in `values`, read from the file `name`; a RestorekitError names each wrong value."""
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
@@ -38,12 +38,12 @@ def _problem(values: Any, problem: Any) -> str:
     place = [part for part, _ in named]
     if len(place) > 3 and place[0] == "runs":
         place = _given_at(values, place)
-    section = Params if len(named) < 2 else named[-2][1]  # the one that holds the last part
+    section = Params if len(named) < 2 else named[-2][1]  # the section that holds the last part
     return f"{'.'.join(place) or 'the file'}: {_explain(problem, section)}"
 
 
 def _given_at(values: Any, place: list[str]) -> list[str]:
-    """Where the setting `runs.<run>.<section>.<key>` stands: there, or in what the run's model shares."""
+    """The place that sets `runs.<run>.<section>.<key>`: the run itself, or the shared settings of the run's model."""
     _, run, section, key, *rest = place
     settings = values["runs"][run]
     shared = (values.get("models") or {}).get(settings.get("model"), {}).get(section, {})
@@ -53,7 +53,7 @@ def _given_at(values: Any, place: list[str]) -> list[str]:
 
 
 def _shared_problems(train: dict[str, Any]) -> list[str]:
-    """What is wrong with values of `train`, those that every run overrides too; a key may be left to the runs."""
+    """The problems of values in `train`, even values that every run overrides; a key may be missing here."""
     try:
         TrainConfig.model_validate(train)
     except ValidationError as error:
@@ -63,7 +63,7 @@ def _shared_problems(train: dict[str, Any]) -> list[str]:
 
 
 def _training_problems(params: Params, values: Any, name: str) -> list[str]:
-    """What is wrong with a run's training settings, each named by its place: the run, its model, or `train`."""
+    """The problems of a run's training settings, each named by its place: the run, its model, or `train`."""
     run = params.run(name)
     section = "runs" if name in params.runs else "ablations"
     try:
@@ -101,7 +101,7 @@ def _explain(problem: Any, section: type[BaseModel] | None) -> str:
 
 
 def _named(location: tuple[int | str, ...]) -> list[tuple[str, type[BaseModel] | None]]:
-    """The parts of a location as they stand in the file, each with the section that it leads into, if any."""
+    """The parts of a location, as in the file, each with the type of the section at this part, or None."""
     named: list[tuple[str, type[BaseModel] | None]] = []
     section: Any = Params
     parts = [str(part) for part in location]

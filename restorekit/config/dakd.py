@@ -1,4 +1,4 @@
-"""Settings of DAKD's runs: the networks' options, the objective's weights, and what fits together."""
+"""Settings of DAKD's runs: the networks' options, the objective's weights, and checks of combinations."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -17,8 +17,8 @@ class DakdOptions(Strict):
     """Options of `create_model("dakd")`; without any, the default design of dakd.md section 4."""
 
     width: Annotated[StrictInt, Field(ge=1)] = 32  # channels at full resolution, and growth of the dense blocks
-    # A pixel counts as degraded where a channel differs by more (dakd.md 3); 5 to 35 % of the pixels should. The
-    # networks do not use it: it says what a mask stands for, and goes with the weights.
+    # A pixel counts as degraded if a channel differs by more than tau (dakd.md 3); 5 to 35 % of the pixels should. The
+    # networks do not use tau: the option records the meaning of a mask together with the weights.
     tau: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     gates: Literal["guided", "none"] = "guided"  # ablation: no gated convolutions
     context: StrictBool = True  # ablation: no global context
@@ -26,22 +26,22 @@ class DakdOptions(Strict):
     fusion: StrictBool = False  # ablation: the teacher's features are added to the student's at run time
     init: Literal["framework", "he"] = "framework"  # he: 3x3 convolutions drawn for ReLU, for short trainings
     zero_last: StrictBool = False  # training starts from restored = input: for short trainings
-    # Slope below 0 of what is ReLU in dakd.md. In short trainings with little to gain at first, as against motion blur,
-    # whole layers of ReLU die.
+    # Slope below 0 of the activations that are ReLU in dakd.md. In short trainings with little gain at first, as on
+    # motion blur, whole layers of ReLU die.
     leak: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
 class DakdObjective(Strict):
-    """Weights of DAKD's losses and the length of its first phase, in which the teacher learns (dakd.md 5 and 6)."""
+    """Weights of DAKD's losses, and the length of the first phase, in which the teacher learns (dakd.md 5 and 6)."""
 
-    localise_steps: Count  # of the first phase, at most; it ends early when the mask's F1 no longer rises
+    localise_steps: Count  # maximum of the first phase, which ends early when the mask's F1 stops rising
     patience: Count = 3  # validations without a rise of F1 that end the first phase
-    white_weight: Positive = 1.0  # of a degraded pixel in the mask's cross-entropy
+    white_weight: Positive = 1.0  # weight of a degraded pixel in the mask's cross-entropy
     pixel: Literal["l1", "huber"] = "l1"
     huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
     distillation: Annotated[float, Field(ge=0.0)] = 0.1
     attentive: StrictBool = True  # distillation weighted by the teacher's attention
-    # The student starts with the weights of the teacher's encoder. Against motion blur it gained +0.54 dB instead of
+    # The student starts with the weights of the teacher's encoder. On motion blur the gain was +0.54 dB instead of
     # +0.49 (one training of 500 steps each, 80 validation images).
     warm_start: StrictBool = False
 
@@ -64,7 +64,7 @@ class DakdRun(Run):
 
     @classmethod
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"recompute": options.get("recompute", False)}  # it changed the memory of a training alone
+        return {"recompute": options.get("recompute", False)}  # recompute changed only the memory of a training
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         return {

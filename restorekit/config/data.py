@@ -1,4 +1,4 @@
-"""Sections of params.yaml about data: photographs, how shards are written, and the data sets."""
+"""Sections of params.yaml on data: photographs, the writing of shards, and data sets."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
@@ -12,7 +12,7 @@ from restorekit.tasks import FILES, MIXED, TASKS, Task
 
 
 class Split(Strict):
-    """The shares of the splits; a digest assigns each of the user's photographs, a fixed list the embedded ones."""
+    """The shares of the splits; a digest assigns the user's photographs, a fixed list the embedded photographs."""
 
     train: Share = 0.8
     val: Share = 0.1
@@ -28,7 +28,7 @@ class Split(Strict):
 
 
 class PhotosConfig(Strict):
-    """Where clean photographs come from."""
+    """The sources of clean photographs."""
 
     packages: bool = True  # the seven natural scenes inside scikit-image and scikit-learn
     folders: tuple[PhotoFolder, ...] = ()  # the user's own and public sets, searched recursively
@@ -38,7 +38,7 @@ class PhotosConfig(Strict):
 
 
 class SynthesizeConfig(Strict):
-    """How the images in shards are encoded, and by how many processes."""
+    """The encoding of images in shards, and the number of processes."""
 
     encoding: Literal["png", "webp", "bmp", "jpeg"] = "png"  # only jpeg is lossy
     quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of jpeg; None: 95
@@ -58,7 +58,7 @@ class TrainShards(Strict):
     tiles: Count
     tile: Annotated[int, Field(ge=32)]  # pixels
     shards: Count
-    out_of_focus: Share = 0.0  # of the variants: parts of their photograph are first blurred, as by a wide aperture
+    out_of_focus: Share = 0.0  # share of variants with parts of the photograph first blurred, as by a wide aperture
 
 
 class WholeShards(Strict):
@@ -73,8 +73,8 @@ class DatasetConfig(Strict):
 
     task: str
     kind: str
-    short_side: Annotated[int, Field(ge=64)]  # pixels of the frame that is degraded; photographs are resized to it
-    severity: tuple[Share, Share]  # drawn uniformly between the two
+    short_side: Annotated[int, Field(ge=64)]  # pixels of the degraded frame; photographs are resized to this size
+    severity: tuple[Share, Share]  # drawn uniformly between these limits
     train: TrainShards
     val: WholeShards
     test: WholeShards
@@ -89,7 +89,7 @@ class DatasetConfig(Strict):
 
 
 class FramePairs(Strict):
-    """Real pairs among the synthesized frames of a data set; a digest assigns their scenes to the splits."""
+    """Real pairs in a data set of synthesized frames; a digest assigns the pairs' scenes to the splits."""
 
     root: str  # relative to params.yaml, or absolute
     layout: str = "plain"  # see restorekit/layouts.py
@@ -99,8 +99,8 @@ class FramePairs(Strict):
 class FrameConfig(DatasetConfig):
     """A data set that can consist of frames of one size, such as 3840 x 2160, with real pairs among them."""
 
-    # Frames of long_side x short_side, upright where the photograph is, are cut from it at a random place and scale.
-    # Photographs are never enlarged; smaller ones are left out. None: the whole photograph, resized.
+    # Frames of long_side x short_side, upright for upright photographs, are cut at a random place and scale.
+    # Photographs are never enlarged; smaller photographs are left out. None: the whole photograph, resized.
     long_side: Annotated[int, Field(ge=64)] | None = None
     pairs: tuple[FramePairs, ...] = ()
 
@@ -173,4 +173,4 @@ class MaskData(Strict):
         return self
 
 
-SECTIONS: dict[str, type[Strict]] = {**DATASETS, "masks": MaskData}  # of `datasets`, by the task that each names
+SECTIONS: dict[str, type[Strict]] = {**DATASETS, "masks": MaskData}  # types of the sections in `datasets`, by task

@@ -1,4 +1,4 @@
-"""Settings of DMGN's runs: the network's options, the objective's weights, and what fits together."""
+"""Settings of DMGN's runs: the network's options, the objective's weights, and checks of combinations."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -9,34 +9,34 @@ from restorekit.config.run import Run, TrainConfig
 from restorekit.config.strict import Strict
 from restorekit.tasks import tasks_of
 
-MIN_SIZE = 17  # pixels a side: the refining trunk reflects 16 of them
-CRITIC_MIN_SIZE = 24  # pixels a side: the five convolutions of the discriminator need them
+MIN_SIZE = 17  # pixels a side: the refining trunk reflects 16 pixels
+CRITIC_MIN_SIZE = 24  # pixels a side, which the discriminator's five convolutions need
 if TYPE_CHECKING:
     Variant = str
 else:
-    Variant = Literal[tasks_of("dmgn")]  # a task each
+    Variant = Literal[tasks_of("dmgn")]  # one variant per task
 
 
 class DmgnOptions(Strict):
     """Options of `create_model("dmgn")`; without any, the paper's network against reflection."""
 
     # "reflection" adds the input to the coarse images, steers the refinement by the Noise Distribution Map and ends in
-    # a tanh; "rain" and "haze" (one network) do none of the three (dmgn.md 4).
+    # a tanh. "rain" and "haze" (one network) do none of these three (dmgn.md 4).
     variant: Variant = "reflection"
     width: Annotated[StrictInt, Field(ge=1)] = 64  # channels at full resolution
-    # The network whose features the hypercolumn holds, see models/trunks.py; none: the image alone.
+    # The source of the hypercolumn's features, see models/trunks.py; none: the image alone.
     trunk: Literal["none", "vgg19", "vgg16_shift_tolerant"] = "vgg19"
-    # A file of the user's. Without one vgg19 is random and the other trunk reads its package's file.
+    # A user's file. Without a file, vgg19 stays random and the other trunk reads its package's file.
     trunk_weights: str | None = None
     use_ndm: StrictBool | None = None  # whether the Noise Distribution Map steers; None: for reflection only
     # Statistics of the Noise Distribution Map over the whole batch, as in the released code, instead of per image. Per
-    # image is the default, in the papers' preset too: the two are equal with one image a batch.
+    # image is the default, in the papers' preset too: both are equal with one image per batch.
     ndm_batch_stats: StrictBool = False
     init: Literal["framework", "he"] = "framework"  # he: 3x3 convolutions drawn for ReLU, for short trainings
     zero_last: StrictBool = False  # training starts from background = input: for short trainings
-    refine: StrictBool = True  # ablation: without it the coarse background is the result
+    refine: StrictBool = True  # ablation: false makes the coarse background the result
     noise_features: StrictBool = True  # ablation: the noise image's features in the refinement
-    gated: StrictBool = True  # ablation: without gates a cell adds its whole residual
+    gated: StrictBool = True  # ablation: false makes a cell add the whole residual
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -57,7 +57,7 @@ class DmgnOptions(Strict):
 
 
 class DmgnObjective(Strict):
-    """Weights of DMGN's losses, besides the refined background's, which is 1 (dmgn.md 8).
+    """Weights of DMGN's losses; the weight of the refined background is 1 (dmgn.md 8).
 
     dmgn.md has perceptual 0.2, and adversarial 0 or 1.
     """
@@ -65,9 +65,9 @@ class DmgnObjective(Strict):
     pixel: Literal["l1", "huber"] = "l1"
     coarse: Annotated[float, Field(ge=0.0)] = 1.0
     noise: Annotated[float, Field(ge=0.0)] = 1.0
-    perceptual: Annotated[float, Field(ge=0.0)] = 0.0  # a factor on all three
+    perceptual: Annotated[float, Field(ge=0.0)] = 0.0  # factor of all three perceptual distances
     perceptual_trunk: Literal["vgg19", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
-    perceptual_weights: str | None = None  # a file of the user's; vgg19 needs one
+    perceptual_weights: str | None = None  # a user's file, required for vgg19
     adversarial: Annotated[float, Field(ge=0.0)] = 0.0
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Settings of GLSGN's runs: the network's options, the objective's weights, and what fits together."""
+"""Settings of GLSGN's runs: the network's options, the objective's weights, and checks of combinations."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,10 +10,10 @@ from restorekit.config.strict import Strict
 from restorekit.tasks import tasks_of
 
 MIN_SIZE = 64  # pixels a side
-GRANULE = 4  # pixels: the sides of a patch are multiples, for the encoder halves them twice
+GRANULE = 4  # pixels: a patch's sides are multiples of 4, because the encoder halves them twice
 TASKS = tasks_of("glsgn")
 Norm = Literal["joint", "instance", "none"]
-# Options of the stepwise design alone.
+# Options that only the stepwise design has.
 OF_PATHS = ("global_path", "feature_links", "attention_links", "patch_norm", "fusion", "overlap")
 
 
@@ -21,19 +21,19 @@ class GlsgnOptions(Strict):
     """Options of `create_model("glsgn")`; without any, the default design of glsgn.md sections 5 and 6."""
 
     width: Annotated[StrictInt, Field(ge=1)] = 32  # channels at full scale
-    # "stepwise" is GLSGN. The others are the backbone of one path alone, to hold GLSGN against: on the frame ("whole"),
-    # on the patches of path 1 ("tiles"), on the frame at a quarter of the scale, whose result is enlarged ("reduced")
-    # or whose change alone is enlarged ("reduced_detail").
+    # "stepwise" is GLSGN. The other designs are the backbone of one path, for comparison: on the frame ("whole"), on
+    # the patches of path 1 ("tiles"), or on the frame at a quarter of the scale, with the result enlarged ("reduced")
+    # or only the change enlarged ("reduced_detail").
     design: Literal["stepwise", "whole", "tiles", "reduced", "reduced_detail"] = "stepwise"
     global_path: StrictBool = True
     feature_links: StrictBool = True  # F_1 and F_2, from path to path
     attention_links: StrictBool = True  # A_g, A_1 and A_2, from path to path
     patch_norm: Norm = "joint"  # statistics of the frame, of each region, or none
     fusion: Literal["pyramid", "finest"] = "pyramid"  # finest: path 1's image alone
-    # Pixels of its neighbours that a patch sees while it is encoded; the decoder then takes all patches as one region,
-    # so that borders between patches leave no seams. The paper has none.
+    # Pixels of neighbouring patches that the encoder sees around a patch. With an overlap the decoder takes all patches
+    # as one region, so that borders between patches leave no seams. The paper has no overlap.
     overlap: Annotated[StrictInt, Field(ge=0, multiple_of=GRANULE)] = 0
-    recompute: StrictBool = False  # activations again in the backward pass: a fraction of the memory, a third more time
+    recompute: StrictBool = False  # activations recomputed in backward: a fraction of the memory, a third more time
     zero_last: StrictBool = False  # training starts from output = input: for short trainings
 
     @model_validator(mode="after")
@@ -47,13 +47,13 @@ class GlsgnOptions(Strict):
 
 
 class GlsgnObjective(Strict):
-    """Weights of GLSGN's losses, besides the fused image's, which is 2 (glsgn.md 7)."""
+    """Weights of GLSGN's losses; the weight of the fused image is 2 (glsgn.md 7)."""
 
     pixel: Literal["l1", "huber"] = "l1"
-    paths: Annotated[float, Field(ge=0.0)] = 1.0  # of the images of every path, each at its scale
-    perceptual: Annotated[float, Field(ge=0.0)] = 0.1  # of a random square of the fused image
+    paths: Annotated[float, Field(ge=0.0)] = 1.0  # weight of every path's image, at the path's scale
+    perceptual: Annotated[float, Field(ge=0.0)] = 0.1  # weight, for a random square of the fused image
     perceptual_trunk: Literal["vgg19", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
-    perceptual_weights: str | None = None  # a file of the user's; vgg19 needs one
+    perceptual_weights: str | None = None  # a user's file, required for vgg19
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -77,7 +77,7 @@ class GlsgnRun(Run):
 
     @classmethod
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        # What changed the first weights or the training alone may have any value.
+        # Removed options that changed only the initial weights or the training may have any value.
         free = {name: options.get(name) for name in ("detach", "init")}
         figures = {"path1_grid": "4x4", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain"}
         return {**free, **figures, "output": "residual"}

@@ -1,8 +1,8 @@
-"""Reads params.yaml, and a second file over it: more data sets, runs and ablations, beside their own dvc.yaml.
+"""Reads params.yaml and a second file layered over it: more data sets, runs and ablations, next to their dvc.yaml.
 
-A second file has the sections `datasets`, `runs` and `ablations`, and `over`: another second file on which it builds.
-The outputs of its runs lie in data/<the file's folder>/. A run whose data set is in no file is left out, since its user
-has deleted the data set: nothing else refuses, and only a stage that is asked for the run says so.
+A second file has the sections `datasets`, `runs` and `ablations`, and `over`: another second file as its base. The
+outputs of its runs lie in data/<the file's folder>/. A run whose data set is in no file is left out, because the user
+has deleted the data set. Only a stage that is asked for this run raises an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ SECTIONS = ("datasets", "runs", "ablations")  # of a second file
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """What a parameters file holds, not yet checked."""
+    """The values in a parameters file, not yet checked."""
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -33,9 +33,9 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def load_params(path: Path, extra: Path | None = None, read: Read | None = None) -> Params:
-    """The parameters of `path`, with those of a second file over it; a RestorekitError names each wrong value.
+    """The parameters of `path`, with `extra`, a second file, layered over them; errors name each wrong value.
 
-    `read` gives the values of a file, as `read_values` does.
+    `read` replaces `read_values`, which reads the values of a file. Raises RestorekitError for a wrong value.
     """
     read = read or read_values
     values = read(path)
@@ -58,7 +58,7 @@ def load_params(path: Path, extra: Path | None = None, read: Read | None = None)
 
 
 def _layers(root: Path, extra: Path, read: Read) -> list[tuple[Path, dict[str, Any]]]:
-    """The second file after those on which it builds, each with its values."""
+    """The second file and its bases, bases first, each with its values."""
     values = dict(read(extra))
     for key in values:
         if key not in (*SECTIONS, "over"):

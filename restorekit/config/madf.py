@@ -1,4 +1,4 @@
-"""Settings of MADF's runs: the network's options, the objective's weights, and what fits together."""
+"""Settings of MADF's runs: the network's options, the objective's weights, and checks of combinations."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,26 +10,26 @@ from restorekit.config.strict import Strict
 from restorekit.tasks import tasks_of
 
 TASKS = tasks_of("madf")
-MULTIPLE = 128  # pixels: sides are multiples, for seven levels of stride 2
+MULTIPLE = 128  # pixels: sides are multiples of 128, for seven levels of stride 2
 
 
 class MadfOptions(Strict):
     """Options of `create_model("madf")`; without any, the released network (madf.md)."""
 
-    # Channels of the decoders at half resolution. The encoder's image stream has a quarter of them, the hidden layer of
-    # the point-wise norms twice as many, and the mask stream a quarter, but 4 at least.
+    # Channels of the decoders at half resolution. The encoder's image stream has a quarter as many channels, the hidden
+    # layer of the point-wise norms twice as many, and the mask stream a quarter, but at least 4.
     width: Annotated[StrictInt, Field(ge=4, multiple_of=4)] = 64
     refinements: Annotated[StrictInt, Field(ge=0, le=2)] = 2  # decoders after the recovery decoder
     # Ablation: batch norms after the encoder's ReLUs. The released network builds them and never runs them.
     encoder_bn: StrictBool = False
     pn_plus_one: StrictBool = True  # ablation: the point-wise norm multiplies by 1 + scale, or by scale
-    filters: Literal["dynamic", "ordinary"] = "dynamic"  # ablation: ordinary convolutions for the mask's filters
-    normalisation: Literal["pointwise", "batch"] = "pointwise"  # ablation: batch norms for the point-wise ones
-    # he: convolutions drawn for the ReLU after them, point-wise norms start as plain ones; for short trainings.
+    filters: Literal["dynamic", "ordinary"] = "dynamic"  # ablation: ordinary convolutions replace the mask's filters
+    normalisation: Literal["pointwise", "batch"] = "pointwise"  # ablation: batch norms replace point-wise norms
+    # he: convolutions drawn for the ReLU after them; point-wise norms start as batch norms. For short trainings.
     init: Literal["framework", "he"] = "framework"
-    # What a hole holds at first: ImageNet's mean colour, as in the paper, or the smooth surface of madf/filling.py.
-    # With "smooth" the outputs are added to that surface, nothing at first: short trainings otherwise spend their time
-    # on learning to interpolate.
+    # The initial content of a hole: ImageNet's mean colour, as in the paper, or the smooth filling of madf/filling.py.
+    # With "smooth" the outputs are added to the filling and start at zero, because short trainings otherwise spend
+    # their time on learning to interpolate.
     start: Literal["mean", "smooth"] = "mean"
 
     @model_validator(mode="after")
@@ -43,14 +43,14 @@ class MadfOptions(Strict):
 
 
 class MadfObjective(Strict):
-    """Weights of MADF's losses, the paper's by default; those of pixels and total variation are fixed (madf.md 7)."""
+    """Weights of MADF's losses, by default the paper's; pixel and total variation weights are fixed (madf.md 7)."""
 
     perceptual: Annotated[float, Field(ge=0.0)] = 0.05
     style: Annotated[float, Field(ge=0.0)] = 120.0
-    incremental: StrictBool = True  # losses on outputs along the cascade, not on the last one alone
-    style_on: Literal["last", "out_1"] = "last"  # the output whose style counts; out_1: as in the released code
+    incremental: StrictBool = True  # losses on outputs along the cascade, not only on the last output
+    style_on: Literal["last", "out_1"] = "last"  # the output whose style is compared; out_1: as in the released code
     trunk: Literal["vgg16", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"
-    trunk_weights: str | None = None  # a file of the user's; vgg16 needs one, the other reads its package
+    trunk_weights: str | None = None  # a user's file, required for vgg16; the other trunk reads its package
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -76,7 +76,7 @@ class MadfRun(Run):
 
     @classmethod
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"recompute": options.get("recompute", False)}  # it changed the memory of a training alone
+        return {"recompute": options.get("recompute", False)}  # recompute changed only the memory of a training
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
         samples = training.batch_size // training.most_workers // training.accumulate

@@ -1,4 +1,4 @@
-"""All parameters of a pipeline as one value: the sections of params.yaml, and what has to agree between them."""
+"""All parameters of a pipeline as one value: the sections of params.yaml, and checks across sections."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -13,11 +13,11 @@ from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, ModelSettings, 
 from restorekit.config.strict import Name, Strict
 from restorekit.errors import RestorekitError, unknown_name
 
-SHARED = ("options", "objective", "train")  # the sections of a run that `models` gives to every run of a model
+SHARED = ("options", "objective", "train")  # sections of a run that `models` can share among all runs of a model
 
 
 class Params(Strict):
-    """params.yaml, with the data sets, runs and ablations of a second file where one is layered over it."""
+    """The parameters of params.yaml, with the data sets, runs and ablations of a second file layered over it."""
 
     seed: Annotated[int, Field(ge=0)]
     photos: PhotosConfig
@@ -31,9 +31,9 @@ class Params(Strict):
     evaluate: EvaluateConfig
     promote: PromoteConfig
 
-    _areas: dict[str, str] = PrivateAttr(default_factory=dict)  # of the runs of a second file
+    _areas: dict[str, str] = PrivateAttr(default_factory=dict)  # folders of the second file's runs
     _pipeline: str = PrivateAttr(default="")  # the folder of the second file
-    _left_out: dict[str, str] = PrivateAttr(default_factory=dict)  # the missing data set of a second file's run
+    _left_out: dict[str, str] = PrivateAttr(default_factory=dict)  # missing data set of the second file's runs
 
     @model_validator(mode="before")
     @classmethod
@@ -76,13 +76,13 @@ class Params(Strict):
             raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
 
     def dataset(self, name: str) -> AnyDataset | MaskData:
-        """A data set that is synthesized."""
+        """The synthesized data set `name`."""
         if name not in self.datasets:
             raise unknown_name("data set", name, self.datasets)
         return self.datasets[name]
 
     def trained_on(self, name: str) -> AnyDataset | RealTraining:
-        """The data set that a run names, synthesized or real."""
+        """The data set `name` of a run, synthesized or real."""
         degraded = {name: one for name, one in self.datasets.items() if not isinstance(one, MaskData)}
         sets: dict[str, AnyDataset | RealTraining] = {**degraded, **self.real.train}
         if name not in sets:
@@ -105,7 +105,7 @@ class Params(Strict):
         return [name for name in self.ablation_runs if name.partition("--")[0] == run]
 
     def run(self, name: str) -> Run:
-        """The run `name`; a RestorekitError where there is none, or where its data set has been deleted."""
+        """The run `name`; raises RestorekitError if the run does not exist or its data set has been deleted."""
         runs = dict(self.all_runs())
         if name in self._left_out:
             sets = {**self.datasets, **self.real.train}
@@ -115,7 +115,7 @@ class Params(Strict):
         return runs[name]
 
     def training(self, run: str) -> TrainConfig:
-        """The shared `train` section with what the run overrides."""
+        """The training settings of a run: the shared `train` section with the run's overrides."""
         return TrainConfig.model_validate({**self.train, **self.run(run).train})
 
     @property
@@ -125,28 +125,28 @@ class Params(Strict):
 
     @property
     def areas(self) -> dict[str, str]:
-        """The folder below data/ of each run that is not params.yaml's own."""
+        """The folder below data/ of each run that is not in params.yaml."""
         ablated = {name: f"{run.model}/{name.partition('--')[0]}" for name, run in self.ablation_runs.items()}
         return {**self._areas, **{name: f"ablations/{place}" for name, place in ablated.items()}}
 
     def registered_name(self, run: str) -> str:
-        """`<model>-<data set>`; the run's whole name where it is only compared with, and restores no photos.
+        """`<model>-<data set>`, or the run's full name if the run is for comparison only and restores no photos.
 
-        Those are ablations, and runs of a second file that are named otherwise than `<model>-<data set>--long`.
+        Runs for comparison are ablations, and runs of a second file with a suffix other than `--long`.
         """
         name, _, suffix = run.partition("--")
         compared = run in self.ablation_runs or (run in self._areas and suffix not in ("", "long"))
         return run if compared else name
 
     def layered(self, pipeline: str, areas: Mapping[str, str], left_out: Mapping[str, str]) -> Self:
-        """The same parameters, with the places of a second file's runs, and its runs without a data set."""
+        """A copy that records the second file's folder, the folders of its runs, and its runs without a data set."""
         layered = self.model_copy()
         layered._pipeline, layered._areas, layered._left_out = pipeline, dict(areas), dict(left_out)
         return layered
 
 
 def _with_shared(run: Any, models: Any) -> Any:
-    """The settings of a run over those that its model shares; what is no mapping is left to be refused."""
+    """A run's settings, over the shared settings of the run's model; values that are not mappings stay unchanged."""
     if not isinstance(run, dict) or not isinstance(models, dict):
         return run
     shared = models.get(run.get("model"))

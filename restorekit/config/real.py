@@ -14,7 +14,7 @@ class PhotoFolder(Strict):
     """A folder of photographs; params.yaml can also give its name alone."""
 
     root: str
-    layout: str | None = None  # of a public set (restorekit/layouts.py); None: every photograph in it
+    layout: str | None = None  # of a public set (restorekit/layouts.py); None: every photograph in the folder
     photographs: Count | None = None  # the expected number; None: the published one
 
     @model_validator(mode="before")
@@ -33,7 +33,7 @@ class PhotoFolder(Strict):
 
 
 class RealSet(Strict):
-    """A set of photographed or published pairs, laid out as its authors ship it."""
+    """A set of photographed or published pairs, in the authors' layout."""
 
     task: Literal[REAL_TASKS]  # type: ignore[valid-type]
     layout: str  # see restorekit/layouts.py
@@ -53,12 +53,12 @@ class RealSet(Strict):
 
     @property
     def paired(self) -> bool:
-        """Whether there are clean images to train on or to score by."""
+        """Whether the set has clean images, for training or scoring."""
         return LAYOUTS[self.layout].paired
 
 
 class PairTiles(Strict):
-    """Training tiles: `tiles` squares are cut from every pair."""
+    """Training tiles: `tiles` squares from every pair."""
 
     tiles: Count
     tile: Annotated[int, Field(ge=32)]  # pixels
@@ -66,14 +66,14 @@ class PairTiles(Strict):
 
 
 class PairVal(Strict):
-    """Whole pairs for validation: a share of the scenes, chosen by the digest of their clean image."""
+    """Whole pairs for validation: a share of the scenes, chosen by the digest of the clean image."""
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     shards: Count = 1
 
 
 class RealTraining(RealSet):
-    """A set to train on, whose shards have the set's name."""
+    """A set to train on; the set's name is the name of its shards."""
 
     train: PairTiles
     val: PairVal = PairVal()
@@ -89,7 +89,7 @@ SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class RealConfig(Strict):
-    """Real sets by name. The name of a set to train on starts with its task, as names in `datasets` do."""
+    """Real sets by name. The name of a set to train on starts with its task, like names in `datasets`."""
 
     train: dict[SetName, RealTraining] = Field(default_factory=dict)
     evaluate: dict[SetName, RealSet] = Field(default_factory=dict)

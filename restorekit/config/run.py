@@ -1,4 +1,4 @@
-"""Settings of every run: those of the training loop, and the parts that each model defines with its own types."""
+"""Settings of every run: the training loop's settings, and the parts that each model defines with its own types."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -11,13 +11,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class TrainConfig(Strict):
-    """The settings of a training: `train` of params.yaml, with what a model and a run override."""
+    """The settings of a training: `train` of params.yaml, with the overrides of a model and a run."""
 
     steps: Count  # optimiser steps
     batch_size: Count  # samples in an optimiser step, over all workers
-    accumulate: Count = 1  # a worker splits its part of a batch into so many passes, to save memory
+    accumulate: Count = 1  # number of passes for a worker's part of a batch, to save memory
     crop: Annotated[int, Field(ge=17)]  # pixels
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: of matrices and filters; adamw for the rest
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for matrices and filters, with adamw for the rest
     lr: Positive
     schedule: Literal["cosine", "constant", "milestones"] = "cosine"
     milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)
@@ -27,13 +27,13 @@ class TrainConfig(Strict):
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     precision: Precision = "auto"  # auto: bf16 where GPU or CPU has it, else fp32
-    compile: bool = False  # torch.compile: needs a C++ compiler and takes minutes, so it is for trainings of hours
+    compile: bool = False  # torch.compile needs a C++ compiler and takes minutes: for trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
     checkpoint_every: Count = 100  # steps
     log_every: Count = 20  # steps
     validate_every: Count = 200  # steps
-    export: Literal["last", "best"] = "last"  # the model's state; best: that of the highest validation PSNR
+    export: Literal["last", "best"] = "last"  # the saved state; best: at the highest validation PSNR
     num_workers: Count | tuple[Count, Count] = 1  # Ray Train workers, one GPU each with use_gpu; or [fewest, most]
     resize_every_s: Positive = 60.0  # with a range: seconds between checks for room for more workers
     threads_per_worker: Count = 2
@@ -81,10 +81,10 @@ class Run(Strict):
     dataset: str
     options: Strict  # of `create_model`
     objective: Strict
-    train: dict[str, Any] = Field(default_factory=dict)  # overrides the shared `train`; checked as a TrainConfig
+    train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
     seed: Annotated[StrictInt, Field(ge=0)] = 0  # added to the file's seed: the same run with other random draws
-    # Options of another network: an ablation starts from its first weights where both networks have them. None: from
-    # weights drawn for the run's own options.
+    # Options of another network, which provides the initial weights that both networks have, for an ablation. None:
+    # initial weights are drawn for the run's own options.
     starts_as: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -95,9 +95,9 @@ class Run(Strict):
 
     @classmethod
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options that earlier versions had, each with the one value that the network with `options` still has."""
+        """Removed options, each with the only value that the network with `options` still supports."""
         return {}
 
     def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
-        """Each combination that cannot be, as a message, and whether this run on a data set of `task` has it."""
+        """Messages for impossible combinations, each with whether it applies to this run on a data set of `task`."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The runs of all models, what the runs of a model share, and the sections about evaluation and promotion."""
+"""Run types of all models, settings shared by a model's runs, and the sections on evaluation and promotion."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -18,20 +18,20 @@ else:
 
 
 def read_run(value: Any) -> Run:
-    """A run from what `model_dump` made of it."""
+    """The run in `value`, the output of `model_dump`."""
     run: Run = TypeAdapter(AnyRun).validate_python(value)
     return run
 
 
 class ModelSettings(Strict):
-    """Settings of every run of one model, unless the run has its own."""
+    """Settings of every run of one model, unless the run overrides them."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     objective: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
 
     def check_names(self, model: str) -> None:
-        """Refuses an unknown model and unknown keys, which no run may be there to do; values are checked in runs."""
+        """Refuses an unknown model and unknown keys, even if the model has no runs; values are checked in runs."""
         if model not in RUNS:
             raise ValueError(f"models.{model}: {unknown_name('model', model, RUNS)}")
         fields = RUNS[model].model_fields
@@ -44,16 +44,16 @@ class ModelSettings(Strict):
 
 
 class EvaluateConfig(Strict):
-    """How models are scored."""
+    """Settings of the evaluation of models."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
     samples: Annotated[int, Field(ge=0)] = 6  # triptychs kept for the report
     resamples: Annotated[int, Field(ge=100)] = 2000  # of the bootstrap behind ci95
-    self_ensemble: StrictBool = False  # also scores the images that `restore --self-ensemble` gives
+    self_ensemble: StrictBool = False  # also scores the output of `restore --self-ensemble`
 
 
 class PromoteConfig(Strict):
-    """When a model becomes the champion."""
+    """The condition for promoting a model to champion."""
 
     metric: Literal["psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y"] = "psnr_rgb"
-    min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # the lower end of the interval must be above it
+    min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # the interval's lower end must exceed this gain

@@ -1,4 +1,4 @@
-"""Types of the sections of the parameters, which refuse unknown keys and values out of range."""
+"""Types for parameter sections, which refuse unknown keys and values out of range."""
 
 from typing import Annotated
 
@@ -9,12 +9,12 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
 Positive = Annotated[float, Field(gt=0.0)]
 
-# Part of every training's digest, which covers only settings that differ from their defaults. Raise it where a default
-# that exists is changed (tests/test_defaults.py says when).
+# Part of every training's digest, which covers only settings that differ from their defaults. Raise this number when an
+# existing default changes (tests/test_defaults.py detects the change).
 DEFAULTS = 1
 
 
 class Strict(BaseModel):
-    """A section: it refuses unknown keys and numbers that are not finite, and its values cannot be changed."""
+    """A section that refuses unknown keys and non-finite numbers, and whose values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,1 +1,1 @@
-"""Losses on tensors: pixel, perceptual and adversarial; each is a float32 scalar, whatever its input's precision."""
+"""Losses on tensors: pixel, perceptual and adversarial; each is a float32 scalar for inputs of any precision."""

@@ -1,4 +1,4 @@
-"""The adversarial losses of dmgn.md section 8, and the critic that judges patches of an image pair."""
+"""The adversarial losses of dmgn.md section 8, and the critic, which scores patches of an image pair."""
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride, padding=1) for a, b, stride in shapes)
 
     def forward(self, degraded: Tensor, background: Tensor) -> Tensor:
-        """Logits (B, 1, h, w), one a patch, for two images (B, 3, H, W) in [-1, 1]; their sigmoid is the paper's D."""
+        """Logits (B, 1, h, w), one per patch, for two images (B, 3, H, W) in [-1, 1]; the sigmoid is the paper's D."""
         if min(degraded.shape[-2:]) < CRITIC_MIN_SIZE:
             raise RestorekitError(
                 f"the critic needs images of {CRITIC_MIN_SIZE} pixels a side or more: raise train.crop"
@@ -34,5 +34,5 @@ def generator_loss(judged: Tensor) -> Tensor:
 
 
 def critic_loss(clean: Tensor, restored: Tensor) -> Tensor:
-    """0.5 mean(-log D(clean) - log(1 - D(restored))) for the logits of both."""
+    """0.5 mean(-log D(clean) - log(1 - D(restored))) for the logits of clean and restored images."""
     return 0.5 * (F.softplus(-clean.float()).mean() + F.softplus(restored.float()).mean())

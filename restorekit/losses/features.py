@@ -1,4 +1,4 @@
-"""Distances between feature maps: those of a frozen ImageNet trunk, and those of a teacher and its student."""
+"""Distances between feature maps of a frozen ImageNet trunk, and between features of a teacher and a student."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ GREY_LEVELS = 255.0
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TEMPERATURE = 0.5  # t of dakd.md 5
-MAX_ENERGY = 4.0  # an energy over its mean is clipped here
+MAX_ENERGY = 4.0  # limit of an energy divided by the mean energy
 TINY = 1e-6
 
 
 class Perceptual(nn.Module):
     """P(x, y) of dmgn.md 8 for images (B, 3, H, W) in [-1, 1], 16 pixels a side or more; the gradient reaches x only.
 
-    P adds up weighted L1 distances of five levels of a frozen trunk, and of the images themselves. The formula is that
-    of the first author's CFDNet (ICME 2021), whose images are in [0, 1]: here (x + 1) / 2 is normalised with ImageNet's
+    P sums weighted L1 distances of five levels of a frozen trunk and of the images themselves. The formula comes from
+    the first author's CFDNet (ICME 2021), whose images are in [0, 1]: here (x + 1) / 2 is normalised with ImageNet's
     mean and standard deviation, and multiplied by 255. So P counts in grey levels, some hundred times an L1. VGG-19
-    gets the multiplied image, as in CFDNet. The shift-tolerant VGG-16 gets the normalised one, as it was trained, and
-    its distances are multiplied instead, so that the level weights keep their meaning.
+    receives the multiplied image, as in CFDNet. The shift-tolerant VGG-16 receives the normalised image, as in its
+    training, and its distances are multiplied instead, so that the level weights keep their meaning.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -55,9 +55,9 @@ class Perceptual(nn.Module):
 
 
 class FeatureDistance(nn.Module):
-    """The weighted sum over relu1_1 ... relu5_1 for images (B, 3, H, W) in [0, 1], 16 pixels a side or more.
+    """The weighted sum of L1 distances at relu1_1 ... relu5_1, for images (B, 3, H, W) in [0, 1] of 16 pixels or more.
 
-    Both trunks get the normalisation that they were trained with (glsgn.md 7); the gradient reaches the first image.
+    Both trunks get the normalisation of their training (glsgn.md 7). The gradient reaches the first image only.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -81,7 +81,7 @@ class FeatureDistance(nn.Module):
 
 
 class PooledFeatures(nn.Module):
-    """phi: three levels for an ImageNet-normalised image (B, 3, H, W), 8 pixels a side or more."""
+    """phi: three feature levels of an ImageNet-normalised image (B, 3, H, W), 8 pixels a side or more."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class PooledFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         device, features, levels = image.device.type, image, []
-        # float16 cannot hold VGG's greatest responses
+        # float16 cannot hold VGG's largest responses
         with torch.autocast(device, dtype=torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
             for stage in self.trunk.pooled_stages():
                 features = stage(features)
@@ -103,7 +103,7 @@ def content(levels: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
 
 
 def style(levels: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """The same of their Gram matrices."""
+    """The sum over levels of the mean absolute difference of Gram matrices, a scalar."""
     return content([gram(level) for level in levels], [gram(level) for level in wanted])
 
 
@@ -115,9 +115,9 @@ def gram(features: Tensor) -> Tensor:
 
 
 def distillation(student: Sequence[Tensor], teacher: Sequence[Tensor], attentive: bool = True) -> Tensor:
-    """The sum over pairs of maps (B, C, H, W) of their mean squared distance, weighted by the teacher's attention.
+    """The mean squared distance of maps (B, C, H, W), weighted by the teacher's attention and summed over the pairs.
 
-    A float32 scalar; no gradient reaches the teacher. Without `attentive` every value counts the same.
+    The result is a float32 scalar; no gradient reaches the teacher. Without `attentive` every value counts the same.
     """
     terms = []
     for own, given in zip(student, teacher, strict=True):
@@ -128,12 +128,12 @@ def distillation(student: Sequence[Tensor], teacher: Sequence[Tensor], attentive
 
 
 def normalized(features: Tensor) -> Tensor:
-    """Each channel of (B, C, H, W) over its root mean square; a channel of zeros stays zero."""
+    """Each channel of (B, C, H, W) divided by its root mean square; a channel of zeros stays zero."""
     return features / (features.square().mean(dim=(2, 3), keepdim=True) + TINY).sqrt()
 
 
 def attention(teacher: Tensor) -> Tensor:
-    """A (B, C, H, W) of mean 1 in each image: a share for each position times a share for each channel."""
+    """A (B, C, H, W), mean 1 in each image: a share for each position times a share for each channel."""
     energy = teacher.abs()
     batch, channels, height, width = energy.shape
     places = _share(energy.mean(dim=1).flatten(1)) * (height * width)
@@ -142,6 +142,6 @@ def attention(teacher: Tensor) -> Tensor:
 
 
 def _share(energy: Tensor) -> Tensor:
-    """Softmax of (B, N) energies over their mean; energies of zero share alike."""
+    """Softmax of (B, N) energies divided by their mean; energies of zero get equal shares."""
     relative = energy / (energy.mean(dim=1, keepdim=True) + TINY)
     return (relative.clamp(max=MAX_ENERGY) / TEMPERATURE).softmax(dim=1)

@@ -1,4 +1,4 @@
-"""The networks by name: `create_model` builds one, and each describes itself. Importing this package imports torch."""
+"""Networks by name: `create_model` builds a network with its descriptor. Importing this package imports torch."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -12,9 +12,9 @@ from restorekit.tasks import MODELS
 
 
 def create_model(name: str, **options: Any) -> nn.Module:
-    """The network `name` with random weights; without options the paper's own.
+    """The network `name` with random weights; without options, the paper's network.
 
-    It is `NETWORK` of restorekit.models.<name>, given the options class of restorekit.config.<name>. Raises
+    The class is `NETWORK` of restorekit.models.<name>, and takes the options class of restorekit.config.<name>. Raises
     RestorekitError for an unknown name, an unknown option and a value that the options class refuses.
     """
     if name not in MODELS:
@@ -26,14 +26,14 @@ def create_model(name: str, **options: Any) -> nn.Module:
 
 
 def former_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that earlier versions of the network `name` had, each with the one value that it still has."""
+    """Options that the network `name` no longer has, each with the only value that the network still supports."""
     run: Any = import_module(f"restorekit.config.{name}").RUN
     return dict(run.former_options(options))
 
 
 def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "reflection") -> nn.Module:
     """The model `name` with weights that its authors released: see restorekit.models.authors."""
-    from restorekit.models import authors  # which creates models
+    from restorekit.models import authors  # imported here, since authors.py imports this module
 
     return authors.from_authors(name, tensors, variant)
 
@@ -46,7 +46,7 @@ def _checked(name: str, kind: type[BaseModel], options: Mapping[str, Any]) -> Ba
 
 
 def _refused(name: str, kind: type[BaseModel], problem: Any) -> RestorekitError:
-    """The error for the first wrong value, in the words of the options class."""
+    """The error for the first wrong value, with the text of the options class."""
     option = str(problem["loc"][0]) if problem["loc"] else None
     if option is not None and option not in kind.model_fields:
         return unknown_name(f"option of {name}", option, kind.model_fields)

@@ -1,4 +1,4 @@
-"""Weights released by a paper's authors, as a model's folder: every key of their file is used or listed as unused."""
+"""Imports weights that a paper's authors released; every key of their file is used or listed as unused."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "reflection") -> nn.Module:
     """The model `name` with the weights of its authors' file, in eval mode.
 
-    `tensors` is the file's state dict, with or without the authors' prefixes; read the file with
-    `read_authors`, which executes nothing in it. DMGN: the three variants have the same 294 keys, so that a file fills
-    any of them; rain and haze check the Noise Distribution Map's and leave them out. MADF: the number of refinements
-    is that of the file; the loss network's 14 tensors and the 35 of norms that are never reached are checked and left
-    out, or may be missing. Raises RestorekitError for any other missing, extra or mis-shaped key.
+    `tensors` is the file's state dict, with or without the authors' prefixes. `read_authors` reads the file and
+    executes nothing in the file. DMGN: the three variants have the same 294 keys, so one file fills any variant; rain
+    and haze check the tensors of the Noise Distribution Map and drop them. MADF: the file determines the number of
+    refinements. The 14 tensors of the loss network and the 35 tensors of unused norms may be missing; otherwise they
+    are checked and dropped. Raises RestorekitError for any other missing, extra or mis-shaped key.
     """
     if name not in RELEASED:
         raise unknown_name("model with released weights", name, RELEASED)
@@ -37,7 +37,7 @@ def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "refle
 
 
 def read_authors(file: Path) -> dict[str, Tensor]:
-    """The state dict of an authors' file: tensors alone are unpickled; of a training's checkpoint the part "model"."""
+    """The state dict of an authors' file, or the "model" part of a training checkpoint; only tensors are unpickled."""
     tensors = read_tensors(file, "authors' file")
     inner = tensors.get("model")
     table = inner if isinstance(inner, Mapping) else tensors
@@ -86,7 +86,7 @@ def _check(
     expected: Shapes,
     unused: Shapes = MappingProxyType({}),
 ) -> None:
-    """Every expected key is there, and nothing else but `unused` ones; all have their shapes."""
+    """Checks that every expected key is present, that other keys are in `unused`, and that all shapes match."""
     for key in expected:
         if key not in found:
             raise RestorekitError(f"the authors' file has no '{key}': it is not a whole file of the released {name}")
@@ -106,10 +106,10 @@ RELEASED: dict[str, Callable[[Mapping[str, Tensor], str], tuple[nn.Module, dict[
 
 
 def import_weights(name: str, file: Path, output: Path, variant: str = "reflection") -> dict[str, Any]:
-    """Writes the authors' `file` as the model folder `output`, which must not hold a model yet; returns its record.
+    """Writes the authors' `file` as the model folder `output` and returns the record; `output` must hold no model yet.
 
-    `variant` is for DMGN, whose files do not say which of its three tasks they are of. The record's "run" is
-    `<model>-<task>--imported`; the model registers as `<model>-<task>`.
+    `variant` selects DMGN's task, which its files do not state. The record's "run" is `<model>-<task>--imported`; the
+    model registers as `<model>-<task>`.
     """
     if (output / RECORD).exists():
         raise RestorekitError(f"{output} holds a model already: name another --output")

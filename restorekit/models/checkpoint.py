@@ -1,6 +1,6 @@
-"""A model directory: weights.safetensors and model.json, joined by a digest that is checked on reading.
+"""Saves and loads model folders: weights.safetensors and model.json, joined by a digest that loading checks.
 
-Nothing is pickled. Each file appears whole, model.json last: a directory left by a kill in between is refused.
+Nothing is pickled. Each file is written atomically, model.json last, so loading refuses an interrupted save.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ REMEDY = "train the run again or restore the folder"
 def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dict[str, Any]:
     """Writes `model` (built by `create_model`) into `folder`, keeps other files there, and returns the full record.
 
-    `record` is JSON: the run, seed, steps, digests of the data and so on. "format", "model", "options" and "digest" are
-    set here, from the model itself. A record that is no JSON raises ValueError or TypeError.
+    `record` is JSON: the run, seed, steps, digests of the data and so on. This function sets "format", "model",
+    "options" and "digest" from the model. A record that is not JSON raises ValueError or TypeError.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     name = cast(Descriptor, model.descriptor).name
     full = {**record, "format": FORMAT, "model": name, "options": _options(model), "digest": ""}
-    digest_of(full)  # a record that is no JSON fails before a file is touched
+    digest_of(full)  # a record that is not JSON fails before a file is written
     with write_beside(folder / WEIGHTS) as file:
         save_file(tensors, file)
         full["digest"] = _digest(file, full)
@@ -45,7 +45,7 @@ def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dic
 def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The model in `folder`, on the CPU and in eval mode, and its record.
 
-    Raises RestorekitError where a file is missing, damaged or of another model, or where the digest does not fit.
+    Raises RestorekitError if a file is missing, damaged or of another model, or if the digest does not match.
     """
     record = read_record(folder)
     weights = folder / WEIGHTS
@@ -57,14 +57,14 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise RestorekitError(f"the weights {weights} cannot be read ({error}): {REMEDY}") from error
-    with torch.device("meta"):  # no random numbers are drawn and no memory is filled twice
+    with torch.device("meta"):  # draws no random numbers and allocates the weights only once
         model = create_model(record["model"], **_still_known(record, folder))
     fill(model, tensors, str(weights))
     return model.eval(), record
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of the model in `folder`, with its format checked and its weights untouched."""
+    """The record of the model in `folder`; the format is checked, the weights are not read."""
     record = read_json(folder / RECORD, "model", REMEDY)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise RestorekitError(f"{folder / RECORD} is no record of format {FORMAT}: {REMEDY}")
@@ -75,7 +75,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Puts `tensors` into `model`, in its precision; every key and shape must fit. `source` names them in an error."""
+    """Loads `tensors` into `model`, in the model's precision; every key and shape must match. Errors name `source`."""
     own = model.state_dict()
     misfits = [*(key for key in own if key not in tensors), *(key for key in tensors if key not in own)]
     if misfits:
@@ -93,9 +93,9 @@ def _options(model: nn.Module) -> dict[str, Any]:
 
 
 def _still_known(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The record's options without those that the network no longer has, which must have the value it stands for."""
+    """The record's options without removed options, which must have the value that the network still supports."""
     if record["model"] not in MODELS:
-        return {}  # create_model names the models that it knows
+        return {}  # create_model then raises the error that lists known models
     former = former_options(record["model"], record["options"])
     for option, value in record["options"].items():
         if option in former and value != former[option]:
@@ -107,5 +107,5 @@ def _still_known(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _digest(weights: Path, record: Mapping[str, Any]) -> str:
-    """The digest of the model: of the bytes of its weights, its name and its options."""
+    """The digest of a model's weight bytes, name and options."""
     return digest_of({"weights": sha256_file(weights), "model": record["model"], "options": record["options"]})

@@ -1,4 +1,4 @@
-"""Descriptors: what a network takes, how a large photograph may be cut for it, and the methods that all have."""
+"""Descriptors of networks (accepted sizes, tiling, memory), and the methods that every network has."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -10,16 +10,16 @@ from restorekit.errors import RestorekitError
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What inference needs to know of a network."""
+    """The properties of a network that inference relies on."""
 
     name: str
     tasks: tuple[str, ...]
     takes_mask: bool
     min_size: int  # pixels, each side
     size_multiple: int  # 1: any size
-    tiling: Literal["exact", "approximate"]  # approximate: the network has statistics of the whole image
-    halo: int  # pixels of context a tile needs on each side
-    bytes_per_pixel: int  # peak memory of `restore` in float32, measured, over the loaded weights
+    tiling: Literal["exact", "approximate"]  # approximate: the network uses statistics of the whole image
+    halo: int  # pixels of context that a tile needs on each side
+    bytes_per_pixel: int  # measured peak memory of `restore` in float32, on top of the loaded weights
     streams: bool = False  # a StreamingModel: restores the whole image in less memory
     localises: bool = False  # predicts a mask of the degraded pixels
 
@@ -38,19 +38,19 @@ class RestorationModel(Protocol):
 
 
 class StreamingModel(RestorationModel, Protocol):
-    """A network whose descriptor says that it streams."""
+    """A network whose descriptor has `streams`."""
 
     def streamed_bytes(self, height: int, width: int) -> int:
-        """The least memory in bytes, over the loaded weights, that `restore_streamed` needs in float32."""
+        """The least memory in bytes, on top of the loaded weights, that `restore_streamed` needs in float32."""
         ...
 
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
-        """What `restore` gives but for rounding, within `memory_bytes` where `streamed_bytes` allows it."""
+        """The result of `restore` up to rounding, within `memory_bytes` if `streamed_bytes` is no larger."""
         ...
 
 
 def check_size(image: Tensor, name: str, least: int) -> None:
-    """Raises a RestorekitError where a side of `image` (B, C, H, W) has fewer than `least` pixels."""
+    """Raises RestorekitError if a side of `image` (B, C, H, W) has fewer than `least` pixels."""
     height, width = image.shape[-2:]
     if min(height, width) < least:
         raise RestorekitError(f"{width}x{height} pixels are too few for {name}: each side needs {least} or more")

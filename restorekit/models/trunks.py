@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from restorekit.errors import RestorekitError, unknown_name
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal
-FROM_CHECKPOINT = "checkpoint"  # as `trunk_weights`: the weights come with the model's own, no file is read
+FROM_CHECKPOINT = "checkpoint"  # value of `trunk_weights`: the model's weights include the trunk's, no file is read
 
 
 class Trunk(nn.Module):
@@ -52,20 +52,20 @@ class Trunk(nn.Module):
         self.requires_grad_(False)
 
     def stages(self) -> list[nn.Module]:
-        """Five parts, to be applied one after the other."""
+        """Five modules to apply in sequence."""
         return [self.features[start:stop] for start, stop in zip([0, *self.taps], self.taps, strict=False)]
 
     def pooled_stages(self) -> list[nn.Module]:
-        """Three parts, each of which ends with a pooling, to be applied one after the other."""
+        """Three modules to apply in sequence; each ends with a pooling."""
         return [self.features[start:stop] for start, stop in pairwise([0, *self.pools[:3]])]
 
     def normalize(self, image: Tensor) -> Tensor:
-        """The input of the first stage for an image in [-1, 1] that DMGN looks at."""
+        """The first stage's input for an image of DMGN, in [-1, 1]."""
         return image
 
 
 class Vgg19(Trunk):
-    """VGG-19 in torchvision's layout. DMGN gives it the [-1, 1] image itself (dmgn.md 3.1)."""
+    """VGG-19 in torchvision's layout. DMGN's input is the [-1, 1] image, not normalised (dmgn.md 3.1)."""
 
     def __init__(self) -> None:
         super().__init__((2, 2, 4, 4), blurred=False)
@@ -81,9 +81,9 @@ class Vgg16(Trunk):
 class ShiftTolerantVgg16(Trunk):
     """The anti-aliased VGG-16 of the package stlpips_pytorch (Ghildyal and Liu, ECCV 2022; BSD-2).
 
-    It pools with stride 1 and then blurs with stride 2. The package pads by 2 before the blur, which shifts each level
-    by a pixel against the one before. Here the padding is 1, so that a resized level is aligned with the image. The
-    filters are the same.
+    Pooling has stride 1, and the blur after the pooling has stride 2. The package pads by 2 before the blur, which
+    shifts each level by a pixel relative to the previous level. Here the padding is 1, so that a resized level is
+    aligned with the image. The filters are the same.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ShiftTolerantVgg16(Trunk):
 
 
 class PairwiseMax(nn.Module):
-    """Max pooling over 2x2 windows with stride 1 or 2, without the 8 bytes a value that PyTorch's needs for indices."""
+    """Max pooling over 2x2 windows with stride 1 or 2, without the 8 bytes per value of PyTorch's index map."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -126,8 +126,8 @@ TRUNKS: dict[str, Callable[[], Trunk]] = {"vgg19": Vgg19, "vgg16": Vgg16, "vgg16
 def create_trunk(name: str, weights: str | None = None) -> Trunk:
     """The frozen trunk `name` with its weights.
 
-    `weights` is a file (.pth or .safetensors); without one, vgg16_shift_tolerant reads its package's file and the
-    others stay random. Raises RestorekitError for an unknown name and for a file that is missing, foreign or damaged.
+    `weights` is a file (.pth or .safetensors). Without a file, vgg16_shift_tolerant reads its package's file, and the
+    other trunks stay random. Raises RestorekitError for an unknown name and a missing, foreign or damaged file.
     """
     if name not in TRUNKS:
         raise unknown_name("trunk", name, TRUNKS)
@@ -143,7 +143,7 @@ def create_trunk(name: str, weights: str | None = None) -> Trunk:
 
 
 def packaged_weights() -> Path:
-    """Where the package stlpips_pytorch keeps its VGG-16; the package itself is not imported (it needs torchvision)."""
+    """The path of the VGG-16 in stlpips_pytorch; the package is not imported, since its import needs torchvision."""
     try:
         found = distribution("stlpips_pytorch").locate_file("stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth")
     except PackageNotFoundError:
@@ -152,14 +152,14 @@ def packaged_weights() -> Path:
 
 
 def read_tensors(file: Path, what: str = "trunk weights") -> dict[str, Any]:
-    """The table of tensors in a .pth or .safetensors file; no code in the file runs. `what` names it in an error."""
+    """The table of tensors in a .pth or .safetensors file; no code in the file runs. Errors call the file `what`."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RestorekitError(f"no {what} at {file}: give the path of a .pth or .safetensors file") from None
-    except pickle.UnpicklingError:  # torch's own message advises to run what the file holds
+    except pickle.UnpicklingError:  # torch's own message advises to run the file's code
         raise RestorekitError(
             f"the {what} {file} cannot be read: only tensors and plain values are, for anything else in a file could "
             f"run code. Save its tensors alone where it was made: torch.save(model.state_dict(), {file.name!r})"
@@ -185,7 +185,7 @@ def _from_package(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fill(trunk: Trunk, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Copies the tensors that the trunk has, without those above relu5_1 and of a classifier."""
+    """Copies the trunk's tensors; tensors above relu5_1 and of a classifier are ignored."""
     own = trunk.state_dict()
     for key, value in own.items():
         found = tensors.get(key)

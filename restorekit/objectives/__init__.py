@@ -1,4 +1,4 @@
-"""One objective a model: `create_objective` makes that of a run."""
+"""Objectives, one per model: `create_objective` builds the objective of a run."""
 
 from importlib import import_module
 

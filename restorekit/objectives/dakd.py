@@ -13,9 +13,9 @@ from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
 
 LOCALISE, RESTORE = 0, 1  # phases
-DICE = 0.5  # weight of the Dice loss, of images of which less than a tenth is degraded
+DICE = 0.5  # weight of the Dice loss, which counts images with less than a tenth of degraded pixels
 
-# What the teacher depends on; its first weights, which other options draw, are compared by themselves.
+# Settings that determine the teacher. Its initial weights, which depend on more options, are compared separately.
 LOCALISES_BY = (
     "options.width", "options.tau", "options.leak",
     "objective.localise_steps", "objective.patience", "objective.white_weight",
@@ -23,9 +23,9 @@ LOCALISES_BY = (
 
 
 class DakdLosses(Objective):
-    """Terms "cross_entropy" and "dice" while localising, "pixel" and "distillation" while restoring.
+    """Terms "cross_entropy" and "dice" in the first phase, "pixel" and "distillation" in the second.
 
-    A term of weight 0 is left out. `tau` is the model's: the difference above which its mask is white.
+    A term of weight 0 is left out. `tau` is the model's option: a pixel with a larger difference is white in the mask.
     """
 
     figure_names = ("mask_f1", "mask_iou")
@@ -66,7 +66,7 @@ class DakdLosses(Objective):
         return Terms(losses, result.restored.detach().float().clamp(0, 1), result)
 
     def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
-        """F1 and intersection over union of the predicted mask, of one image."""
+        """F1 and intersection over union of the mask predicted for one image."""
         found: Any = model(batch["degraded"], only_mask=True)
         wanted = mask_target(batch["degraded"], batch["clean"], self.tau)[0, 0].bool().cpu().numpy()
         iou, f1 = iou_f1(found.mask[0, 0].float().cpu().numpy(), wanted)

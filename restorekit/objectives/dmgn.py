@@ -16,14 +16,14 @@ from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 
 HUBER_DELTA = 0.2  # where huber turns from square to absolute, on the scale of [-1, 1]
-PAPER_SCALE = 100.0  # so that gradient norms are hundreds, thousands at first: a grad_clip below 50 only normalises
+PAPER_SCALE = 100.0  # makes gradient norms hundreds, thousands at first: a grad_clip below 50 only normalises
 
 
 class DmgnLosses(Objective):
-    """Terms "background", "coarse", "noise", "perceptual" and "adversarial"; one of weight 0 is left out.
+    """Terms "background", "coarse", "noise", "perceptual" and "adversarial"; a term of weight 0 is left out.
 
-    The target of the noise image R is the batch's "layer" for reflection, where the batch has one; for rain and haze it
-    is clip(degraded - clean, 0, 1), drawn on black.
+    The target of the noise image R is, for reflection, the batch's "layer" if the batch has a layer; for rain and haze,
+    clip(degraded - clean, 0, 1) on black.
     """
 
     def __init__(self, run: DmgnRun) -> None:
@@ -71,7 +71,7 @@ class DmgnLosses(Objective):
         return l1(found, wanted)
 
     def noise_target(self, batch: dict[str, Tensor]) -> Tensor | None:
-        """R* (B, 3, H, W) in [-1, 1], or None where nothing is known of it."""
+        """R* (B, 3, H, W) in [-1, 1], or None for a reflection without a known layer."""
         if self.variant == "reflection":
             return batch["layer"] * 2 - 1 if "layer" in batch else None
         return (batch["degraded"] - batch["clean"]).clamp(0, 1) * 2 - 1

@@ -1,4 +1,4 @@
-"""GLSGN's objective: each path's image at its own scale, the fused one, and its features (glsgn.md 7).
+"""GLSGN's objective: each path's image at its own scale, the fused image, and features of the latter (glsgn.md 7).
 
 L = w_paths sum over g, 1, 2, 3 of D(B_k, clean at that scale) + w_fused D(B_out, clean) + w_perceptual P(B_out, clean),
 with D the mean absolute difference, or Huber's, in [0, 1]. No GAN.
@@ -23,9 +23,9 @@ PERCEPTUAL_CROP = 512  # pixels of the random square whose features are compared
 
 
 class GlsgnLosses(Objective):
-    """Terms "fused", "path1", "path2", "path3", "global" and "perceptual"; one of weight 0 is left out.
+    """Terms "fused", "path1", "path2", "path3", "global" and "perceptual"; a term of weight 0 is left out.
 
-    `figures` are the PSNR of each path's image against the clean one at its scale, before rounding to 8 bits.
+    `figures` are the PSNR of each path's image against the clean image at that scale, before rounding to 8 bits.
     """
 
     critic = None
@@ -75,7 +75,7 @@ class GlsgnLosses(Objective):
 
 
 def _compared(outputs: GlsgnResult, clean: Tensor) -> list[tuple[str, Tensor, Tensor]]:
-    """Each path's image with the clean one at its scale."""
+    """The name and image of each path, with the clean image at the path's scale."""
     targets = scales(clean)
     compared = list(zip(PATHS, outputs.paths, targets, strict=True)) if outputs.paths else []
     return [*compared, *([] if outputs.reduced is None else [("global", outputs.reduced, targets[2])])]

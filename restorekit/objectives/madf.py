@@ -1,7 +1,7 @@
 """MADF's objective (madf.md 7): holes, valid pixels, contents, styles and total variation, along the cascade.
 
-With `incremental` supervision the pixel terms are of every output, the perceptual term of every refinement, and style
-and total variation of the last output. Without it all terms are of the last output.
+With `incremental` supervision, pixel terms compare every output, the perceptual term compares every refinement, and
+style and total variation apply to the last output. Otherwise all terms apply to the last output.
 """
 
 import torch
@@ -19,10 +19,10 @@ HOLE, VALID, TOTAL_VARIATION = 6.0, 1.0, 0.1  # weights, the paper's
 
 
 class MadfLosses(Objective):
-    """Terms "hole", "valid", "perceptual", "style" and "tv"; one of weight 0 is left out.
+    """Terms "hole", "valid", "perceptual", "style" and "tv"; a term of weight 0 is left out.
 
-    The batch's "mask" is 1 where something is missing; "degraded" is not used there. All distances are
-    in ImageNet-normalised colours. `comp` is an output with the photograph's own pixels outside holes.
+    The batch's "mask" is 1 in holes, and pixels of "degraded" in holes are not used. All distances are in
+    ImageNet-normalised colours. A composite is an output with the photograph's own pixels outside holes.
     """
 
     def __init__(self, run: MadfRun) -> None:
@@ -32,7 +32,7 @@ class MadfLosses(Objective):
         last, weights = run.options.refinements, settings
         pixels = tuple(range(last + 1)) if weights.incremental else (last,)
         contents = (pixels[1:] or pixels) if weights.incremental else (last,)
-        # The released code takes the style of its first refinement, not of its last (madf.md 7).
+        # The released code compares the style of the first refinement, not of the last (madf.md 7).
         styled = 1 if weights.style_on == "out_1" else last
         self.supervised = {"pixels": pixels, "perceptual": contents, "style": (styled,)}
         self.features: PooledFeatures | None = None

@@ -1,4 +1,4 @@
-"""Objectives: named, weighted loss terms from a batch and a model's outputs."""
+"""Objectives: named, weighted loss terms, computed from a batch and a model's outputs."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,44 +17,45 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a training in which some of the network learns and the rest is frozen."""
+    """A part of a training in which some parameters learn and the others are frozen."""
 
     name: str
     trains: tuple[str, ...] = ()  # prefixes of parameter names; () is everything
-    steps: int | None = None  # at most so many; None: to the end. What a phase leaves goes to the next
-    watch: str | None = None  # a figure, higher is better, the phase ends early when it no longer rises
+    steps: int | None = None  # maximum; None: to the end. The next phase gets unused steps
+    watch: str | None = None  # a figure, higher is better; the phase ends early when the figure stops rising
     patience: int = 1  # validations without a rise that end the phase
-    # Settings, by dotted name, on which the phase's result depends besides the loop's: trainings that agree share it.
+    # Dotted names of settings that determine the phase's result, besides the loop's. Trainings that agree share the
+    # result.
     settings: tuple[str, ...] = ()
 
 
 class Objective(nn.Module, ABC):
     """Loss terms of one network; a batch holds "degraded" and "clean", (B, 3, H, W) in [0, 1], and other members."""
 
-    critic: nn.Module | None  # a discriminator with an optimiser of its own; None where there is none
+    critic: nn.Module | None  # a discriminator with its own optimiser, or None
     phases: tuple[Phase, ...] = (Phase("all"),)
     figure_names: tuple[str, ...] = ()  # the keys of `figures`
 
     def compile_losses(self) -> None:
-        """Compiles the losses that gain by it, for a training with `compile`; their values stay."""
+        """Compiles losses that are faster compiled, for a training with `compile`; values do not change."""
 
     def enter(self, phase: int, model: nn.Module) -> None:
-        """Called at the start of a phase, with its index and the network at that time.
+        """Prepares for a phase, given its index and the network at the start of the phase.
 
-        It is called again where a training is resumed in the phase, before the network's weights are put back.
+        A training that resumes within the phase calls this method again, before the network's weights are restored.
         """
 
     def figures(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
-        """Validation figures of one whole image besides its PSNR; `batch` is a batch of one, `model` in eval mode."""
+        """Validation figures of one whole image besides PSNR; `batch` has one image, `model` is in eval mode."""
         return {}
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
-        """Calls `model` once. The critic, where there is one, receives no gradient here."""
+        """The loss terms of a batch. Calls `model` once; a critic receives no gradient here."""
 
     def critic_losses(self, critic: nn.Module, batch: dict[str, Tensor], outputs: Any) -> dict[str, Tensor]:
-        """The critic's own loss terms, for the outputs of the same batch.
+        """The critic's loss terms, for the outputs of the same batch.
 
-        Calls `critic` once, which is `self.critic`, wrapped where there are several workers.
+        Calls `critic` once: `self.critic`, wrapped if there are several workers.
         """
         raise NotImplementedError(f"{type(self).__name__} has no critic")

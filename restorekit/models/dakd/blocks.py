@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 
 def resized(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """`features` (B, C, h, w), bilinear to `size`."""
+    """`features` (B, C, h, w) resized to `size`, bilinearly."""
     if torch.compiler.is_compiling() and size == (2 * features.shape[-2], 2 * features.shape[-1]):
         return _doubled(_doubled(features, 2), 3)
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
 
 
 def _doubled(values: Tensor, axis: int) -> Tensor:
-    """Bilinear to twice the size along one axis, of slices alone.
+    """`values` resized bilinearly to twice the size along `axis`, from slices alone.
 
-    Inductor sums the gradient of `interpolate` atomically, one value at a time: with this it took a third.
+    Inductor sums the gradient of `interpolate` atomically, one value at a time; slices took a third of the time.
     """
     size = values.shape[axis]
     before = torch.cat([values.narrow(axis, 0, 1), values.narrow(axis, 0, size - 1)], axis)
@@ -38,7 +38,9 @@ class Conv(nn.Conv2d):
 
 
 class Dense(nn.Module):
-    """Dense(C, n) of dakd.md 4: n convolutions to `growth` channels, each on all before; then 1x1, plus the input."""
+    """Dense(C, n) of dakd.md 4: n convolutions to `growth` channels, each on all previous maps; a 1x1 convolution; a
+    skip connection from the input.
+    """
 
     def __init__(self, channels: int, growth: int, layers: int) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class Dense(nn.Module):
         return features + self.mix(joined)
 
     def _in_place(self, features: Tensor) -> Tensor:
-        """The same without gradients: one map of all channels is filled, where `cat` would hold two of them."""
+        """The result without gradients: fills one map of all channels, where `cat` would hold two such maps."""
         batch, channels, height, width = features.shape
         total = self.mix.in_channels
         joined = features.new_empty(batch, total, height, width)

@@ -1,8 +1,8 @@
 """DAKD, degradation-aware restoration by knowledge distillation, for rain, haze, raindrops and motion blur.
 
 Suin, Purohit and Rajagopalan, "Degradation Aware Approach to Image Restoration Using Knowledge Distillation", IEEE J.
-Selected Topics in Signal Processing 15(2), 2021. Of the paper only the abstract and figures are known: the design is
-that of dakd.md among the papers, whose section numbers stand here.
+Selected Topics in Signal Processing 15(2), 2021. Only the paper's abstract and figures are known. The design follows
+dakd.md among the papers; section numbers refer to dakd.md.
 """
 
 from typing import NamedTuple
@@ -18,23 +18,23 @@ from restorekit.models.dakd.teacher import Features, Teacher
 from restorekit.models.descriptor import Descriptor, check_size
 
 MULTIPLE = 4
-HALO = 32  # pixels; from 16 on only the context's statistics differ: by 0.0014 at most on average, on two rain images
+HALO = 32  # pixels; from 16 on, only the context's statistics differ: a mean of at most 0.0014, on two rain images
 
 
 class DakdResult(NamedTuple):
-    """What DAKD computes, at the input's size except for features and gates of smaller scales."""
+    """DAKD's outputs, at the input's size except for features and gates of smaller scales."""
 
     logit: Tensor  # (B, 1, H, W) of the mask
     mask: Tensor  # (B, 1, H, W) in (0, 1), 1 = degraded; detached
     teacher: Features
-    restored: Tensor | None  # (B, 3, H, W) around [0, 1], not clamped; None where only the mask was asked for
-    student: list[Tensor]  # E1 to E4 of the student; empty where only the mask was asked for
+    restored: Tensor | None  # (B, 3, H, W) around [0, 1], not clamped; None with `only_mask`
+    student: list[Tensor]  # E1 to E4 of the student; empty with `only_mask`
     gates: list[Tensor]  # (B, 1, h, w) at 1/4, 1/2 and 1, means over channels, detached; empty without gates
     context: ContextMaps | None  # at 1/4
 
 
 class DAKD(nn.Module):
-    """Both networks in one: the teacher predicts the mask of the degraded pixels, and guides the student by it."""
+    """Teacher and student: the teacher predicts the mask of degraded pixels, and the mask guides the student."""
 
     def __init__(self, options: DakdOptions) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class DAKD(nn.Module):
         )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, only_mask: bool = False) -> DakdResult:
-        """Localises and restores `image` (B, 3, H, W) in [0, 1], each side 4 pixels or more.
+        """The mask and the restoration of `image` (B, 3, H, W) in [0, 1], each side 4 pixels or more.
 
         The student sends no gradient to the teacher. `mask` (B, 1, H, W), 1 = degraded, replaces the predicted mask
         for the student. With `only_mask` the teacher alone runs, with gradients.
@@ -85,19 +85,19 @@ class DAKD(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
 
-        DAKD predicts its mask itself and ignores a given one. A side below 4 pixels raises RestorekitError.
+        DAKD predicts the mask and ignores the argument. A side below 4 pixels raises RestorekitError.
         """
         return self._restored(image, None)
 
     def restore_guided(self, image: Tensor, mask: Tensor) -> Tensor:
-        """What `restore` gives with `mask` (B, 1, H, W), 1 = degraded, instead of the predicted one."""
+        """The result of `restore` with `mask` (B, 1, H, W), 1 = degraded, instead of the predicted mask."""
         return self._restored(image, mask)
 
     @torch.no_grad()
     def start_from_teacher(self) -> None:
-        """Gives the student's encoder the weights of the teacher's, which has the same channels at the same scales.
+        """Copies the teacher's encoder into the student's, which has the same channels at the same scales.
 
-        With `mask_input` the filters' fourth channel, the mask's, keeps its first weights.
+        With `mask_input` the filters of the fourth input channel, the mask, keep their initial weights.
         """
         own = dict(self.student.encoder.named_parameters())
         for name, learnt in self.teacher.encoder.named_parameters():
@@ -120,7 +120,7 @@ class DAKD(nn.Module):
 
 
 def _padded(image: Tensor) -> Tensor:
-    """Reflected at the bottom and the right up to a multiple of 4."""
+    """`image` reflected at the bottom and the right up to a multiple of 4."""
     height, width = image.shape[-2:]
     check_size(image, "dakd", MIN_SIZE)
     below, right = -height % MULTIPLE, -width % MULTIPLE
@@ -128,8 +128,8 @@ def _padded(image: Tensor) -> Tensor:
 
 
 def _bytes_per_pixel(width: int) -> int:
-    """Peak of `restore`: the float32 values that live at once in the first dense block, and a convolution's own memory.
+    """Peak memory of `restore`: float32 values alive in the first dense block, and the workspace of a convolution.
 
-    A convolution copies its input in blocks of 16 channels: 3.0 to 3.4 maps of the width were measured.
+    A convolution copies its input in blocks of 16 channels: the measured workspace is 3.0 to 3.4 maps of the width.
     """
     return round(4 * (7 * width + 4 + 3.5 * 16 * -(-width // 16)))

@@ -1,4 +1,4 @@
-"""The student of DAKD: restores an image, guided by the teacher's mask, with gated convolutions and global context."""
+"""DAKD's student restores an image, guided by the teacher's mask, with gated convolutions and global context."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from restorekit.models.dakd.teacher import SCALES, Decoder, Encoder, Features, F
 
 SLOPE = 0.2  # of the gated convolution's LeakyReLU
 NUM_CONTEXTS = 32  # K
-FLOOR = 1e-3  # of the clean share inside the logarithm, so that the weights stay finite for a mask of ones
+FLOOR = 1e-3  # added to the clean share inside the logarithm, so that a mask of ones gives finite weights
 
 
 class GatedConv(nn.Module):
@@ -34,16 +34,16 @@ class GatedConv(nn.Module):
 
 
 class ContextMaps(NamedTuple):
-    """Maps (B, 1, h, w) of where the context is gathered and where it is given, detached."""
+    """Maps (B, 1, h, w), detached: positions that context is gathered from, and positions that context is added to."""
 
-    gathered: Tensor  # the mean weight of a position, 1 = as much as any other
-    given: Tensor  # the mean absolute value that is added
+    gathered: Tensor  # mean weight of a position; 1 = the average over positions
+    given: Tensor  # mean absolute value that is added
 
 
 class GlobalContext(nn.Module):
-    """dakd.md 4.2, linear in positions: K sums over all of them, and a mixture of the K back at each.
+    """Global context (dakd.md 4.2), linear in positions: K sums over all positions, and a mixture of the K at each.
 
-    It is computed in float32 under mixed precision: bfloat16 cannot hold a sum over all positions.
+    The computation is in float32 under mixed precision, because bfloat16 cannot hold a sum over all positions.
     """
 
     def __init__(self, channels: int, contexts: int = NUM_CONTEXTS) -> None:
@@ -69,13 +69,13 @@ class GlobalContext(nn.Module):
             return (inputs + added).to(features.dtype), ContextMaps(gathered, given)
 
     def weights(self, features: Tensor, mask: Tensor) -> Tensor:
-        """A (B, K, H W): each row adds up to 1 over the positions, and clean ones count a thousand times degraded."""
+        """A (B, K, H W): each row sums to 1 over positions; a clean position counts a thousand times a degraded one."""
         clean = torch.log(1 - mask + FLOOR).flatten(2)
         return (self.gather(features).flatten(2) + clean).softmax(dim=2)
 
 
 class Restoration(NamedTuple):
-    """What the student gives."""
+    """The student's outputs."""
 
     residual: Tensor  # (B, 3, H, W)
     encoder: list[Tensor]  # E1 to E4
@@ -95,7 +95,7 @@ class Fusion(nn.Module):
 
 
 class Student(nn.Module):
-    """The student: an image and its mask to the residual that is added to the image."""
+    """Maps an image and its mask to the residual that is added to the image."""
 
     def __init__(self, options: DakdOptions) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Student(nn.Module):
         self.fuse_decoder = nn.ModuleList(Fusion(channels) for channels in widths if fusion)
 
     def forward(self, image: Tensor, mask: Tensor, teacher: Features, keep: bool = True) -> Restoration:
-        """For a mask (B, 1, H, W) in [0, 1]; the teacher's features are needed for the fusion alone.
+        """The residual for `mask` (B, 1, H, W) in [0, 1]; only the fusion uses the teacher's features.
 
         Without `keep` the student's own features are freed as soon as they are used.
         """

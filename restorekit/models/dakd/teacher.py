@@ -1,4 +1,4 @@
-"""The two networks of DAKD, of one topology: the teacher finds the mask, the student restores guided by it."""
+"""DAKD's teacher, which predicts the mask, and the encoder and decoder that teacher and student share."""
 
 import itertools
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Features(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """e1 to e3 and the bottleneck of dakd.md 4: an image (B, inputs, H, W) to E1 to E4."""
+    """Maps an image (B, inputs, H, W) to E1 ... E4: e1 to e3 and the bottleneck of dakd.md 4."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         self.bottleneck = Conv(4 * width, 4 * width)
 
     def forward(self, features: Tensor, keep: bool, fuse: Fuse | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """E1 to E4, or nothing without `keep`; and the maps that the decoder takes from the end: E1, E2, E4.
+        """E1 to E4 (empty without `keep`), and the maps E1, E2, E4, which the decoder pops from the end.
 
         `fuse` changes E1, E2 and E3 (number 0 to 2) before they are used.
         """
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """m3 to o2 of dakd.md 4 without the gates: the steps of a scale, and the last convolutions."""
+    """m3 to o2 of dakd.md 4 without gates: the steps of each scale, and the last convolutions."""
 
     def __init__(self, outputs: int, width: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Decoder(nn.Module):
         return self.conv[number](self.dense[number](features))
 
     def upwards(self, number: int, features: Tensor, skip: Tensor) -> Tensor:
-        """Features at the next larger scale, joined with the encoder's: j2 or j1 (number 0 or 1)."""
+        """Features at the next larger scale, joined with the encoder's `skip`: j2 or j1 (number 0 or 1)."""
         size = (skip.shape[-2], skip.shape[-1])
         return self.join[number](torch.cat([self.up[number](resized(features, size)), skip], dim=1))
 
@@ -79,7 +79,7 @@ class Decoder(nn.Module):
 
 
 class Teacher(nn.Module):
-    """The teacher: an image (B, 3, H, W) to the logit of its mask (B, 1, H, W), and its features."""
+    """Maps an image (B, 3, H, W) to the mask's logit (B, 1, H, W) and to features."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Teacher(nn.Module):
         self.decoder = Decoder(1, width)
 
     def forward(self, image: Tensor, keep: bool = True) -> tuple[Tensor, Features]:
-        """Without `keep` the features are freed as soon as they are used, and empty lists are returned."""
+        """The mask's logit and the features; without `keep`, features are freed after use and the lists are empty."""
         encoded, skips = self.encoder(image, keep)
         features, decoded = skips.pop(), []
         for number in range(len(SCALES)):

@@ -1,6 +1,6 @@
 """The building blocks of DMGN: reflected borders, convolutions over parts, gates and the Residual Deep-Masking Cell.
 
-A convolution takes a map padded by `reflect`: without gradients the unpadded map is freed before the convolution runs.
+Convolutions take a map that `reflect` padded, so that without gradients the unpadded map is freed first.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 
 def reflect(features: Tensor, border: int = 1) -> Tensor:
-    """`features` (B, C, H, W) with `border` reflected pixels on each side, in their own precision.
+    """`features` (B, C, H, W) with `border` reflected pixels on each side, in the same precision.
 
-    Autocast on a CPU would pad in float32, with a copy before and one after it.
+    Autocast on a CPU would pad in float32, with a copy before and a copy after the padding.
     """
     with torch.autocast(features.device.type, enabled=False):
         return F.pad(features, (border, border, border, border), mode="reflect")
@@ -22,7 +22,7 @@ def reflect(features: Tensor, border: int = 1) -> Tensor:
 def spread(gate: Tensor, features: Tensor) -> Tensor:
     """`gate` (B, 1, H, W) as a factor for `features` (B, C, H, W).
 
-    A CPU multiplies a channels_last bfloat16 map by a broadcast one ten times slower than by one that is written out.
+    A CPU multiplies a channels_last bfloat16 map by a broadcast gate ten times slower than by an expanded copy.
     """
     if features.dtype is torch.bfloat16 and features.device.type == "cpu":
         return gate.expand_as(features).contiguous(memory_format=torch.channels_last)
@@ -55,7 +55,7 @@ class Gate(nn.Module):
 class DeepMaskingCell(nn.Module):
     """RDMC (dmgn.md 3.3): the input plus a gated residual; the gate has one channel.
 
-    Without `gated`, an ablation, the whole residual is added, and a gate of ones returned.
+    The ablation without `gated` adds the whole residual and returns a gate of ones.
     """
 
     def __init__(self, channels: int, dilation: int = 1, gated: bool = True) -> None:

@@ -15,12 +15,12 @@ from restorekit.models.dmgn.cells import reflect, spread
 from restorekit.models.dmgn.phases import Branch, Hypercolumn, NoiseMap, Refiner, Separator, SignedAttention
 from restorekit.models.trunks import FROM_CHECKPOINT, create_trunk
 
-HALO = 64  # pixels; tiles then differed from the whole by at most 0.0041, on one image a variant
-LISTED_CELLS = (0, 1, 2, 3, 4, 9, 10, 11)  # of the background branch: the gates that the released code returns
+HALO = 64  # pixels; tiles then differed from the whole image by at most 0.0041, on one image per variant
+LISTED_CELLS = (0, 1, 2, 3, 4, 9, 10, 11)  # cells of the background branch whose gates the released code returns
 
 
 class DmgnResult(NamedTuple):
-    """What DMGN computes, at the input's size: images (B, 3, H, W) around [-1, 1], not clamped; maps (B, 1, H, W)."""
+    """DMGN's outputs at the input's size: images (B, 3, H, W) around [-1, 1], not clamped; maps (B, 1, H, W)."""
 
     coarse: Tensor  # the background of the coarse phase
     noise: Tensor  # reflection, rain or haze as an image
@@ -33,7 +33,7 @@ class DmgnResult(NamedTuple):
 class DMGN(nn.Module):
     """DMGN without the convolutions that the released code builds and never runs.
 
-    `options` holds the options with `use_ndm` resolved and the trunk's weights as those of the checkpoint.
+    The attribute `options` has `use_ndm` resolved, and `trunk_weights` refers to the checkpoint.
     """
 
     def __init__(self, options: DmgnOptions) -> None:
@@ -55,7 +55,7 @@ class DMGN(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     _draw_for_relu(module)
-        if options.zero_last:  # the last convolutions of what is added to the input
+        if options.zero_last:  # the last convolutions of the residuals that are added to the input
             heads = [self.background_branch.last, self.noise_branch.last] if reflection else []
             for last in [*heads, *([self.refiner.last] if self.refiner is not None else [])]:
                 nn.init.zeros_(last.weight)
@@ -72,13 +72,13 @@ class DMGN(nn.Module):
         )
 
     def forward(self, image: Tensor) -> DmgnResult:
-        """Decomposes `image` (B, 3, H, W) in [-1, 1]; one with a side below 17 pixels raises RestorekitError."""
+        """Decomposes `image` (B, 3, H, W) in [-1, 1]; a side below 17 pixels raises RestorekitError."""
         check_size(image, "dmgn", MIN_SIZE)
         image = image.contiguous(memory_format=torch.channels_last)
         features = self.head(image)
         shared, mask = self.separator(features)
         if self.noise_map is None:
-            del features  # without gradients each full-size map that is freed lowers the peak
+            del features  # without gradients, freeing a full-size map lowers the peak
         coarse, gates = self.background_branch(shared, mask)
         noise, _ = self.noise_branch(shared, 1 - mask)
         coarse, noise = coarse.to(image.dtype), noise.to(image.dtype)
@@ -87,7 +87,7 @@ class DMGN(nn.Module):
         listed = [gates[cell].detach() for cell in LISTED_CELLS]
         if self.refiner is None or self.attention is None:
             return DmgnResult(coarse, noise, coarse, mask, listed, None)
-        # Z = [HFL(coarse), ACA(F_B, +1), ACA(HFL(noise), -1)] is convolved part by part; the noise enters negated.
+        # Convolve Z = [HFL(coarse), ACA(F_B, +1), ACA(HFL(noise), -1)] part by part; the noise enters negated.
         first, channels = self.refiner.first, self.separator.first.out_channels
         joined = first.part(reflect(self.attention(spread(mask, shared) * shared, 1.0)), channels)
         del shared
@@ -108,26 +108,26 @@ class DMGN(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The background of `image`, float32 (B, 3, H, W) sRGB in [0, 1], clamped to [0, 1]; no gradient is kept.
 
-        DMGN takes no mask and ignores one. An image with a side below 17 raises RestorekitError.
+        DMGN ignores `mask`. A side below 17 pixels raises RestorekitError.
         """
         with torch.no_grad():
             return self(image * 2 - 1).background.add_(1).div_(2).clamp_(0, 1)
 
 
 def _draw_for_relu(conv: nn.Conv2d) -> None:
-    if conv.weight.requires_grad:  # not a frozen trunk's
+    if conv.weight.requires_grad:  # skips a frozen trunk
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
 
 
 def _bytes_per_pixel(width: int, has_trunk: bool, use_ndm: bool) -> int:
-    """Peak of `restore`, from the float32 values that live at once.
+    """Peak memory of `restore`, from the float32 values alive at once.
 
-    Measured growth agrees from 1024 x 1024 pixels on; below, fragmentation can double the little that is needed.
+    Measured growth agrees from 1024 x 1024 pixels on; for smaller images, fragmentation can double the small need.
 
-    Six maps of `width` channels live in a branch, and one and a half more where the input's features wait for the NDM.
-    In a trunk four maps of 64 channels and three of `width` live at once.
+    A branch keeps six maps of `width` channels alive, and one and a half more if the input's features wait for the NDM.
+    A trunk keeps four maps of 64 channels and three maps of `width` channels alive.
     """
     waiting = 1.5 * width + 8 if use_ndm else 0.0
     values = 6 * width + 16

@@ -1,6 +1,6 @@
 """The phases of DMGN (dmgn.md 3): head features, separator, coarse branch, attention, noise map, refining trunk.
 
-The hypercolumn (1475 channels with a VGG) is never stored: its convolution is the sum over slices (dmgn.md 7).
+The hypercolumn (1475 channels with a VGG) is never stored: its convolution is a sum over slices (dmgn.md 7).
 """
 
 import torch
@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 from restorekit.models.dmgn.cells import DeepMaskingCell, Gate, PartsConv, reflect, spread
 from restorekit.models.trunks import Trunk
 
-GROUP = 64  # channels of a level that are resized at a time
+GROUP = 64  # channels of a level that are resized together
 
 
 class Hypercolumn(nn.Module):
     """HFL (dmgn.md 3.1): (B, 3, H, W) in [-1, 1] to (B, width, H, W).
 
     The gradient reaches the input through the image's own three channels only: the trunk's maps are constants.
-    `group` sets the working set, not the result.
+    `group` changes the memory, not the result.
     """
 
     def __init__(self, width: int, trunk: Trunk | None, group: int = GROUP) -> None:
@@ -32,11 +32,11 @@ class Hypercolumn(nn.Module):
         return self.second(reflect(self._combine(image).relu_())).relu_()
 
     def _combine(self, image: Tensor) -> Tensor:
-        """The first convolution; in training each slice is resized again in the backward pass instead of being kept."""
+        """The first convolution's output; in training, the backward pass resizes each slice again."""
         features = self.first.part(reflect(image), 0, bias=True)
         if self.trunk is None:
             return features
-        features = features.to(image.dtype)  # two dozen slices add up in float32 under autocast
+        features = features.to(image.dtype)  # under autocast, two dozen slices are summed in float32
         size, start = list(image.shape[-2:]), image.shape[1]
         with torch.no_grad():
             level = self.trunk.normalize(image)
@@ -66,7 +66,7 @@ def _to_size(level: Tensor, size: list[int]) -> Tensor:
 
 
 DILATIONS = (1, 2, 4, 8, 16, 1)  # of the refining cells
-STEER = tuple(0.4 * 0.5**cell for cell in range(len(DILATIONS)))  # a_i: how far K moves the gate of refining cell i
+STEER = tuple(0.4 * 0.5**cell for cell in range(len(DILATIONS)))  # a_i: weight of K in the gate of refining cell i
 MIN_DEPTH = 1e-6  # of max n - mean n; below it K = 1
 
 
@@ -85,7 +85,7 @@ class Separator(nn.Module):
 
 
 class Up(nn.Module):
-    """Joins features with a skip of twice their size; the skip's part is computed first: it need not be kept."""
+    """Joins features with a skip of twice their size; computing the skip's part first frees the skip early."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -97,9 +97,9 @@ class Up(nn.Module):
         return self.first.part(reflect(skip), self.first.in_channels - skip.shape[1], bias=True)
 
     def forward(self, features: Tensor, joined: Tensor) -> Tensor:
-        """Features (B, 2 C, h, w) and the result of `skip` to (B, C, H, W); `joined` is overwritten."""
+        """The joined map (B, C, H, W) of features (B, 2 C, h, w) and the result of `skip`, which is overwritten."""
         start = 0
-        for part in features.split(joined.shape[1], dim=1):  # never all channels at full size
+        for part in features.split(joined.shape[1], dim=1):  # never holds all channels at full size
             joined += self.first.part(reflect(_resize(part, joined)), start)
             start += part.shape[1]
         return self.second(reflect(joined.relu_())).relu_()
@@ -110,7 +110,7 @@ def _resize(features: Tensor, like: Tensor) -> Tensor:
 
 
 class Branch(nn.Module):
-    """A coarse phase (3.4): twelve cells over three scales and a head; background and noise have one each."""
+    """A coarse branch (3.4): twelve cells over three scales, and a head. Background and noise have a branch each."""
 
     def __init__(self, width: int, gated: bool = True) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Branch(nn.Module):
         for cell in range(2, 10):
             features = self._cell(cell, features, gates)
         features = self.up1(features, half)
-        del half  # it, and `full` below, would otherwise stay to the end
+        del half  # `half`, and `full` below, would otherwise stay alive until the return
         features = self.up2(self._cell(10, features, gates), full)
         del full
         features = self._cell(11, features, gates)
@@ -169,8 +169,8 @@ class SignedAttention(nn.Module):
 class NoiseMap(nn.Module):
     """NDM (3.6): features of the image and of the noise image to K (B, 1, H, W), min 0 and mean 1 in each image.
 
-    It is computed in float32 under mixed precision, because the normalisation amplifies rounding by
-    1 / (max n - mean n), some thousands at first. `batch_stats` is as in the released code: statistics of the
+    The map is computed in float32 under mixed precision, because the normalisation amplifies rounding by
+    1 / (max n - mean n), some thousands at first. `batch_stats` follows the released code: statistics of the
     whole batch and no guard, so that a constant n gives NaN.
     """
 
@@ -211,7 +211,7 @@ class Refiner(nn.Module):
         self.last = nn.Conv2d(width, 3, 1)
 
     def forward(self, joined: Tensor, steer: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """The residual image (B, 3, H, W) and six gates, from the sum of Z's parts by `first`, which is overwritten."""
+        """The residual image (B, 3, H, W) and six gates, from `joined`, the sum of Z's parts, which is overwritten."""
         features = joined.relu_()
         gates = []
         for cell, amount in zip(self.cells, STEER, strict=True):

@@ -1,4 +1,4 @@
-"""The names and shapes in the released DMGN's file: every key is used, or named here as unused."""
+"""Names and shapes in the released DMGN's file: every key is used or listed here as unused."""
 
 PREFIX = "module."
 VGG = "head_feat.vgg.vgg_pretrained_features"
@@ -10,7 +10,7 @@ BRANCHES = {"": ("background_branch", "outconv_B_coarse"), "r_branch.": ("noise_
 
 
 def unused() -> dict[str, tuple[int, ...]]:
-    """The 32 keys that the released network constructs and never runs, with their shapes (dmgn_state_dict.txt)."""
+    """The shapes of the 32 tensors that the released network constructs and never runs (dmgn_state_dict.txt)."""
     found: dict[str, tuple[int, ...]] = {}
     for index in VGG_TAIL:
         found |= {f"{VGG}.{index}.weight": (512, 512, 3, 3), f"{VGG}.{index}.bias": (512,)}
@@ -23,7 +23,7 @@ def unused() -> dict[str, tuple[int, ...]]:
 
 
 def names() -> dict[str, str]:
-    """The other 262 keys: the authors' name of a tensor to ours."""
+    """The authors' name of each of the other 262 tensors, mapped to ours."""
     found: dict[str, str] = {}
     for index in VGG_USED:
         found |= _both(f"{VGG}.{index}", f"head.trunk.features.{index}")

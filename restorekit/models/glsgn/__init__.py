@@ -1,4 +1,4 @@
-"""GLSGN for frames of 4K and more: the network in network.py, patches through it in turn in streaming.py."""
+"""GLSGN for frames of 4K and more: network.py has the network, streaming.py runs the network patch by patch."""
 
 from restorekit.models.glsgn.network import GLSGN
 from restorekit.models.glsgn.pathway import GlsgnResult

@@ -1,4 +1,4 @@
-"""Cuts a padded frame into patches and joins them again, row by row and to the bit (glsgn.md 5.2)."""
+"""Cuts a padded frame into patches and joins patches to a frame, row by row and to the bit (glsgn.md 5.2)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,10 +13,10 @@ from restorekit.config.glsgn import GRANULE
 
 @dataclass(frozen=True)
 class Grid:
-    """`rows` x `columns` patches; blocks of `joined` patches are one region in the decoder.
+    """A frame's `rows` x `columns` patches; blocks of `joined` patches form regions in the decoder.
 
-    `overlap`: pixels of the neighbours around each patch while it is encoded, a multiple of 4. At the frame's border
-    the last pixels are repeated.
+    `overlap`: pixels of the neighbours around each patch in the encoder, a multiple of 4. At the frame's border the
+    last pixels are repeated.
     """
 
     rows: int
@@ -38,9 +38,9 @@ class Grid:
         return _multiple(height, GRANULE * self.rows), _multiple(width, GRANULE * self.columns)
 
     def cut(self, frames: Tensor, scale: int = 1) -> Tensor:
-        """Padded frames (B, C, H, W), at 1 / `scale` of the path's, to patches (B * rows * columns, C, h, w).
+        """Patches (B * rows * columns, C, h, w), with their overlap, of padded `frames` (B, C, H, W).
 
-        Patches have their overlap around them.
+        The frames are at 1 / `scale` of the path's scale.
         """
         if not self.overlap:
             return cut(frames, self.rows, self.columns)
@@ -51,28 +51,28 @@ class Grid:
         return windows.permute(0, 1, 2, 4, 5, 3).flatten(0, 2).permute(0, 3, 1, 2)
 
     def framed(self, frames: Tensor, scale: int = 1) -> Tensor:
-        """Padded frames, at 1 / `scale` of the path's, with their border repeated outwards by the overlap."""
+        """Padded `frames`, at 1 / `scale` of the path's scale, with the border repeated outwards by the overlap."""
         margin = self.overlap // scale
         with _own_precision(frames):
             return F.pad(frames, (margin,) * 4, mode="replicate") if margin else frames
 
     def inner(self, patches: Tensor) -> Tensor:
-        """Maps of patches at a quarter of the path's scale without their overlap."""
+        """Maps of patches, at a quarter of the path's scale, without the overlap."""
         margin = self.overlap // GRANULE
         return patches[..., margin:-margin, margin:-margin] if margin else patches
 
     def to_regions(self, patches: Tensor) -> Tensor:
-        """Patches to regions (B * regions, C, h', w'), row by row."""
+        """Regions (B * regions, C, h', w') of joined patches, row by row."""
         rows, columns = self.regions
         frames = join(patches, self.rows, self.columns)
         return cut(frames, rows, columns)
 
     def join(self, regions: Tensor) -> Tensor:
-        """Regions to padded frames."""
+        """Padded frames of joined regions."""
         return join(regions, *self.regions)
 
     def window(self, size: tuple[int, int], place: tuple[int, int], overlap: int = 0) -> tuple[range, range]:
-        """Rows and columns of the patch at `place` in a padded frame of `size`, and `overlap` more on each side."""
+        """Rows and columns of the patch at `place` in a padded frame of `size`, widened by `overlap` on each side."""
         sides = ((place[0], size[0] // self.rows), (place[1], size[1] // self.columns))
         rows, columns = (range(number * side - overlap, (number + 1) * side + overlap) for number, side in sides)
         return rows, columns
@@ -86,7 +86,7 @@ class Grid:
 
 
 def cut(frames: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, C, rows h, columns w) to (B rows columns, C, h, w), row by row; channels stay last in memory."""
+    """Patches (B rows columns, C, h, w) of (B, C, rows h, columns w), row by row; channels stay last in memory."""
     if rows == columns == 1:
         return frames
     batch, channels, height, width = frames.shape
@@ -106,7 +106,7 @@ def join(patches: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def pad(frames: Tensor, size: tuple[int, int], mode: str = "reflect") -> Tensor:
-    """`frames` (B, C, H, W) continued at the bottom and the right to `size`, in their own precision."""
+    """`frames` (B, C, H, W) extended at the bottom and the right to `size`, in the same precision."""
     below, right = size[0] - frames.shape[-2], size[1] - frames.shape[-1]
     if not below and not right:
         return frames
@@ -124,7 +124,7 @@ def quarter(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, align_corners False; maps of that size are returned unchanged."""
+    """`maps` resized to `size`, bilinearly with align_corners False; maps of this size are returned unchanged."""
     if tuple(maps.shape[-2:]) == size:
         return maps
     with _own_precision(maps):
@@ -134,7 +134,7 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def resized_window(maps: Tensor, size: tuple[int, int], padded: tuple[int, int], rows: range, columns: range) -> Tensor:
     """`pad(resize(maps, size), padded)` at `rows` and `columns` for (1, C, h, w), without computing the rest.
 
-    Outside of the padded frame its border is repeated.
+    Outside the padded frame, border pixels are repeated.
     """
     values = maps.permute(0, 2, 3, 1)[0]
     window = _lerp(values, _source(columns, size[1], padded[1], maps.device), size[1], 1)
@@ -147,20 +147,20 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def _own_precision(maps: Tensor) -> AbstractContextManager[object]:
-    """Autocast on a CPU would pad and resize 16-bit maps in float32."""
+    """A context without autocast for 16-bit maps, which autocast on a CPU would pad and resize in float32."""
     if maps.dtype in (torch.float32, torch.float64):
         return nullcontext()
     return torch.autocast(maps.device.type, enabled=False)
 
 
 def _source(places: range, length: int, padded: int, device: torch.device) -> Tensor:
-    """The source positions of `places` on an axis that is reflected from `length` to `padded`."""
+    """The source positions of `places` on an axis that reflection extends from `length` to `padded`."""
     index = torch.arange(places.start, places.stop, device=device).clamp_(0, padded - 1)
     return torch.where(index < length, index, 2 * (length - 1) - index)
 
 
 def _lerp(values: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
-    """Linear interpolation of (h, w, C) along `dim` to the places `index` of an axis of `length`, as in torch."""
+    """(h, w, C) interpolated linearly along `dim` at the places `index` of an axis of `length`, as in torch."""
     have = values.shape[dim]
     if have == length:
         return values.index_select(dim, index)

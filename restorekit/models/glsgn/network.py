@@ -1,8 +1,8 @@
 """GLSGN, the Global-Local Stepwise Generative Network, for reflection, rain and haze at 3840 x 2160 and above.
 
 Feng, Ji, Pei, Chen, Zhang and Lu, "Global-Local Stepwise Generative Network for Ultra High-Resolution Image
-Restoration", arXiv 2207.08808, 2022. The paper's figures fix the paths and their links; everything else is the default
-design of glsgn.md among the papers, whose section numbers are given.
+Restoration", arXiv 2207.08808, 2022. The paper's figures fix the paths and their links. The rest is the default design
+of glsgn.md among the papers; section numbers refer to glsgn.md.
 """
 
 from dataclasses import replace
@@ -31,14 +31,14 @@ from restorekit.models.glsgn.streaming import StreamSettings, stream, stream_til
 from restorekit.models.glsgn.streaming import streamed_bytes as bytes_to_stream
 
 GRIDS = (Grid(4, 4, (2, 2)), Grid(2, 2, (1, 2)), Grid(2, 1, (2, 1)))  # of paths 1, 2 and 3
-STREAMED = ("stepwise", "tiles")  # designs
+STREAMED = ("stepwise", "tiles")  # designs that can be streamed
 STREAMED_FROM = 2**22  # pixels: in larger frames the arithmetic hides the overhead of each patch
-HALO = 64  # pixels, where a frame must be cut after all: the statistics of a tile are not those of the frame
+HALO = 64  # pixels, for a frame that must be cut into tiles: statistics of a tile differ from the frame's
 WHOLE_HALO = 72  # pixels; the context of the backbone is 70
 
 
 class GLSGN(nn.Module):
-    """The default design of glsgn.md sections 5 and 6, or one of the networks that it is compared with."""
+    """The default design of glsgn.md sections 5 and 6, or one of the networks for comparison."""
 
     def __init__(self, options: GlsgnOptions) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class GLSGN(nn.Module):
         )
 
     def forward(self, image: Tensor) -> GlsgnResult:
-        """Restores `image` (B, 3, H, W) in [0, 1]; one with a side below 64 pixels raises RestorekitError."""
+        """The result for `image` (B, 3, H, W) in [0, 1]; a side below 64 pixels raises RestorekitError."""
         check_size(image, "glsgn", MIN_SIZE)
         call = recomputing if self.options.recompute else plainly
         image = image.contiguous(memory_format=torch.channels_last)
@@ -100,7 +100,7 @@ class GLSGN(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], restored and clamped to [0, 1]; no gradient is kept.
 
-        GLSGN takes no mask and ignores one. An image with a side below 64 raises RestorekitError.
+        GLSGN ignores `mask`. A side below 64 pixels raises RestorekitError.
         """
         if self._is_large(image):
             return self.restore_streamed(image)
@@ -114,7 +114,7 @@ class GLSGN(nn.Module):
             return self.stream(image, StreamSettings(hold=True)) if self._is_large(image) else self(image)
 
     def patch_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the patches of path 1 in a frame of `size`; its borders include those of other paths."""
+        """(height, width) of path 1's patches in a frame of `size`; their borders include those of the other paths."""
         height, width = GRIDS[0].padded(*size)
         return height // GRIDS[0].rows, width // GRIDS[0].columns
 
@@ -123,11 +123,11 @@ class GLSGN(nn.Module):
         return self.descriptor.streams and image.shape[-2] * image.shape[-1] > STREAMED_FROM
 
     def restore_streamed(self, image: Tensor, memory_bytes: int | None = None) -> Tensor:
-        """What `restore` gives, with patches and strips through the device in turn; see streaming.py.
+        """The result of `restore`, computed patch by patch and strip by strip; see streaming.py.
 
-        `memory_bytes` is the limit over the loaded weights: where the map at full scale does not fit, it is computed
-        twice, for a tenth more time. Raises RestorekitError for a frame below 64 pixels, and for designs that see the
-        frame in one piece.
+        `memory_bytes` limits memory on top of the loaded weights. If the map at full scale does not fit, the map is
+        computed twice, in a tenth more time. Raises RestorekitError for a frame below 64 pixels, and for designs that
+        cannot be streamed.
         """
         check_size(image, "glsgn", MIN_SIZE)
         if not self.descriptor.streams:
@@ -139,11 +139,11 @@ class GLSGN(nn.Module):
         return torch.cat(frames) if len(frames) > 1 else frames[0]
 
     def streamed_bytes(self, height: int, width: int) -> int:
-        """The least memory that `restore_streamed` needs for an image in float32, over the loaded weights."""
+        """The least memory that `restore_streamed` needs for an image in float32, on top of the loaded weights."""
         return bytes_to_stream(self.options, height, width, hold=False)
 
     def stream(self, frame: Tensor, settings: StreamSettings) -> GlsgnResult:
-        """What `forward` gives for one frame (1, 3, H, W), in less memory; for designs that can be streamed."""
+        """The result of `forward` for one frame (1, 3, H, W), in less memory; for designs that can be streamed."""
         if self.design == "tiles":
             return GlsgnResult(stream_tiles(self.alone, frame), (), None, ())
         return stream(self.pathways(), frame, settings)
@@ -176,7 +176,7 @@ def describe(width: int, design: str) -> Descriptor:
 
 
 def _bytes_per_pixel(width: int, design: str) -> int:
-    """Peak of `forward`, from the float32 values that live at once: three maps and an injection in an encoder."""
+    """Peak memory of `forward`, from the float32 values alive at once: three maps and an injection in an encoder."""
     if design == "stepwise":
         return round(28.5 * width + 20)
     if design in ("whole", "tiles"):

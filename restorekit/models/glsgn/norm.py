@@ -1,4 +1,4 @@
-"""Patch Norm (glsgn.md 5.5): one pass gathers the moments of an image's regions, in any parts, and one applies them."""
+"""Patch Norm (glsgn.md 5.5): the first pass gathers moments of an image's regions, the second pass applies them."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 class PatchNorm(nn.Module):
-    """Mean 0 and variance 1 of each channel over all regions of one image together, or over each for "instance"."""
+    """Normalises each channel to mean 0 and variance 1, over all regions of an image or ("instance") per region."""
 
     def __init__(self, channels: int, norm: Literal["joint", "instance"]) -> None:
         super().__init__()
@@ -21,10 +21,10 @@ class PatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Tensor, num_regions: int) -> Tensor:
-        """`features` (B * num_regions, C, h, w); images of a batch do not influence each other.
+        """Normalised `features` (B * num_regions, C, h, w); images of a batch do not influence each other.
 
-        Where no gradient is asked for the moments are those of `Gathered`: on a CPU those of batch_norm are sums in
-        float32, which over a 4K frame are off by 1e-3.
+        Without gradients the moments come from `Gathered`: on a CPU, batch_norm sums in float32, which is off by 1e-3
+        over a 4K frame.
         """
         parts = features.split(num_regions if self.norm == "joint" else 1)
         normed = [self._learning(part) if torch.is_grad_enabled() else self._exactly(part) for part in parts]
@@ -49,7 +49,7 @@ class Moments:
         self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, features: Tensor) -> None:
-        """Adds (1, C, h, w). Deviations are from the part's own mean, so that no large squares cancel."""
+        """Adds (1, C, h, w). Deviations are from the part's mean, so that large squares do not cancel."""
         values = at_least_float32(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
         mean = values.mean(0)
         squares = (values - mean).square_().sum(0).double()
@@ -61,7 +61,7 @@ class Moments:
 
 
 class Gathered:
-    """A Patch Norm over `num_regions` regions: `add` gathers, a call applies; without a norm maps stay unchanged."""
+    """A Patch Norm over `num_regions` regions: `add` gathers, a call applies; without a norm, maps stay unchanged."""
 
     def __init__(self, norm: PatchNorm | None, num_regions: int) -> None:
         self._norm = norm

@@ -1,4 +1,4 @@
-"""The pathways of GLSGN (glsgn.md 5): encoder, attention, decoder with Patch Norm, and the paths made of them."""
+"""GLSGN's pathways (glsgn.md 5): encoder, attention, decoder with Patch Norm, and the paths built from these."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -15,12 +15,12 @@ from restorekit.models.glsgn.pyramid import Fusion
 
 
 class GlsgnResult(NamedTuple):
-    """What GLSGN computes: images around [0, 1], not clamped, float32. A design without paths has the image alone."""
+    """GLSGN's outputs: float32 images around [0, 1], not clamped. A design without paths has `restored` alone."""
 
     restored: Tensor  # B_out (B, 3, H, W)
     paths: tuple[Tensor, ...]  # B_1, B_2, B_3 at scale 1, 1/2, 1/4
     reduced: Tensor | None  # B_g at scale 1/4; None without a global path
-    gates: tuple[Tensor, ...]  # A_g, where there is one, then A_1, A_2, A_3; detached, in (0, 1)
+    gates: tuple[Tensor, ...]  # A_g if there is a global path, then A_1, A_2, A_3; detached, in (0, 1)
 
 
 class SpatialAttention(nn.Module):
@@ -36,7 +36,7 @@ class SpatialAttention(nn.Module):
 
 
 class ConsistentAttention(nn.Module):
-    """PAC: the gate of a patch from its own attention and from the gates of the global and the previous path."""
+    """PAC: the gate of a patch, from the patch's own attention and the gates of the global and the previous path."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ConsistentAttention(nn.Module):
 
 
 def hear(gates: tuple[Tensor | None, Tensor | None], frame: Tensor, grid: Grid) -> Tensor:
-    """The gates of the global and the previous path over the padded grid of E_k, (B, 2, h, w); zero where is none."""
+    """The gates of the global and the previous path over the padded grid of E_k, (B, 2, h, w); a missing gate is 0."""
     size = (frame.shape[-2], frame.shape[-1])
     height, width = grid.padded(*size)
     wanted = (height // 4, width // 4)
@@ -64,9 +64,9 @@ def hear(gates: tuple[Tensor | None, Tensor | None], frame: Tensor, grid: Grid) 
 
 
 def spread(gate: Tensor, features: Tensor) -> Tensor:
-    """`gate` (B, 1, H, W) as a factor for `features`, in their precision.
+    """`gate` (B, 1, H, W) as a factor for `features`, in the precision of `features`.
 
-    A CPU multiplies a channels_last bfloat16 map by a broadcast one ten times slower than by one that is written out.
+    A CPU multiplies a channels_last bfloat16 map by a broadcast gate ten times slower than by an expanded copy.
     """
     gate = gate.to(features.dtype)
     if features.dtype is torch.bfloat16 and features.device.type == "cpu":
@@ -99,7 +99,7 @@ class Stage(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Patches (N, 3, h, w) to E (N, 4 C, h / 4, w / 4); the other paths' features are added after the first stage."""
+    """Maps patches (N, 3, h, w) to E (N, 4 C, h / 4, w / 4); other paths' features are added after the first stage."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """E to features at full scale in three stages, each with a Patch Norm where `norm` is not "none"."""
+    """Maps E to features at full scale in three stages, each with a Patch Norm unless `norm` is "none"."""
 
     def __init__(self, width: int, norm: Norm) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Decoder(nn.Module):
         return features
 
     def step(self, number: int, features: Tensor, num_regions: int) -> Tensor:
-        """One stage and its norm."""
+        """The output of one stage and its norm."""
         features = self.stages[number](features)
         return self.norms[number](features, num_regions) if self.norms else features
 
@@ -148,7 +148,7 @@ def plainly(function: Call, *args: Any) -> Any:
 
 
 def recomputing(function: Call, *args: Any) -> Any:
-    """Calls `function`; its inner activations are computed again in the backward pass instead of being kept."""
+    """The result of `function`; the backward pass computes inner activations again instead of keeping them."""
     if not torch.is_grad_enabled():
         return function(*args)
     return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
@@ -163,7 +163,7 @@ class Restored(NamedTuple):
 
 
 class Alone(nn.Module):
-    """The backbone by itself: encoder, decoder and last convolution, patch by patch, without links."""
+    """The backbone alone: encoder, decoder and last convolution, patch by patch, without links."""
 
     def __init__(self, width: int, grid: Grid) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Alone(nn.Module):
         self.last = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, frame: Tensor, call: Call) -> Tensor:
-        """(B, 3, H, W) to the same."""
+        """The restored frame (B, 3, H, W)."""
         size = (frame.shape[-2], frame.shape[-1])
         patches = self.grid.cut(pad(frame, self.grid.padded(*size)))
         features = self.decoder(self.encoder(patches, None, call), 1, call)
@@ -233,7 +233,7 @@ class LocalPath(nn.Module):
 
 
 def gated(encoded: Tensor, gate: Tensor) -> Tensor:
-    """E A: the map of an encoder weighted by its gate."""
+    """E A: an encoder's map weighted by the gate."""
     return encoded * spread(gate, encoded)
 
 
@@ -242,17 +242,17 @@ class Pathways(NamedTuple):
 
     coarse: GlobalPath | None
     local: Sequence[LocalPath]  # paths 1, 2 and 3
-    global_links: Sequence[nn.Module]  # F_g as path k adds it; empty without a global path
-    feature_links: Sequence[nn.Conv2d]  # F_1 and F_2 as the next path adds them; empty without these links
-    attention_links: bool  # whether gates are handed on
-    fusion: Fusion | None  # None: the image of path 1 is the result
+    global_links: Sequence[nn.Module]  # convolutions of F_g for each path; empty without a global path
+    feature_links: Sequence[nn.Conv2d]  # convolutions of F_1 and F_2 for the next path; empty without these links
+    attention_links: bool  # whether paths receive the gates of other paths
+    fusion: Fusion | None  # None: the result is the image of path 1
 
     def heard(self, reduced: Tensor | None, previous: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The gates A_g and A_{k-1} as path k hears them."""
+        """The gates A_g and A_{k-1} that path k receives."""
         return (reduced, previous) if self.attention_links else (None, None)
 
     def result(self, reduced: Restored | None, images: Sequence[Tensor], gates: Sequence[Tensor]) -> GlsgnResult:
-        """The result for the global path's and the local paths' images and gates."""
+        """The result, from the images and gates of the global and the local paths."""
         paths = tuple(images)
         coarse = None if reduced is None else reduced.image
         restored = paths[0] if self.fusion is None else self.fusion(*paths, coarse)

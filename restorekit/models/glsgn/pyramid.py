@@ -1,7 +1,7 @@
-"""The binomial pyramid of GLSGN and the fusion of the paths' images with learned masks (glsgn.md 4, 5.1 and 5.7).
+"""GLSGN's binomial pyramid, and the fusion of the paths' images with learned masks (glsgn.md 4, 5.1 and 5.7).
 
-The filter is [1 4 6 4 1] / 16 in each direction, in float32. Both directions are sums of shifted images, not
-convolutions, so that no autocast rounds an image to 16 bits.
+The filter is [1 4 6 4 1] / 16 in each direction, in float32. The code sums shifted images instead of calling a
+convolution, so that autocast does not round an image to 16 bits.
 """
 
 import torch
@@ -12,12 +12,12 @@ from restorekit.models.glsgn.grid import at_least_float32
 
 
 def down(image: Tensor) -> Tensor:
-    """(B, C, H, W) at half the scale, odd sizes rounded up: filtered with two reflected pixels, every second kept."""
+    """`image` (B, C, H, W) at half scale, odd sizes rounded up: two reflected border pixels, filter, subsampling."""
     return _halved(_halved(image, 2), 3)
 
 
 def up(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Twice the scale, cropped to `size`: zeros between the pixels, then four times the filter."""
+    """`image` at twice the scale, cropped to `size`: zeros between the pixels, then four times the filter."""
     return _doubled(_doubled(image, 2, size[0]), 3, size[1])
 
 
@@ -44,7 +44,7 @@ def _halved(image: Tensor, dim: int) -> Tensor:
 
 
 def _doubled(image: Tensor, dim: int, length: int) -> Tensor:
-    """Between zeros, a filter that reflects at the border meets pixel 1 before the first and the last one again."""
+    """Twice the length along `dim`: between zeros, reflection puts pixel 1 before the first and repeats the last."""
     count = image.shape[dim]
     before, after = image.narrow(dim, 1, 1), image.narrow(dim, count - 1, 1)
     shifted = torch.cat([before, image, after], dim=dim)
@@ -70,7 +70,7 @@ class MaskBlock(nn.Module):
 
 
 class HandUp(nn.Module):
-    """A mask handed to twice the scale; both steps are pointwise, so that they run before the nearest resize."""
+    """A mask for twice the scale; both steps are pointwise, so they run before the nearest-neighbour resize."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Fusion(nn.Module):
             nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
 
     def masks(self, detail: Tensor, base: Tensor, half: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """M1, M2 and M3 from h3 and B3 (B, 3, h, w); M2 at the size `half`, and M1 too: it is constant over 2 x 2."""
+        """M1, M2 and M3 from h3 and B3 (B, 3, h, w); M1 too has the size `half`, since M1 is constant over 2 x 2."""
         features = F.leaky_relu_(self.first(torch.cat([detail, base], dim=1)), 0.2)
         third = at_least_float32(self.last(self.blocks(features)))
         second = _nearest(at_least_float32(self.hand2(third)), half)

@@ -1,8 +1,8 @@
-"""GLSGN patch by patch and strip by strip: the result of `forward`, with at most one full-frame map at a time.
+"""Runs GLSGN patch by patch and strip by strip: the result of `forward`, with at most one full-frame map at a time.
 
-A Patch Norm needs statistics of the whole frame, so a decoder stops at each: the maps of a stage are held, region by
-region, until their mean and variance are known. The last stage, the only one at full scale, is made twice instead of
-being held where memory is short: an eighth of the arithmetic. Stages run in strips of rows, with a margin that is
+A Patch Norm needs statistics of the whole frame, so the decoder stops at each norm: a stage's maps are held, region by
+region, until their mean and variance are known. If memory is short, the last stage, the only stage at full scale, is
+computed twice instead of held; it is an eighth of the arithmetic. Stages run in strips of rows, with a margin that is
 computed and dropped.
 """
 
@@ -21,12 +21,12 @@ from restorekit.models.glsgn.norm import Gathered, PatchNorm
 from restorekit.models.glsgn.pathway import Alone, GlsgnResult, LocalPath, Pathways, Stage, gated, hear, plainly
 from restorekit.models.glsgn.pyramid import scales
 
-STRIP_PIXELS = 2**17  # of a strip: the allocator reuses maps of 16 MiB; larger ones are new pages each time
+STRIP_PIXELS = 2**17  # per strip: the allocator reuses maps of 16 MiB; larger maps get new pages each time
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a frame is streamed: whether the last stage is held or made twice, and how large a strip is."""
+    """Settings of streaming: whether the last stage is held or computed twice, and the size of a strip."""
 
     hold: bool
     strip_pixels: int = STRIP_PIXELS
@@ -34,7 +34,7 @@ class StreamSettings:
 
 @dataclass(frozen=True)
 class Streamed:
-    """The result of a streamed path: its image, its feature as the next path adds it, and its gate."""
+    """The result of a streamed path: the image, the feature link for the next path, and the gate."""
 
     image: Tensor
     link: Tensor | None
@@ -42,12 +42,12 @@ class Streamed:
 
 
 class Strips:
-    """One decoder stage over the regions below it, any rows at a time."""
+    """Computes any rows of a decoder stage from the maps of the stage below."""
 
     def __init__(self, stage: Stage, below: Gathered, settings: StreamSettings) -> None:
         self._stage, self._below, self._settings = stage, below, settings
         self._scale = 1 if stage.scale is None else 2
-        # Rows below that a strip needs on each side: for four convolutions, and the transposed one before them.
+        # Rows that a strip needs on each side of the map below, for four convolutions and a transposed convolution.
         self._margin = 4 if stage.scale is None else 3
 
     def rows(self, region: int, under: Tensor, first: int, last: int) -> Tensor:
@@ -59,7 +59,7 @@ class Strips:
         return made[:, :, first - scale * top : last - scale * top]
 
     def gather(self, region: int, under: Tensor, norm: Gathered, hold: bool) -> Tensor:
-        """Adds the stage's output to the statistics of the `norm` after it; returns it, or `under` without `hold`."""
+        """The stage's output, or `under` without `hold`; the output is added to the statistics of the next `norm`."""
         height, width = self._scale * under.shape[2], self._scale * under.shape[3]
         held: Tensor | None = None
         for first, last in strips(height, width, self._settings):
@@ -85,7 +85,7 @@ def strips(height: int, width: int, settings: StreamSettings) -> Iterator[tuple[
 
 
 def streamed_bytes(options: GlsgnOptions, height: int, width: int, hold: bool) -> int:
-    """Peak memory of a streamed frame, from the tensors that live at once at 4K and 8K.
+    """Peak memory of a streamed frame, from the tensors alive at once at 4K and 8K.
 
     Maps grow with the frame, strips do not.
     """
@@ -93,13 +93,13 @@ def streamed_bytes(options: GlsgnOptions, height: int, width: int, hold: bool) -
     if options.design == "tiles":
         per_pixel = 1.3 * channels + 32
     else:
-        held = 6.7 if options.overlap else 6.2  # one region's map is made from another of its size, not a quarter's
+        held = 6.7 if options.overlap else 6.2  # an overlap makes the frame one region, so working maps are larger
         per_pixel = max(100.0, (held if hold else 4.2) * channels + 16)
     return round(height * width * per_pixel) + 14 * channels * STRIP_PIXELS
 
 
 def stream(parts: Pathways, image: Tensor, settings: StreamSettings) -> GlsgnResult:
-    """What `forward` gives, for one frame (1, 3, H, W) in [0, 1]."""
+    """The result of `forward` for one frame (1, 3, H, W) in [0, 1]."""
     frames = scales(image)
     reduced = None if parts.coarse is None else parts.coarse(frames[2], plainly)
     found: list[Streamed] = []
@@ -111,7 +111,7 @@ def stream(parts: Pathways, image: Tensor, settings: StreamSettings) -> GlsgnRes
         handing = parts.feature_links[number] if number < len(parts.feature_links) else None
         gates = parts.heard(None if reduced is None else reduced.gate, None if previous is None else previous.gate)
         made = stream_path(path, frames[number], links, gates, handing, settings)
-        found.append(Streamed(made.image, None, made.gate))  # the link lives until the next path has it
+        found.append(Streamed(made.image, None, made.gate))  # drops the link; `previous` keeps it for the next path
         previous = made
         del made, links
     return parts.result(reduced, [path.image for path in found], [path.gate for path in found])
@@ -125,7 +125,7 @@ def stream_path(
     handing: nn.Conv2d | None,
     settings: StreamSettings,
 ) -> Streamed:
-    """What `path` gives for one frame (1, 3, H, W); `handing` is the convolution of F_k for the next path."""
+    """The result of `path` for one frame (1, 3, H, W); `handing` is the convolution of F_k for the next path."""
     size, grid = (frame.shape[-2], frame.shape[-1]), path.grid
     count = grid.num_regions
     norms = [Gathered(cast(PatchNorm, norm), count) for norm in path.decoder.norms] or [Gathered(None, count)] * 3
@@ -138,7 +138,7 @@ def stream_path(
         del encoded
     for region in range(count):
         maps[region] = middle.gather(region, maps[region], norms[1], hold=True)
-    hold = settings.hold and len(path.decoder.norms) > 0  # without norms nothing is waited for
+    hold = settings.hold and len(path.decoder.norms) > 0  # without norms no statistics are needed
     for region in range(count if len(path.decoder.norms) else 0):
         maps[region] = last.gather(region, maps[region], norms[2], hold)
     image, link = _last_rows(path, maps, None if hold else last, norms[2], frame, handing, settings)
@@ -174,7 +174,7 @@ def _encoded_regions(
 
 
 def _part(maps: Tensor, window: tuple[range, range], shift: int = 0) -> Tensor:
-    """`maps` at the rows and columns of `window`, `shift` places farther down and right."""
+    """`maps` at the rows and columns of `window`, shifted down and right by `shift`."""
     rows, columns = (slice(one.start + shift, one.stop + shift) for one in window)
     return maps[..., rows, columns]
 
@@ -188,7 +188,7 @@ def _last_rows(
     handing: nn.Conv2d | None,
     settings: StreamSettings,
 ) -> tuple[Tensor, Tensor | None]:
-    """The image of the last convolution, cropped, and the link; `maps` are the last stage's, or below `stage`."""
+    """The last convolution's image, cropped, and the link; `maps` are the last stage's output, or input of `stage`."""
     (rows, columns), size = path.grid.regions, (frame.shape[-2], frame.shape[-1])
     scale = 1 if stage is None else 2
     height, width = scale * maps[0].shape[2], scale * maps[0].shape[3]
@@ -214,7 +214,7 @@ def _last_rows(
 
 
 class _Links:
-    """F_k convolved for the next path, from strips that arrive from top to bottom; one row of them is kept."""
+    """Convolves F_k for the next path from strips that arrive from top to bottom; keeps one row of the last strip."""
 
     def __init__(self, conv: nn.Conv2d, size: tuple[int, int]) -> None:
         self._conv, self._height = conv, size[0]
@@ -223,7 +223,7 @@ class _Links:
         self._seen = 0
 
     def add(self, features: Tensor) -> None:
-        """Takes in the next rows; all but the frame's last strip have an even number of them."""
+        """Convolves the next rows; every strip but the frame's last has an even number of rows."""
         if not features.shape[2]:
             return  # padding below the frame
         above = torch.zeros_like(features[:, :, :1]) if self._above is None else self._above

@@ -1,4 +1,4 @@
-"""The decoders of MADF, a level at a time: recovery with the encoder's skips, refinement tied by point-wise norms."""
+"""MADF's decoders, level by level: recovery with the encoder's skips, and refinement tied by point-wise norms."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ SLOPE = 0.2  # of every leaky ReLU
 
 
 class RecoveryStep(nn.Module):
-    """r_l to r_{l-1} (madf.md 4), twice the size; `skip` widens the encoder's e_{l-1}, which comes first."""
+    """r_l to r_{l-1} (madf.md 4), twice the size; the encoder's e_{l-1}, widened by `skip`, comes first."""
 
     def __init__(self, inputs: int, outputs: int, encoded: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class RecoveryStep(nn.Module):
         self.fuse = nn.Conv2d(2 * outputs, outputs, 3, padding=1)
 
     def forward(self, features: Tensor, encoded: Tensor) -> Tensor:
-        # The 3x3 convolution of a concatenation is the sum over its parts, which need not be stored together.
+        # The 3x3 convolution of a concatenation is a sum over its parts, so the concatenation is never stored.
         first, second = self.fuse.weight.chunk(2, 1)
         fused = F.conv2d(self.skip(encoded).relu_(), first, self.fuse.bias, padding=1)
         fused += F.conv2d(F.leaky_relu_(self.norm(self.up(features)), SLOPE), second, padding=1)
@@ -38,7 +38,7 @@ class PointwiseNorm(nn.Module):
         self.plus_one = plus_one
 
     def modulation(self, guide: Tensor, size: Sequence[int]) -> Tensor:
-        """Scale and bias at every point, (B, 2C, *size), of g (B, C, H, W), which is resized where its size differs."""
+        """Scale and bias at every point, (B, 2C, *size), from the guide g (B, C, H, W), resized to `size`."""
         if tuple(guide.shape[-2:]) != tuple(size):
             guide = F.interpolate(guide, size=tuple(size), mode="bilinear", align_corners=False)
         modulation: Tensor = self.modulate(self.shared(guide).relu_())
@@ -53,7 +53,7 @@ class PointwiseNorm(nn.Module):
 
 
 class RefinementStep(nn.Module):
-    """f^k_l to f^k_{l-1}, twice the size, normalised by the decoder before: `guide` is f^{k-1}_{l-1}."""
+    """f^k_l to f^k_{l-1}, twice the size, normalised by the previous decoder's f^{k-1}_{l-1}, the `guide`."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int, pointwise: bool, plus_one: bool) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class RefinementStep(nn.Module):
             height, width = features.shape[-2:]
             modulation = self.norm.modulation(
                 guide, (2 * height, 2 * width)
-            )  # computed before the map that it modulates, to save memory
+            )  # computed before the modulated map, to save memory
             normed = self.norm(self.up(features), modulation)
         return F.leaky_relu_(normed, SLOPE)
 
 
 class LastRecovery(nn.Module):
-    """r_1 to out_0 (B, 3, 2H, 2W): a transposed convolution, mixed with e_0 = [image * mask, mask], which is first."""
+    """r_1 to out_0 (B, 3, 2H, 2W): a transposed convolution, mixed with e_0 = [image * mask, mask]; e_0 comes first."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class LastRecovery(nn.Module):
 class LastRefinement(nn.Module):
     """f^k_1 to out_k: a 1x1 convolution of [f^k_1 resized to twice the size, out_0 ... out_{k-1}, e_0].
 
-    It commutes with the bilinear resizing, whose weights add up to one: three channels are resized instead of 64, and
-    nothing is concatenated with them.
+    The convolution commutes with the bilinear resizing, whose weights sum to one. So three channels are resized
+    instead of 64, without a concatenation.
     """
 
     def __init__(self, inputs: int, number: int) -> None:

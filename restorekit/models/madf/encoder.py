@@ -1,9 +1,9 @@
-"""The mask-aware encoder of MADF: a stream of mask features generates the filters of a stream of image features.
+"""MADF's mask-aware encoder: a stream of mask features generates the filters of a stream of image features.
 
-A mask generates one bank of filters for every position; the exact form here builds none of them (madf.md 3). Filters
-that are affine in m mask features make the layer a sum of m + 1 ordinary convolutions, weighted at every position. They
-run as one convolution over a band of rows at a time, whose result stays in the processor's cache; the backward pass
-makes each band again, so that nothing but inputs is kept.
+The mask generates a filter bank for every position; the exact form here never builds these banks (madf.md 3). Filters
+that are affine in m mask features make the layer a sum of m + 1 ordinary convolutions, weighted at every position. One
+convolution over a band of rows computes all of the sum's terms, and a band's result stays in the processor's cache. The
+backward pass computes each band again, so that only the inputs are kept.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 STRIDE = 2
-BAND_BYTES = 2**23  # of the convolutions' results in one band on a CPU; larger bands take memory and save no time
+BAND_BYTES = 2**23  # of the convolutions' results in a band on a CPU; larger bands take memory and save no time
 DEVICE_BAND_BYTES = 2**28  # on a GPU, where small bands leave it idle
 
 
@@ -24,8 +24,8 @@ def dynamic_conv(features: Tensor, mask_features: Tensor, bank: Tensor) -> Tenso
     """sum over r of m_r(p) (W_r * features)(p) with m_0 = 1, stride 2, zero padding of half the kernel.
 
     `features` (B, C_in, H, W); `mask_features` (B, R, H', W') of the result's size; `bank` ((R + 1) C_out, C_in, k, k)
-    with W_0, which no mask feature weights, first. The result is (B, C_out, H', W'). Under autocast everything is
-    computed in its precision, and added up in float32. Differentiable once, in all three.
+    begins with W_0, which no mask feature weights. The result is (B, C_out, H', W'). Autocast sets the precision of
+    the convolutions; sums are in float32. Differentiable once, in all three arguments.
     """
     device = features.device.type
     if torch.is_autocast_enabled(device):
@@ -86,7 +86,7 @@ def _padded(features: Tensor, bank: Tensor) -> Tensor:
 
 
 def _bands(mask_features: Tensor, bank: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows of the result, and the rows of the padded features under them."""
+    """Bands of result rows, each with the rows of the padded features that the band depends on."""
     batch, _, height, width = mask_features.shape
     most = BAND_BYTES if mask_features.device.type == "cpu" else DEVICE_BAND_BYTES
     per_row = batch * bank.shape[0] * width * bank.element_size()
@@ -101,13 +101,13 @@ GROWTH = (1, 2, 4, 8, 8, 8, 8)  # channels of each level, in multiples of the fi
 
 
 class MaskLevel(nn.Module):
-    """One level (madf.md 2): image and mask features (B, C_in, H, W) to those of half the size."""
+    """One level (madf.md 2): image and mask features (B, C_in, H, W) to features of half the size."""
 
     def __init__(self, mask_inputs: int, mask_channels: int, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
         self.mask_conv = nn.Conv2d(mask_inputs, mask_channels, kernel, STRIDE, kernel // 2)
         self.bank = nn.Parameter(torch.empty((mask_channels + 1) * outputs, inputs, kernel, kernel))
-        nn.init.uniform_(self.bank, -(mask_channels**-0.5), mask_channels**-0.5)  # a 1x1 convolution's default
+        nn.init.uniform_(self.bank, -(mask_channels**-0.5), mask_channels**-0.5)  # the default of a 1x1 convolution
 
     def forward(self, features: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         mask_features = self.mask_conv(mask_features).relu_()
@@ -115,7 +115,7 @@ class MaskLevel(nn.Module):
 
 
 class OrdinaryLevel(nn.Module):
-    """The ablation: one filter bank for all positions; the mask is three channels of the first level's input."""
+    """A level of the ablation: one filter bank for all positions; the first level's input has the mask's 3 channels."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class OrdinaryLevel(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Seven levels; `width` and `mask_channels` are the first level's channels of the two streams (16 and 16)."""
+    """Seven levels; `width` and `mask_channels` are the channels of the two streams in the first level (16 and 16)."""
 
     def __init__(self, width: int, mask_channels: int, dynamic: bool, batch_norm: bool) -> None:
         super().__init__()

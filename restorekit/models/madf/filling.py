@@ -1,10 +1,10 @@
-"""MADF's colours, and a smooth surface over holes, from valid pixels alone: a spline in tension on a pyramid.
+"""MADF's colour range, and a smooth filling of holes from valid pixels alone: a spline in tension on a pyramid.
 
-The network's range is normalised by ImageNet's mean and standard deviation, so that 0 is its mean colour. The surface
-over a hole is that of a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)), which goes on with
-the slopes at the hole's rim for a few pixels and is as plain as a membrane farther in (Smith and Wessel, "Gridding with
-continuous curvature splines in tension", Geophysics 55, 1990). Means of valid pixels go up a pyramid until nothing is
-missing, and come down into the holes, where each level is relaxed by Richardson's iteration with Chebyshev's steps.
+The network's range is normalised by ImageNet's mean and standard deviation, so that 0 is ImageNet's mean colour. The
+filling is a membrane with some stiffness, lap(u) = STIFFNESS lap(lap(u)): it continues the slopes at the hole's rim for
+a few pixels, and is a plain membrane farther in (Smith and Wessel, "Gridding with continuous curvature splines in
+tension", Geophysics 55, 1990). Means of valid pixels go up a pyramid until no pixel is missing. On the way down they
+fill the holes, and Richardson's iteration with Chebyshev's steps relaxes each level.
 """
 
 import math
@@ -18,18 +18,18 @@ STD = (0.229, 0.224, 0.225)
 
 
 def normalised(image: Tensor) -> Tensor:
-    """An image (B, 3, H, W) in [0, 1] in the network's own range."""
+    """`image` (B, 3, H, W) in [0, 1], converted to the network's range."""
     return (image - image.new_tensor(MEAN).view(3, 1, 1)) / image.new_tensor(STD).view(3, 1, 1)
 
 
 def colours(output: Tensor) -> Tensor:
-    """The network's own range to [0, 1], not clamped."""
+    """`output`, converted from the network's range to [0, 1], not clamped."""
     return output * output.new_tensor(STD).view(3, 1, 1) + output.new_tensor(MEAN).view(3, 1, 1)
 
 
 STIFFNESS = 1.0  # squared pixels of the image
 RELAXATIONS = 64  # on each level, a power of two
-CONDITION = 2500.0  # the largest eigenvalue over the least one that the relaxations are made for
+CONDITION = 2500.0  # ratio of the largest to the smallest eigenvalue that the relaxations damp
 
 
 def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def _fill(image: Tensor, known: Tensor, stiffness: float) -> Tensor:
     below, right = height % 2, width % 2
     counts = F.avg_pool2d(F.pad(known, (0, right, 0, below)), 2)
     means = F.avg_pool2d(F.pad(image, (0, right, 0, below)), 2) / counts.clamp(min=0.25)
-    coarse = _fill(means, (counts > 0).to(image.dtype), stiffness / 4)  # a pixel there is two of these
+    coarse = _fill(means, (counts > 0).to(image.dtype), stiffness / 4)  # a coarse pixel spans two of this level's
     raised = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
     filled = torch.where(known > 0, image, raised)
     for step in _steps(8 + 64 * stiffness):
@@ -61,7 +61,7 @@ def _fill(image: Tensor, known: Tensor, stiffness: float) -> Tensor:
 
 
 def _steps(largest: float) -> list[float]:
-    """Chebyshev's steps for eigenvalues up to `largest`, in Lebedev and Finogenov's order, which rounding survives."""
+    """Chebyshev's steps for eigenvalues up to `largest`, in Lebedev and Finogenov's order, stable under rounding."""
     middle, half = largest * (1 + 1 / CONDITION) / 2, largest * (1 - 1 / CONDITION) / 2
     odd = [1]
     while len(odd) < RELAXATIONS:
@@ -70,7 +70,7 @@ def _steps(largest: float) -> list[float]:
 
 
 def _laplacian(image: Tensor) -> Tensor:
-    """The sum of a pixel's four neighbours less four times the pixel; border pixels are repeated outwards."""
+    """The sum of a pixel's four neighbours minus four times the pixel; border pixels are repeated outwards."""
     framed = F.pad(image, (1, 1, 1, 1), mode="replicate")
     across = framed[..., 1:-1, :-2] + framed[..., 1:-1, 2:]
     return across + framed[..., :-2, 1:-1] + framed[..., 2:, 1:-1] - 4 * image

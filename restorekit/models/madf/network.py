@@ -1,8 +1,8 @@
 """MADF, mask-aware dynamic filtering with cascaded refinement, for inpainting.
 
 Zhu, He, Li, Li, Li, Liu, Ding and Zhang, "Image Inpainting by End-to-End Cascaded Refinement with Mask Awareness", IEEE
-Trans. Image Processing 30, 2021. Section numbers are those of madf.md among the papers. Inside this package, and only
-here, a mask is the paper's: 1 = valid.
+Trans. Image Processing 30, 2021. Section numbers are those of madf.md among the papers. In this package, and nowhere
+else, masks follow the paper: 1 = valid.
 """
 
 from collections.abc import Iterator
@@ -28,17 +28,17 @@ from restorekit.models.madf.encoder import Encoder, MaskLevel
 from restorekit.models.madf.filling import colours, normalised, smooth_fill
 
 HALO = 128  # pixels
-DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in those of the first
+DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in multiples of `width`
 
 
 class MadfResult(NamedTuple):
-    """Images (B, 3, H, W) in ImageNet-normalised colours, not clamped: the recovery's, then each refinement's."""
+    """Images (B, 3, H, W) in ImageNet-normalised colours, not clamped: of the recovery, then of each refinement."""
 
     outputs: tuple[Tensor, ...]
 
 
 class MADF(nn.Module):
-    """MADF: an encoder, a recovery decoder and `options.refinements` decoders that refine its image."""
+    """MADF: an encoder, a recovery decoder, and `options.refinements` decoders that refine the recovery's image."""
 
     def __init__(self, options: MadfOptions) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class MADF(nn.Module):
     def forward(self, image: Tensor, mask: Tensor) -> MadfResult:
         """All outputs for a normalised `image` (B, 3, H, W) and its `mask`, (B, 3, H, W) or (B, 1, H, W), 1 = valid.
 
-        Pixels in holes are not used. H and W are multiples of 128, or a RestorekitError is raised.
+        Pixels in holes are not used. Raises RestorekitError unless H and W are multiples of 128.
         """
         height, width = image.shape[-2:]
         if height % MULTIPLE or width % MULTIPLE:
@@ -110,12 +110,12 @@ class MADF(nn.Module):
     def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """`image`, float32 (B, 3, H, W) sRGB in [0, 1], with its holes filled, clamped; no gradient is kept.
 
-        `mask` (B, 1, H, W): 1 = missing, 0 = kept to the bit. Images of any size are taken: reflections below and right
-        of the image count as one more hole. Raises a RestorekitError without a mask.
+        `mask` (B, 1, H, W): 1 = missing, 0 = kept to the bit. The image may have any size: reflection pads the bottom
+        and the right, and the padding counts as a hole. Raises RestorekitError without a mask.
 
-        A soft mask is composed otherwise than in the paper: the output is clamped to [0, 1] before it is blended with
-        the image, not after it. The project's own masks are two-valued, in training too, where the authors' have soft
-        edges: read_mask and the folders of masks threshold them.
+        Blending with a soft mask differs from the paper: the output is clamped to [0, 1] before blending, not after.
+        This project's masks are binary, in training too, where the authors' masks have soft edges: read_mask and the
+        folders of masks apply a threshold.
         """
         if mask is None:
             raise RestorekitError("madf needs a mask of what is missing")
@@ -131,7 +131,7 @@ class MADF(nn.Module):
 
 
 def _reflected(length: int, padded: int, device: torch.device) -> Tensor:
-    """Which pixel stands at each place of a side of `length` that is reflected up to `padded`, as often as needed."""
+    """The source pixel of each place on a side of `length` that repeated reflection extends to `padded`."""
     period = max(1, 2 * length - 2)
     places = torch.arange(padded, device=device) % period
     return torch.minimum(places, period - places) if length > 1 else torch.zeros_like(places)
@@ -143,7 +143,7 @@ def _draw_for_relu(module: nn.Module) -> None:
         banks = module.bank.data.unflatten(0, (parts + 1, -1))
         for bank in banks:
             nn.init.kaiming_normal_(bank, nonlinearity="relu")
-        banks[1:] *= parts**-0.5  # together they add as much as the first one
+        banks[1:] *= parts**-0.5  # so that these banks together contribute as much as the first
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.out_channels != 3:
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, nn.ConvTranspose2d):
@@ -159,20 +159,20 @@ def _draw_for_relu(module: nn.Module) -> None:
 
 
 def _bytes_per_pixel(width: int) -> int:
-    """Peak of `restore` in float32, measured from 1024 x 1024 pixels on; below, fragmentation adds up to a third."""
+    """Peak memory of `restore` in float32, measured from 1024 x 1024 pixels on; below, fragmentation adds up to 1/3."""
     return round(4 * (3 * width + 60))
 
 
 @dataclass(frozen=True)
 class Activations:
-    """Maps of one image; lists are empty for networks without the part."""
+    """Activation maps of one image; a list is empty if the network lacks the part."""
 
     mask_features: list[Tensor]  # (R, H_l, W_l) of levels 1 to 7, which generate the filters
     scales: list[list[Tensor]]  # (H_l, W_l), the mean over channels of 1 + scale, coarsest first, of each refinement
 
 
 def record_activations(model: MADF, image: Tensor, mask: Tensor) -> Activations:
-    """Restores `image` (1, 3, H, W) in [0, 1] with `mask`, 1 = missing, and records the network's activations."""
+    """The activations of the network while it restores `image` (1, 3, H, W) in [0, 1] with `mask`, 1 = missing."""
     kept: dict[nn.Module, Tensor] = {}
     levels = [level for level in model.encoder.levels if isinstance(level, MaskLevel)]
     norms = [[norm for norm in part.modules() if isinstance(norm, PointwiseNorm)] for part in model.refinement]

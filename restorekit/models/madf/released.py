@@ -1,4 +1,4 @@
-"""The released network's tensors by name, and how ours are made of them (madf.md 6)."""
+"""Names and shapes of the released network's tensors, and their conversion to ours (madf.md 6)."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from torch import Tensor
 from restorekit.models.madf.encoder import GROWTH, KERNELS
 
 PREFIXES = ("module.model.", "module.")
-EXTRACTOR = "extractor."  # the loss network's, in the same table of a released checkpoint
+EXTRACTOR = "extractor."  # prefix of the loss network's tensors in a released checkpoint
 VGG = {  # 14 tensors, convolutions of VGG-16 up to pool3
     "enc_1.0": (64, 3), "enc_1.2": (64, 64), "enc_2.0": (128, 64), "enc_2.2": (128, 128),
     "enc_3.0": (256, 128), "enc_3.2": (256, 256), "enc_3.4": (256, 256),
@@ -20,26 +20,26 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Source(NamedTuple):
-    """One of our tensors: the authors' keys and shapes, and the function of their tensors that gives it."""
+    """The source of one of our tensors: the authors' keys and shapes, and the function that converts their tensors."""
 
     keys: tuple[str, ...]
-    shapes: Callable[[tuple[int, ...]], tuple[tuple[int, ...], ...]]  # theirs, of ours
+    shapes: Callable[[tuple[int, ...]], tuple[tuple[int, ...], ...]]  # from our shape to the authors' shapes
     join: Callable[..., Tensor]
 
 
 def refinements_of(tensors: Mapping[str, Tensor]) -> int:
-    """The refinement decoders that a file holds."""
+    """The number of refinement decoders in a file."""
     return sum(f"dec_ref{number}_1.weight" in tensors for number in range(2))
 
 
 def width_of(tensors: Mapping[str, Tensor]) -> int:
-    """The decoders' channels at half resolution; 0 where the file does not say."""
+    """The decoders' channels at half resolution; 0 if the file lacks the tensor."""
     found = tensors.get("deconv_1.0.weight")
     return 0 if found is None or found.dim() != 4 else found.shape[0]
 
 
 def sources(width: int, refinements: int) -> dict[str, Source]:
-    """Ours -> theirs, for all keys that are used: with two refinements 236 of 271, with one 168, with none 100."""
+    """The source of each of our tensors; used keys: 236 of 271 with two refinements, 168 with one, 100 with none."""
     found: dict[str, Source] = {}
     inputs, masks = (6, *(width // 4 * growth for growth in GROWTH)), max(4, width // 4)
     for level, kernel in enumerate(KERNELS, start=1):
@@ -62,7 +62,7 @@ def sources(width: int, refinements: int) -> dict[str, Source]:
 
 
 def dead_norms(width: int) -> dict[str, tuple[int, ...]]:
-    """The 35 tensors of the encoder's batch norms, which the released network never reaches; a file may lack them."""
+    """Shapes of the encoder's 35 batch norm tensors, which the released network never uses and a file may lack."""
     shapes: dict[str, tuple[int, ...]] = {}
     for level, growth in enumerate(GROWTH, start=1):
         for kind in ("weight", "bias", *STATISTICS):
@@ -71,7 +71,7 @@ def dead_norms(width: int) -> dict[str, tuple[int, ...]]:
 
 
 def extractor() -> dict[str, tuple[int, ...]]:
-    """The 14 tensors of the loss network, which are not among the 271 of the model."""
+    """Shapes of the loss network's 14 tensors, which are not among the model's 271."""
     shapes: dict[str, tuple[int, ...]] = {}
     for key, (outputs, inputs) in VGG.items():
         shapes |= {f"{EXTRACTOR}{key}.weight": (outputs, inputs, 3, 3), f"{EXTRACTOR}{key}.bias": (outputs,)}
@@ -84,7 +84,7 @@ def _bank_shapes(masks: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], .
 
 
 def _bank(inputs: int, kernel: int, weight: Tensor, bias: Tensor) -> Tensor:
-    """The bank ((R + 1) C_out, C_in, k, k) of (C_in k k C_out, R, 1, 1) and (C_in k k C_out), which comes first."""
+    """The bank ((R + 1) C_out, C_in, k, k): `bias` (C_in k k C_out) first, then `weight` (C_in k k C_out, R, 1, 1)."""
     filters = torch.cat([bias.detach()[:, None], weight.detach().flatten(1)], 1)
     by_position = filters.view(inputs, kernel, kernel, -1, filters.shape[1])
     return by_position.permute(4, 3, 0, 1, 2).flatten(0, 1).contiguous()
