@@ -1,4 +1,4 @@
-"""The command line, as a person types it."""
+"""The command line's results, files and errors."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ TypeIn = Callable[..., Ended]
 
 @pytest.fixture
 def type_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TypeIn:
-    """Runs a command line in this process, in `tmp_path`, which is also the root of everything."""
+    """A function that runs a command line in this process, in `tmp_path`, which is also the root of all outputs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESTOREKIT_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -98,7 +98,7 @@ assert not heavy, heavy
 
 def test_a_self_ensemble_restores_a_mirrored_photo_as_the_mirrored_photo(tmp_path, type_in):
     torch.manual_seed(0)
-    network = create_model("dakd", width=4, init="he")  # whose last layer is not zero
+    network = create_model("dakd", width=4, init="he")  # a last layer that is not zero
     record = {"run": "made", "task": "rain", "dataset": "rain", "seed": 0, "steps": 0}
     save_model(tmp_path / "dakd", network, record)
     plain = photo(tmp_path / "plain.png", 64, 80)
@@ -112,7 +112,7 @@ def test_a_self_ensemble_restores_a_mirrored_photo_as_the_mirrored_photo(tmp_pat
         )
         apart.append(np.abs(restored - mirrored[:, ::-1]).max())
     assert apart[0] > 1
-    assert apart[1] <= 1  # of rounding
+    assert apart[1] <= 1  # by rounding
     save_model(tmp_path / "unflipped", network, {**record, "flips": ["channels"]})
     done = type_in("restore", "plain.png", "--model", tmp_path / "unflipped", "--self-ensemble")
     assert done.returncode == 1
@@ -172,7 +172,7 @@ def test_refusals_come_before_the_model_is_loaded(tmp_path, type_in):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
-def test_another_input_is_not_overwritten_either_nor_one_output_twice(tmp_path, model, type_in):
+def test_no_input_and_no_earlier_output_is_overwritten(tmp_path, model, type_in):
     photo(tmp_path / "a.png")
     photo(tmp_path / "a.restored.png")
     done = type_in("restore", "a.png", "a.restored.png", "--model", model)
@@ -185,7 +185,7 @@ def test_another_input_is_not_overwritten_either_nor_one_output_twice(tmp_path, 
     assert "goes to out/a.restored.png already" in done.stderr
 
 
-def test_an_unknown_model_a_missing_folder_and_too_little_memory_are_told(tmp_path, model, type_in):
+def test_a_missing_model_folder_and_too_little_memory_are_errors(tmp_path, model, type_in):
     photo(tmp_path / "a.png")
     done = type_in("restore", "a.png", "--model", "./nowhere")
     assert "no model's folder at nowhere" in done.stderr
@@ -195,7 +195,7 @@ def test_an_unknown_model_a_missing_folder_and_too_little_memory_are_told(tmp_pa
     assert not (tmp_path / "a.restored.png").exists()
 
 
-def test_transparency_is_not_lost_on_the_way_to_a_jpeg(tmp_path, model, type_in):
+def test_a_transparent_photo_is_not_written_as_jpeg(tmp_path, model, type_in):
     Image.fromarray(np.full((40, 40, 4), 99, np.uint8)).save(tmp_path / "clear.png")
     done = type_in("restore", "clear.png", "--model", model, "--output", "out.jpg")
     assert done.returncode == 1
@@ -218,7 +218,7 @@ def test_every_task_degrades_a_photo_the_same_way_for_the_same_seed(tmp_path, ta
 
 
 @pytest.mark.parametrize("task", DEGRADATIONS)
-def test_degraded_photos_keep_their_depth_their_grey_and_their_alpha(tmp_path, task, type_in):
+def test_degraded_photos_keep_depth_grey_and_alpha(tmp_path, task, type_in):
     deep = rng_for(1, "deep").integers(0, 65536, (37, 31, 4), dtype=np.uint16)
     for name, pixels in {"deep": deep, "grey": deep[..., 0], "both": (deep // 257).astype(np.uint8)}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
@@ -233,7 +233,7 @@ def test_degraded_photos_keep_their_depth_their_grey_and_their_alpha(tmp_path, t
             np.testing.assert_array_equal(made[..., 3], pixels[..., 3])
 
 
-def test_degrade_says_what_is_wrong(tmp_path, type_in):
+def test_degrade_refuses_wrong_arguments(tmp_path, type_in):
     photo(tmp_path / "a.png", 120, 140)
     for arguments, sentence in {
         ("--task", "rian"): "did you mean 'rain'",
@@ -280,7 +280,7 @@ def filler(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn(path: Path, height: int = 61, width: int = 83, **options: object) -> Path:
-    """A white box on black."""
+    """Writes a mask: a white box on black."""
     mask = np.zeros((height, width), np.uint8)
     mask[10:30, 20:60] = 255
     Image.fromarray(mask).save(path, **options)
@@ -306,7 +306,7 @@ def test_holes_are_filled_and_nothing_else_changes(tmp_path, filler, type_in, ki
     assert not changed.any()
 
 
-def test_tiles_keep_what_is_valid_too(tmp_path, filler, type_in):
+def test_tiles_keep_pixels_outside_the_mask(tmp_path, filler, type_in):
     first, mask = photo(tmp_path / "a.png", 300, 400), drawn(tmp_path / "mask.png", 300, 400)
     ended = type_in("restore", first, "--mask", mask, "--model", filler, "--tile", 256)
     assert ended.returncode == 0, ended.stderr
@@ -315,7 +315,7 @@ def test_tiles_keep_what_is_valid_too(tmp_path, filler, type_in):
     assert np.array_equal(before[outside], after[outside])
 
 
-def test_a_mask_painted_the_authors_way_is_turned_round(tmp_path, filler, type_in):
+def test_invert_mask_takes_a_mask_that_is_black_where_missing(tmp_path, filler, type_in):
     first, mask = photo(tmp_path / "a.png"), drawn(tmp_path / "mask.png")
     ended = type_in("restore", first, "--mask", mask, "--model", filler)
     assert "more than half" not in ended.stderr
@@ -330,7 +330,7 @@ def test_a_mask_painted_the_authors_way_is_turned_round(tmp_path, filler, type_i
     assert "--invert-mask turns it round" in ended.stderr
 
 
-def test_masks_that_cannot_be(tmp_path, filler, model, type_in):
+def test_impossible_masks_are_refused(tmp_path, filler, model, type_in):
     first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
     mask, small = drawn(tmp_path / "mask.png"), drawn(tmp_path / "small.png", 40, 70)
     Image.new("L", (83, 61), 0).save(tmp_path / "black.png")
@@ -352,9 +352,9 @@ def test_masks_that_cannot_be(tmp_path, filler, model, type_in):
     assert not list(tmp_path.glob("*.restored.*"))
 
 
-def test_a_photo_taken_upright_has_an_upright_mask(tmp_path, filler, type_in):
+def test_a_mask_has_the_size_of_the_upright_photo(tmp_path, filler, type_in):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # turned by 90 degrees
     first = photo(tmp_path / "a.jpg", 83, 61, exif=exif)
     ended = type_in("restore", first, "--mask", drawn(tmp_path / "mask.png"), "--model", filler, "--output", "b.png")
     assert ended.returncode == 0, ended.stderr
@@ -378,7 +378,7 @@ def test_released_weights_become_a_model(tmp_path, type_in):
     assert "holds a model already" in again.stderr
 
 
-def test_what_is_no_released_file_is_told(tmp_path, type_in):
+def test_other_files_are_refused_as_released_weights(tmp_path, type_in):
     torch.save({"a": torch.zeros(2)}, tmp_path / "a.pth")
     for arguments, message in (
         (["madf", "a.pth"], "not the released MADF"),
@@ -393,7 +393,7 @@ def test_what_is_no_released_file_is_told(tmp_path, type_in):
 
 
 def authors_file(path: Path) -> Path:
-    """A training's checkpoint as the authors save it, of a network without refinements and 4 channels."""
+    """Writes a checkpoint in the authors' form, for a network with 4 channels and no refinements."""
     own = create_model("madf", width=4, refinements=0).state_dict()
     table = sources(4, 0)
     tensors = {

@@ -1,4 +1,4 @@
-"""How every program of the project ends."""
+"""The exit status and the messages of every program of the project."""
 
 import pytest
 

@@ -14,7 +14,7 @@ SIZE = (96, 128)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mixture_is_its_parts_in_order(kind: str, make_scene: MakeScene) -> None:
+def test_a_mixture_applies_its_parts_in_order(kind: str, make_scene: MakeScene) -> None:
     scene = make_scene(SIZE)
     params = DEGRADATIONS["mixed"].sample(rng_for(1), SIZE, 0.6, kind)
     assert [part["task"] for part in params["parts"]] == [task for task, _ in MIXTURES[kind]] == kind.split("+")

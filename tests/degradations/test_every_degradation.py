@@ -52,14 +52,14 @@ def test_record_rebuilds_the_sample_bit_for_bit(task: str, kind: str, make_scene
 
 
 @every_case
-def test_same_seed_same_record_and_other_seed_other_picture(task: str, kind: str, make_scene: MakeScene) -> None:
+def test_the_seed_decides_the_record_and_the_picture(task: str, kind: str, make_scene: MakeScene) -> None:
     assert draw(task, kind, (128, 160)) == draw(task, kind, (128, 160))
     one, two = (make(task, kind, make_scene(), seed=seed) for seed in (1, 2))
     assert np.abs(one.degraded - two.degraded).max() > 0.02
 
 
 @every_case
-def test_nothing_given_is_changed(task: str, kind: str, make_scene: MakeScene) -> None:
+def test_the_inputs_are_not_changed(task: str, kind: str, make_scene: MakeScene) -> None:
     scene = replace(make_scene(), disparity=rng_for(0, "d").random((128, 160), np.float32))
     before = [array.copy() for array in (scene.image, scene.disparity, scene.other)]
     params = draw(task, kind, (128, 160))
@@ -99,7 +99,7 @@ def test_severity_is_monotone_for_one_seed(task: str, kind: str, make_scene: Mak
 
 
 @every_case
-def test_threads_change_no_bit(task: str, kind: str, make_scene: MakeScene) -> None:
+def test_the_result_does_not_depend_on_the_number_of_threads(task: str, kind: str, make_scene: MakeScene) -> None:
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(0)
@@ -111,7 +111,7 @@ def test_threads_change_no_bit(task: str, kind: str, make_scene: MakeScene) -> N
 
 
 @every_case
-def test_resolution_changes_no_scene(task: str, kind: str, make_scene: MakeScene) -> None:
+def test_the_scene_is_the_same_at_every_resolution(task: str, kind: str, make_scene: MakeScene) -> None:
     small, other = (make_scene((256, 384), name).image for name in ("chelsea", "coffee"))
     large = np.repeat(np.repeat(small, 3, axis=0), 3, axis=1)
     made = [make(task, kind, Scene(image, other=other)) for image in (large, small)]

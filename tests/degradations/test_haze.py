@@ -1,4 +1,4 @@
-"""Haze follows its scattering model exactly, with measured depth where the scene has it."""
+"""Haze follows its scattering model exactly, with measured depth if the scene has any."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ def test_model_inverts_with_its_own_airlight_and_transmission(kind: str, make_sc
         assert made.transmission.max() <= 1
 
 
-def test_drawn_values_keep_to_the_published_ranges() -> None:
+def test_drawn_values_lie_in_the_published_ranges() -> None:
     for seed in range(50):
         params = Haze().sample(rng_for(seed), SIZE, seed / 49, "mixed")
         assert 0.4 <= params["beta"] <= 1.6
@@ -56,7 +56,7 @@ def test_varying_haze_varies_at_one_depth(make_scene: MakeScene) -> None:
 
 
 @pytest.mark.parametrize("unknown", [0.0, np.nan, -1.0, np.inf])
-def test_holes_of_the_disparity_take_what_lies_behind(unknown: float, make_scene: MakeScene) -> None:
+def test_holes_of_the_disparity_take_the_farther_neighbour(unknown: float, make_scene: MakeScene) -> None:
     disparity = np.full(SIZE, 2.0, np.float32)
     disparity[:, 60:] = 8.0
     disparity[40:80, 55:65] = unknown

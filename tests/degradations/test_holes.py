@@ -1,4 +1,4 @@
-"""Holes of every shape have a share in the severity's bucket."""
+"""The share of holes lies in the severity's bucket, for every shape."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ def test_share_lies_in_the_bucket(kind: str, size: tuple[int, int]) -> None:
             assert low <= hole_mask(size, params).mean() <= high, (seed, severity)
 
 
-def test_severity_walks_through_the_buckets() -> None:
+def test_severity_maps_evenly_to_the_buckets() -> None:
     assert [bucket_of((index + 0.5) / 6) for index in range(6)] == list(BUCKETS)
     assert bucket_of(0.0) == BUCKETS[0]
     assert bucket_of(1.0) == BUCKETS[-1]
@@ -53,7 +53,7 @@ def test_holes_are_grey_and_the_rest_is_untouched(make_scene: MakeScene) -> None
     assert made.noise_layer is None
 
 
-def test_a_free_border_stays_free_and_is_drawn_half_of_the_time() -> None:
+def test_half_of_the_records_have_a_free_border_without_holes() -> None:
     free = []
     for seed in range(60):
         params = Holes().sample(rng_for(seed), (100, 120), 1.0, "strokes")
@@ -67,7 +67,7 @@ def test_a_free_border_stays_free_and_is_drawn_half_of_the_time() -> None:
     assert 20 < sum(free) < 40
 
 
-def test_a_given_mask_is_the_hole_and_its_share_is_on_record(make_scene: MakeScene) -> None:
+def test_a_users_mask_is_the_hole_and_its_share_is_in_the_record(make_scene: MakeScene) -> None:
     mask = np.zeros((100, 120), bool)
     mask[:34, :66] = True
     scene = replace(make_scene((100, 120)), holes=mask)

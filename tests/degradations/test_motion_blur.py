@@ -1,4 +1,4 @@
-"""Motion blur averages light along a path: of whole frames for a shaken camera, of regions for moving things."""
+"""Motion blur averages light along a path: of the whole frame for a shaken camera, of regions for moving objects."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def straight(length: float, direction: float) -> dict:
     return {**params, "shake": {**params["shake"], "length": length, "direction": direction, "curvature": 0, "roll": 0}}
 
 
-def test_light_is_averaged_and_not_brightness() -> None:
+def test_the_average_is_taken_in_linear_light() -> None:
     image = np.zeros((*SIZE, 3), np.float32)
     image[:, 130:] = 1.0
     made = MotionBlur().apply(Scene(image), straight(0.1, 0.0))
@@ -45,8 +45,8 @@ def test_a_point_becomes_a_line_as_long_as_the_path(direction: float) -> None:
 
 
 @pytest.mark.parametrize("length", [0.01, 0.02, 0.05])
-def test_light_is_spread_evenly_over_the_path_however_few_its_pixels(length: float) -> None:
-    """A path of L pixels has the variance L^2 / 12: all of its parts are lit for the same time."""
+def test_light_is_spread_evenly_over_short_and_long_paths(length: float) -> None:
+    """A path of L pixels has the variance L^2 / 12, because all of its parts are exposed for the same time."""
     image = np.zeros((*SIZE, 3), np.float32)
     image[100, 130] = 1.0
     light = MotionBlur().apply(Scene(image), straight(length, 0.0)).degraded[100, :, 0].astype(np.float64) ** GAMMA
@@ -90,7 +90,7 @@ def test_a_path_too_long_for_the_pixels_is_followed_on_a_coarser_grid(make_scene
     assert (still < 2e-3).mean() > 0.3
 
 
-def test_mixed_sometimes_does_both() -> None:
+def test_mixed_sometimes_applies_both_kinds() -> None:
     drawn = [draw("mixed", seed=seed) for seed in range(40)]
     both = sum(bool(params["shake"] and params["regions"]) for params in drawn)
     assert 4 < both < 30

@@ -1,4 +1,4 @@
-"""Photographs out of focus: sharp where the record says, blurred elsewhere, with the same light."""
+"""Photographs out of focus: sharp in the record's part, blurred elsewhere, with the same light."""
 
 import json
 
@@ -16,7 +16,7 @@ def image() -> np.ndarray:
     return rng_for(1, "focus").random((HEIGHT, WIDTH, 3), dtype=np.float32)
 
 
-def test_the_centre_stays_and_the_rest_loses_its_detail_but_no_light(image: np.ndarray) -> None:
+def test_the_part_in_focus_stays_and_the_rest_loses_detail_but_no_light(image: np.ndarray) -> None:
     focus = {"centre": [0.5, 0.25], "sharp": 0.2, "blur": 0.03}
     before, blurred = image.copy(), out_of_focus(image, focus)
     assert np.array_equal(image, before)

@@ -22,7 +22,7 @@ LAYER = {
 }
 
 
-def test_layer_is_what_was_added_and_only_lightens() -> None:
+def test_the_layer_is_the_added_light_and_never_negative() -> None:
     for kind in KINDS:
         made = Rain().apply(GREY, Rain().sample(rng_for(1, kind), (160, 200), 0.5, kind))
         np.testing.assert_array_equal(made.noise_layer, made.degraded - made.clean)
@@ -30,7 +30,7 @@ def test_layer_is_what_was_added_and_only_lightens() -> None:
         assert made.noise_layer[made.mask == 1].mean() > 3 * made.noise_layer[made.mask == 0].mean() * (kind != "heavy")
 
 
-def test_heavy_rain_covers_more_and_hides_what_is_far() -> None:
+def test_heavy_rain_covers_more_and_hides_far_things() -> None:
     light, heavy = (Rain().apply(GREY, Rain().sample(rng_for(1), (160, 200), 0.6, kind)) for kind in ("light", "heavy"))
     assert light.mask.mean() < 0.35 < heavy.mask.mean()
     disparity = np.ones((160, 200), np.float32)
@@ -50,7 +50,7 @@ def test_streaks_fall_in_the_direction_of_the_record(angle: float) -> None:
 
 
 def test_thin_streaks_lose_light_and_not_width_alone() -> None:
-    """A streak adds its width times its length to the frame, at every resolution, even if thinner than a pixel."""
+    """A streak adds its width times its length to the frame at every resolution, even below a pixel's width."""
     amounts = [
         draw_streaks((side, side), {**LAYER, "width": width}, 0.0).mean() / width
         for side, width in ((900, 0.004), (150, 0.004), (150, 0.002), (150, 0.001))
@@ -58,7 +58,7 @@ def test_thin_streaks_lose_light_and_not_width_alone() -> None:
     np.testing.assert_allclose(amounts, amounts[0], rtol=0.06)
 
 
-def test_more_density_moves_no_streak() -> None:
+def test_a_greater_density_moves_no_streak() -> None:
     few, many = (draw_streaks((120, 120), {**LAYER, "density": density}, 3.0) for density in (50.0, 90.0))
     assert (many - few).min() > -1e-5
     assert (many - few).max() > 0.1

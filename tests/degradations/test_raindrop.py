@@ -22,11 +22,11 @@ def halves() -> Scene:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_photograph_is_untouched_where_no_drop_is(kind: str, make_scene: MakeScene) -> None:
+def test_the_photograph_is_unchanged_outside_the_drops(kind: str, make_scene: MakeScene) -> None:
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, Raindrop().sample(rng_for(1, kind), SIZE, 0.0, kind))
     changed = np.abs(made.noise_layer).max(axis=2)
-    # Drops are out of focus: their light fades over several pixels, and then ends.
+    # Drops are out of focus: their light fades over several pixels and then ends.
     assert (changed[made.mask == 0] == 0).mean() > 0.6
     assert (changed[made.mask == 0] < 0.5 / 255).mean() > 0.85
     assert changed[made.mask == 0].max() <= VISIBLE
@@ -51,14 +51,14 @@ def test_a_drop_turns_the_scene_upside_down() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drops_add_no_light(kind: str) -> None:
-    """In a frame of even light, a drop that is brighter than the frame would be a lamp."""
+    """In a frame of even light, no drop is brighter than the frame."""
     fog = Scene(np.full((*SIZE, 3), 0.7, np.float32))
     for seed in range(4):
         made = Raindrop().apply(fog, Raindrop().sample(rng_for(seed, kind), SIZE, 1.0, kind))
         assert made.degraded.max() <= 0.7 + 1e-5
 
 
-def test_no_drop_at_all_leaves_the_photograph(make_scene: MakeScene) -> None:
+def test_a_layer_without_drops_leaves_the_photograph_unchanged(make_scene: MakeScene) -> None:
     scene = make_scene(SIZE)
     made = Raindrop().apply(scene, {**Raindrop().sample(rng_for(2), SIZE, 0.5, "soft"), "density": 0.0})
     np.testing.assert_array_equal(made.degraded, scene.image)

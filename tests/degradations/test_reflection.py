@@ -28,7 +28,7 @@ def test_s1_without_blur_is_the_plain_sum(pair: tuple[np.ndarray, np.ndarray]) -
     assert made.mixture.max() > 1
 
 
-def test_s1_with_blur_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_s1_with_blur_follows_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
     sigma = 3.3
     made = s1(*pair, blur=True, sigma=sigma)
     weights = np.exp(-0.5 * (np.arange(-5, 6) / sigma) ** 2)
@@ -43,14 +43,14 @@ def test_s1_with_blur_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> Non
     assert made.mixture.max() <= 1
 
 
-def test_s1_with_blur_leaves_a_dark_pair_as_it_is() -> None:
+def test_s1_with_blur_does_not_lower_a_dark_pair() -> None:
     grey = np.full((40, 40, 3), 0.3, np.float32)
     made = s1(grey, grey, blur=True)
     assert made.reflection[20, 20, 0] == pytest.approx(0.3, abs=1e-6)
     assert made.reflection[0, 0, 0] < 0.15  # zero padding darkens borders
 
 
-def test_s2_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_s2_follows_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
     made = s2(*pair, **S2, clip=False)
     background, reflected = (image.astype(np.float64) ** 2.2 for image in pair)
     radius = int(np.ceil(2 * S2["sigma"]))
@@ -82,7 +82,7 @@ def test_s2_ranges_and_determinism(clip: bool, pair: tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("size", [(550, 20), (20, 550)])
-def test_s2_says_what_is_too_large(size: tuple[int, int]) -> None:
+def test_s2_refuses_frames_that_are_too_large(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), np.float32)
     with pytest.raises(RestorekitError, match="549"):
         s2(image, image, **{**S2, "window": (0, 0)}, clip=False)
@@ -118,7 +118,7 @@ def test_a_256_frame_at_full_strength_is_the_published_synthesis(kind: str, seed
 
 @pytest.mark.parametrize("size", [(256, 256), (96, 200), (200, 96)])
 @pytest.mark.parametrize("other", [(300, 400), (400, 300), (50, 900)])
-def test_the_reflected_photograph_covers_what_it_can(size: tuple[int, int], other: tuple[int, int]) -> None:
+def test_the_reflected_photograph_covers_its_share(size: tuple[int, int], other: tuple[int, int]) -> None:
     photograph = np.ones((*other, 3), np.float32)
     for offset in ([0.0, 0.0], [1.0, 1.0]):
         placed = place_reflected(photograph, size, {"short_side": 400, "offset": offset})
@@ -135,13 +135,13 @@ def test_a_reflected_photograph_of_less_than_half_the_brightness_is_too_dark() -
     assert not is_too_dark(bright, dark + np.float32(0.02))
 
 
-def test_the_reflected_photograph_is_needed(make_scene: MakeScene) -> None:
+def test_a_reflection_without_another_photograph_is_refused(make_scene: MakeScene) -> None:
     scene = Scene(make_scene((64, 64)).image)
     with pytest.raises(RestorekitError, match="second photograph"):
         Reflection().apply(scene, Reflection().sample(rng_for(0), (64, 64), 0.5, "s2"))
 
 
-def test_the_background_stays_the_target_and_the_mask_is_where_it_changes(make_scene: MakeScene) -> None:
+def test_the_target_is_the_background_and_the_mask_marks_its_changes(make_scene: MakeScene) -> None:
     scene = make_scene((128, 160), "rocket")
     made = Reflection().apply(scene, Reflection().sample(rng_for(4), (128, 160), 0.8, "s2"))
     change = np.abs(made.degraded - scene.image).max(axis=2)

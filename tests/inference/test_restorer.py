@@ -1,4 +1,4 @@
-"""Restoring images of any size."""
+"""The restorer takes images of any size, whole or in tiles, within its memory."""
 
 import gc
 import weakref
@@ -84,7 +84,7 @@ class Strided(Network):
 
 
 class Brightness(Network):
-    """Adds the mean of the whole image: tiles differ from the whole, and from each other."""
+    """Adds the mean of its input, so that tiles differ from the whole image and from each other."""
 
     descriptor = describe("brightness", tiling="approximate", halo=4)
 
@@ -93,7 +93,7 @@ class Brightness(Network):
 
 
 class Filling(Network):
-    """Paints missing pixels grey, and changes the others a little."""
+    """Paints missing pixels grey, and changes the other pixels a little."""
 
     descriptor = describe("filling", takes_mask=True, halo=2)
 
@@ -154,7 +154,7 @@ def test_statistics_of_the_whole_image_leave_no_seam():
 
 
 @pytest.mark.parametrize("pixels", [3000, 8000, 20_000, 10**6])
-def test_the_memory_budget_decides_on_tiles(pixels):
+def test_the_memory_budget_decides_the_tiles(pixels):
     model = Convolutions()
     per_pixel = model.descriptor.bytes_per_pixel + 24
     restorer = Restorer(model, memory_bytes=pixels * per_pixel + 12 * 160 * 200)
@@ -164,7 +164,7 @@ def test_the_memory_budget_decides_on_tiles(pixels):
     assert np.abs(restored - Restorer(Convolutions()).restore(image(160, 200))).max() < 1e-5
 
 
-def test_a_budget_too_small_for_any_tile_says_what_is_needed():
+def test_the_error_of_a_too_small_budget_has_the_needed_memory():
     with pytest.raises(RestorekitError, match=r"at least 32 pixels a side .* allow more memory"):
         Restorer(Convolutions(), memory_bytes=500_000).restore(image(160, 200))
     with pytest.raises(RestorekitError, match="above 0"):
@@ -255,7 +255,7 @@ def test_autocast_around_the_restorer_still_gives_float32():
     assert restored.dtype == np.float32
 
 
-def test_values_that_are_not_finite_are_refused_on_both_ends():
+def test_values_that_are_not_finite_are_refused_in_image_and_result():
     with pytest.raises(RestorekitError, match="not finite"):
         Restorer(Identity()).restore(np.full((40, 40, 3), np.nan, np.float32))
     model = Identity()
@@ -267,12 +267,12 @@ def test_values_that_are_not_finite_are_refused_on_both_ends():
 @pytest.mark.parametrize(
     "wrong", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.float32)]
 )
-def test_other_arrays_are_refused(wrong):
+def test_arrays_of_the_wrong_shape_or_type_are_refused(wrong):
     with pytest.raises(ValueError, match="float32"):
         Restorer(Identity()).restore(wrong)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
-def test_a_gpu_that_is_not_there_is_an_error():
+def test_a_missing_gpu_is_an_error():
     with pytest.raises(RestorekitError, match="take cpu"):
         Restorer(Identity(), device="cuda")

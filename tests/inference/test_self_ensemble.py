@@ -1,4 +1,4 @@
-"""The mean of views: for any size, with any tiles, and turned as the image is turned."""
+"""The mean of views works for any size and any tiles, and turns with the image."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_the_views_are_all_symmetries_of_a_square():
     [(), ("channels",), ("horizontal",), ("horizontal", "channels"), ("transpose", "horizontal"),
      ("vertical", "horizontal"), ("horizontal", "vertical", "transpose"), ("horizontal", "horizontal")],
 )  # fmt: skip
-def test_the_views_are_those_of_the_training_and_no_others(flips):
+def test_the_views_are_exactly_those_of_the_training(flips):
     square = np.arange(17 * 17, dtype=np.uint8).reshape(17, 17, 1).repeat(3, axis=2)
     augment = PairAugmentation(17, flips, ("degraded",))
     trained = {augment({"degraded": square}, 0, epoch, "key")["degraded"].tobytes() for epoch in range(200)}
@@ -62,7 +62,7 @@ def test_the_views_are_those_of_the_training_and_no_others(flips):
     assert len(views_of(flips)) == len(trained)
 
 
-def test_a_record_names_its_views_and_one_without_flips_counts_as_mirrored():
+def test_views_come_from_the_record_and_default_to_mirrored():
     assert trained_views({"flips": ["vertical", "channels"]}) == ((), ("vertical",))
     assert trained_views({"flips": []}) == ((),)
     assert trained_views({"run": "imported"}) == ((), ("horizontal",))
@@ -72,21 +72,21 @@ def test_a_record_names_its_views_and_one_without_flips_counts_as_mirrored():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (40, 56), (33, 70)])
-def test_a_turned_image_gives_the_turned_result_unlike_one_pass(size):
+def test_a_turned_image_gives_the_turned_result_unlike_a_single_pass(size):
     given = image(*size)
     once, views = Restorer(Smears()), Restorer(Smears(), views=EIGHT)
     restored = views.restore(given)
     assert restored.shape == given.shape
     assert restored.dtype == np.float32
     assert restored.flags.c_contiguous
-    if size[0] % 4 == size[1] % 4 == 0:  # else the padding at the bottom and the right differs
+    if size[0] % 4 == size[1] % 4 == 0:  # otherwise the padding at the bottom and the right differs
         for view in EIGHT[1:]:
             turned = np.ascontiguousarray(seen(given, view))
             assert np.abs(views.restore(turned) - seen(restored, view)).max() < 1e-5
             assert np.abs(once.restore(turned) - seen(once.restore(given), view)).max() > 1e-2
 
 
-def test_one_view_other_than_the_image_itself_works_and_no_view_is_refused():
+def test_a_single_mirrored_view_works_and_an_empty_list_is_refused():
     given = image(20, 24)
     mirrored = Restorer(Smears(), views=(("horizontal",),)).restore(given)
     wanted = Restorer(Smears()).restore(given[:, ::-1])[:, ::-1]
@@ -96,7 +96,7 @@ def test_one_view_other_than_the_image_itself_works_and_no_view_is_refused():
         Restorer(Smears(), views=())
 
 
-def test_the_mean_is_nearer_to_the_truth_than_the_average_view():
+def test_the_mean_has_a_smaller_error_than_the_views_on_average():
     given, truth = image(40, 56), image(56, 40).swapaxes(0, 1)
     errors = []
 
@@ -131,7 +131,7 @@ def test_a_mask_is_turned_with_its_image_and_unmasked_pixels_stay_to_the_bit():
     assert np.abs(restored - everything)[mask == 1].max() < 1e-6
 
 
-def test_the_memory_includes_the_sum_over_the_views():
+def test_the_memory_budget_includes_the_sum_over_the_views():
     size = 160 * 204
     budget = size * (1000 + 24) + 12 * size
     assert Restorer(Smears(), memory_bytes=budget).layout(160, 204).num_tiles == 1

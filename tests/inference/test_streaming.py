@@ -1,4 +1,4 @@
-"""A network that can stream does so where it does not fit whole, within the free memory."""
+"""Networks that can stream an image do so within the free memory, if the whole does not fit."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ PIXELS = SIZE[0] * SIZE[1]
 
 
 class Streams(nn.Module):
-    """Halves its input; it takes 1000 bytes a pixel whole and 200 streamed."""
+    """Halves its input; takes 1000 bytes a pixel whole and 200 streamed."""
 
     def __init__(self, room: int | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_users_tile_is_kept():
     assert model.memory == []
 
 
-def test_running_out_of_gpu_memory_streams_before_it_cuts():
+def test_running_out_of_gpu_memory_leads_to_streaming_before_tiles():
     model = Streams(room=PIXELS // 2)
     restored = Restorer(model).restore(image(*SIZE))
     assert model.whole == [PIXELS]
@@ -94,12 +94,12 @@ def test_scoring_streams_an_image_that_does_not_fit(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(135, 241), (64, 300)])
-def test_glsgn_streamed_by_the_restorer_is_glsgn(size, monkeypatch):
+def test_glsgn_streamed_by_the_restorer_equals_glsgn(size, monkeypatch):
     torch.manual_seed(0)
     model = create_model("glsgn", width=4)
     whole = Restorer(model).restore(image(*size))
     pixels = size[0] * size[1]
-    monkeypatch.setattr(streaming, "STRIP_PIXELS", 1024)  # else strips count more than so small a frame
+    monkeypatch.setattr(streaming, "STRIP_PIXELS", 1024)  # otherwise strips take more than so small a frame
     budget = model.streamed_bytes(*size) + 40 * pixels  # type: ignore[operator]
     layout = Restorer(model, memory_bytes=budget).layout(*size)
     assert layout.streamed
@@ -122,4 +122,4 @@ def test_the_command_line_takes_a_glsgn_folder(tmp_path: Path, monkeypatch) -> N
         main()
     assert not ended.value.code
     restored = read_image(tmp_path / "photo.restored.png").pixels.astype(np.int16)
-    assert np.abs(restored - pixels).max() <= 3  # every path gives its input; the masks are not quite 0, 1 and 1
+    assert np.abs(restored - pixels).max() <= 3  # every path returns its input; the masks are not exactly 0, 1 and 1

@@ -1,4 +1,4 @@
-"""The cutting of large images."""
+"""Layouts cover large images with tiles that keep the network's context and the budget."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_a_users_tile_is_kept():
         layout_for_tile(96, 96, 50, descriptor(multiple=16))
 
 
-def test_the_budget_is_kept_and_used():
+def test_tiles_keep_to_the_budget_and_use_it():
     rng = rng_for(1, "budget")
     for _ in range(200):
         multiple = int(rng.choice([1, 4]))

@@ -1,4 +1,4 @@
-"""Metrics of frames too large for many copies in memory: strips give the value of the whole."""
+"""Metrics of frames that are too large for many copies in memory: strips give the value of the whole."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Mask figures against scikit-learn's and against their definitions, with extreme masks, too."""
+"""Mask figures against scikit-learn and against their definitions, also for extreme masks."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_figures_are_those_of_scikit_learn(rng: np.random.Generator, share: float) -> None:
+def test_figures_equal_those_of_scikit_learn(rng: np.random.Generator, share: float) -> None:
     wanted = rng.random((23, 31)) < share
     found = np.round(np.clip(0.3 * wanted + 0.7 * rng.random((23, 31)), 0, 1), 2).astype(np.float32)  # with ties
     white = found >= 0.5
@@ -26,7 +26,7 @@ def test_figures_are_those_of_scikit_learn(rng: np.random.Generator, share: floa
     assert auc(found, wanted) == pytest.approx(roc_auc_score(wanted.ravel(), found.ravel()))
 
 
-def test_masks_of_one_colour() -> None:
+def test_figures_of_masks_of_one_colour() -> None:
     black, white = np.zeros((4, 5), bool), np.ones((4, 5), bool)
     assert iou_f1(black.astype(np.float32), black) == (1.0, 1.0)
     assert iou_f1(white.astype(np.float32), black) == (0.0, 0.0)
@@ -37,13 +37,13 @@ def test_masks_of_one_colour() -> None:
 
 
 @pytest.mark.parametrize("tau", [0.06, 0.1, 0.2])
-def test_the_scored_mask_is_the_trained_one(rng: np.random.Generator, tau: float) -> None:
+def test_the_mask_of_scoring_equals_the_mask_of_training(rng: np.random.Generator, tau: float) -> None:
     degraded, clean = rng.integers(0, 256, (2, 64, 65, 3), np.uint8)
     pair = [torch.from_numpy(image.transpose(2, 0, 1)[None] / np.float32(255)) for image in (degraded, clean)]
     np.testing.assert_array_equal(changed(degraded, clean, tau), mask_target(*pair, tau)[0, 0].bool().numpy())
 
 
-def test_psnr_inside_and_outside_make_up_the_whole(rng: np.random.Generator) -> None:
+def test_psnr_inside_and_outside_add_up_to_the_whole(rng: np.random.Generator) -> None:
     restored, clean = rng.integers(0, 256, (2, 20, 24, 3), np.uint8)
     inside = rng.random((20, 24)) < 0.2
     errors = [255**2 / 10 ** (psnr_where(restored, clean, where) / 10) for where in (inside, ~inside)]
@@ -53,6 +53,6 @@ def test_psnr_inside_and_outside_make_up_the_whole(rng: np.random.Generator) -> 
     assert psnr_where(clean, clean, inside) == 100.0
 
 
-def test_correlation_is_pearsons(rng: np.random.Generator) -> None:
+def test_correlation_is_pearsons_coefficient(rng: np.random.Generator) -> None:
     energy, wanted = rng.random((9, 8)), rng.random((9, 8)) < 0.4
     assert correlation(energy, wanted) == pytest.approx(np.corrcoef(energy.ravel(), wanted.ravel())[0, 1])

@@ -1,4 +1,4 @@
-"""Every metric against an independent formula, and the properties that all of them share."""
+"""Every metric against an independent formula, and the properties that all metrics share."""
 
 import math
 from itertools import pairwise
@@ -34,12 +34,12 @@ def pair(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
     return noisy(clean, 12.0), clean
 
 
-def test_psnr_rgb_is_skimages(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_psnr_rgb_equals_that_of_skimage(pair: tuple[np.ndarray, np.ndarray]) -> None:
     restored, clean = pair
     assert score(restored, clean)["psnr_rgb"] == pytest.approx(peak_signal_noise_ratio(clean, restored), abs=1e-9)
 
 
-def test_psnr_y_is_the_matlab_luma(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_psnr_y_uses_matlabs_luma(pair: tuple[np.ndarray, np.ndarray]) -> None:
     restored, clean = pair
     luma = [rgb2ycbcr(image)[..., 0] for image in (restored, clean)]  # skimage's is MATLAB's rgb2ycbcr before rounding
     expected = 10 * math.log10(255**2 / np.mean((luma[0] - luma[1]) ** 2))
@@ -53,7 +53,7 @@ def test_luma_of_black_and_white_is_limited_range() -> None:
 
 
 def gaussian_ssim(first: np.ndarray, second: np.ndarray) -> float:
-    """BasicSR's way: an 11 x 11 window by cv2, valid pixels only."""
+    """SSIM as in BasicSR: an 11 x 11 window by cv2, valid pixels only."""
     kernel = cv2.getGaussianKernel(11, 1.5)
 
     def mean(image: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def gaussian_ssim(first: np.ndarray, second: np.ndarray) -> float:
     return float(ratio.mean())
 
 
-def test_ssim_rgb_and_ssim_y_are_the_gaussian_form(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_ssim_rgb_and_ssim_y_equal_the_gaussian_form(pair: tuple[np.ndarray, np.ndarray]) -> None:
     restored, clean = pair
     per_channel = np.mean([gaussian_ssim(restored[..., c], clean[..., c]) for c in range(3)])
     assert score(restored, clean)["ssim_rgb"] == pytest.approx(per_channel, abs=1e-6)
@@ -92,7 +92,7 @@ def test_dmgn_psnr_takes_unrounded_floats() -> None:
     assert psnr_dmgn(restored, clean) == pytest.approx(expected, abs=1e-6)
 
 
-def test_lmse_is_the_loop_over_windows(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_lmse_equals_a_loop_over_windows(pair: tuple[np.ndarray, np.ndarray]) -> None:
     restored, clean = (image.astype(np.float64) for image in pair)
     error = total = 0.0
     for channel in range(3):
@@ -160,6 +160,6 @@ def test_an_unknown_metric_names_the_nearest() -> None:
         get_metric("psnr_rbg")
 
 
-def test_promotion_may_be_decided_by_metrics_of_the_table_only() -> None:
+def test_promotion_metrics_are_all_in_the_table() -> None:
     promote = Params.model_fields["promote"].annotation
     assert set(get_args(promote.model_fields["metric"].annotation)) <= METRICS.keys()  # type: ignore[union-attr]

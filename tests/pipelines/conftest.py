@@ -1,7 +1,7 @@
 """A working root with the inputs of `evaluate`: two photographs, darkened test images, and models that brighten them.
 
-DMGN with a last layer of zeros returns its input; with a bias it returns the input plus a constant. So the tests know
-a model's gain in advance, without any training.
+DMGN with a last layer of zeros returns its input; with a bias in that layer, the input plus a constant. So the tests
+know a model's gain in advance, without any training.
 """
 
 import csv
@@ -26,7 +26,7 @@ from restorekit.shards.manifest import ShardManifest, write_shard
 from restorekit.sources.photo_index import Photograph, PhotoManifest
 from restorekit.tracking.store import ensure_store
 
-DARKER = 24  # levels by which a test image is too dark, at least
+DARKER = 24  # levels: a test image is darker by at least this much
 RUN = "dmgn-rain"
 
 SHARDS = {"variants": 1}
@@ -54,7 +54,7 @@ def params() -> Params:
 
 @pytest.fixture
 def write_model(paths: Paths) -> Callable[..., None]:
-    """A function that writes data/models/<run>/ of a network that adds `levels` to every value."""
+    """A function that writes data/models/<run>/ with a network that adds `levels` to every value."""
 
     def write(levels: float, run: str = RUN, **more: Any) -> None:
         torch.manual_seed(0)  # so that equal levels give equal weights and one digest
@@ -90,7 +90,7 @@ def write_photos(folder: Path) -> None:
 
 
 def write_test_shards(folder: Path, darker: int = DARKER) -> None:
-    """Writes test shards: each photograph three times, darker by `darker` to `darker` + 2 levels."""
+    """Writes test shards: three versions of each photograph, darker by `darker` to `darker` + 2 levels."""
 
     def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
         for name, clean in scenes():

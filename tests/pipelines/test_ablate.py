@@ -1,4 +1,4 @@
-"""ablate: the table holds every evaluation."""
+"""ablate: the table has a row for every evaluation."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ ABLATIONS: dict[str, Any] = {
 }
 
 
-def test_the_table_holds_every_ablation(params: Params, paths: Paths) -> None:
+def test_the_table_has_every_ablation(params: Params, paths: Paths) -> None:
     settings = {"model": "dakd", "dataset": "rain", "objective": {"localise_steps": 5}, "options": {"width": 2}}
     ablations = Ablations.model_validate(ABLATIONS)
     params = params.model_copy(update={"runs": {"dakd-rain": read_run(settings)}, "ablations": {"dakd": ablations}})

@@ -18,7 +18,7 @@ def read(name: str) -> Any:
 
 
 def ray_start(arguments: list[str]) -> dict[str, Any]:
-    """The parsed arguments of `ray start`; an unknown one raises."""
+    """The parsed arguments of `ray start`; an unknown argument raises."""
     from ray.scripts.scripts import start
 
     return start.make_context("start", arguments).params

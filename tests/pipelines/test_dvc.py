@@ -1,4 +1,4 @@
-"""The dvc.yaml files say what the stages depend on, and list nothing that a user's deletion could leave behind."""
+"""The dvc.yaml files list the stages' dependencies, and nothing of a run or data set that a user deletes."""
 
 import shutil
 import subprocess
@@ -18,13 +18,13 @@ AREAS = {".": "", "pipelines/more": "more/", "pipelines/long": "long/"}
 
 
 def stages_of(folder: str) -> dict[str, Any]:
-    """The stages of a dvc.yaml by name; of those that are made for each run or data set, their bodies."""
+    """The stages of a dvc.yaml by name; for stages over runs or data sets, the body of the loop."""
     stages = yaml.safe_load((ROOT / folder / "dvc.yaml").read_text())["stages"]
     return {name: stage.get("do", stage) for name, stage in stages.items()}
 
 
 def outputs(body: dict[str, Any]) -> list[str]:
-    """The files and folders that a stage writes, whether they are metrics, plots or plain outputs."""
+    """The files and folders that a stage writes: metrics, plots and plain outputs."""
     named = [one for kind in ("outs", "metrics", "plots") for one in body.get(kind, [])]
     return sorted(one if isinstance(one, str) else next(iter(one)) for one in named)
 
@@ -34,7 +34,7 @@ def stages() -> dict[str, Any]:
     return stages_of(".")
 
 
-def test_every_stage_has_its_page(stages: dict[str, Any]) -> None:
+def test_every_stage_has_its_own_module(stages: dict[str, Any]) -> None:
     assert list(stages) == ["photos", "synthesize", "pairs", "train", "evaluate", "promote", "report"]
     for name, body in stages.items():
         assert body["cmd"].startswith(f"python -m pipelines.{name}")
@@ -61,7 +61,7 @@ def test_every_dependency_exists(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["pipelines/more", "pipelines/long"])
-def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict[str, Any], folder: str) -> None:
+def test_runs_outside_the_main_pipeline_have_the_same_stages(stages: dict[str, Any], folder: str) -> None:
     others = stages_of(folder)
 
     def moved(value: Any) -> Any:
@@ -78,7 +78,7 @@ def test_runs_outside_the_main_pipeline_are_made_by_the_same_stages(stages: dict
         assert outputs(others[name]) == moved(outputs(stages[name])), name
 
 
-def test_ablations_are_made_of_every_run_and_depend_on_what_trainings_do(stages: dict[str, Any]) -> None:
+def test_ablations_cover_every_run_and_depend_on_the_same_files_as_trainings(stages: dict[str, Any]) -> None:
     made = yaml.safe_load((ROOT / "pipelines/ablations/dvc.yaml").read_text())
     assert made["vars"] == ["../../params.yaml", "../more/params.yaml"]
     assert {stage["foreach"] for name, stage in made["stages"].items() if name != "table"} == {"${runs}"}
@@ -111,8 +111,8 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_main_pipeline_needs_nothing_of_the_others(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dvc repro` runs whatever the stages of dvc.yaml depend on, in other files too."""
+def test_the_main_pipeline_does_not_depend_on_other_pipelines(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dvc repro` also runs stages of other dvc.yaml files if the main stages depend on them."""
     monkeypatch.chdir(repo)
     shutil.copyfile(ROOT / "params.yaml", repo / "params.yaml")
     with Repo(str(repo)) as opened:

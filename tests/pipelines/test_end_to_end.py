@@ -80,7 +80,7 @@ def test_from_photographs_to_a_restored_photo(
     assert "60 of 60 steps are done" in printed
     assert "version 1" in printed
 
-    # The champion restores a photo of a size that it was not trained on.
+    # The champion restores a photo of a new size.
     sample = next(iter(iter_samples(paths.shards("haze") / "test")))
     pixels = np.ascontiguousarray(sample.degraded[:51, :67])
     photo = tmp_path / "photo.png"
@@ -132,6 +132,6 @@ def test_the_error_of_a_too_small_cluster_has_the_arithmetic(tmp_path: Path) -> 
     assert StateStore(job.state).latest_step() is None
 
 
-def test_training_before_synthesis_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_of_training_before_synthesis_has_the_command(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="dvc repro synthesize"):
         make_job(RUN, tiny_params(), Paths(tmp_path))

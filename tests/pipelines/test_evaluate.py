@@ -1,4 +1,4 @@
-"""evaluate: the registered version is scored, and the files are whole, repeatable and right."""
+"""evaluate: scores the registered version; the files are complete, repeatable and correct."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_model_that_undoes_the_degradation_has_the_gain(
+def test_a_model_that_undoes_the_degradation_has_the_known_gain(
     params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(24.0)
@@ -105,7 +105,7 @@ def test_the_mean_of_views_is_scored_too(
     found = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
     views = found.pop("self_ensemble")
     assert found == once
-    # This network adds the same to every pixel, however the image is turned.
+    # This network adds a constant to every pixel, so that turning the image has no effect.
     assert views["psnr_rgb"]["gain"] == pytest.approx(once["psnr_rgb"]["gain"], abs=0.2)
     over = views["psnr_rgb"]["over_one_pass"]
     assert views["psnr_rgb"]["gain"] - once["psnr_rgb"]["gain"] == pytest.approx(over["mean"])
@@ -138,7 +138,7 @@ def test_bad_input_leaves_nothing_behind(params: Params, paths: Paths, write_mod
     assert list((paths.root / "data" / "evaluations").glob(".*")) == []
 
 
-def test_a_network_that_localises_has_its_masks_scored_and_drawn(params: Params, paths: Paths) -> None:
+def test_predicted_masks_are_scored_and_drawn(params: Params, paths: Paths) -> None:
     model = create_model("dakd", width=2, tau=0.09)  # 22.95 levels: every pixel of these pairs is degraded
     record = {
         "run": "dakd-rain", "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",

@@ -1,4 +1,4 @@
-"""evaluate: holes are compared with the mean fill and other methods, by hole size; an imported model likewise."""
+"""evaluate: compares trained and imported models with the mean fill and other methods, by hole size."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""promote: the better model becomes champion, the worse does not, and every decision is kept."""
+"""promote: the better model becomes champion, a worse model does not, and every decision is kept."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ RUN = "dmgn-rain"
 
 @pytest.fixture
 def judge(params: Params, paths: Paths, write_model: WriteModel) -> Callable[[float], dict[str, Any]]:
-    """Writes a model in the place of a training, evaluates and promotes it; returns the current decision."""
+    """A function that writes a model as a training would, evaluates and promotes it, and returns the decision."""
 
     def judged(levels: float) -> dict[str, Any]:
         write_model(levels)
@@ -50,7 +50,7 @@ def champion(paths: Paths) -> int | None:
     return None if found is None else found.version
 
 
-def test_the_way_of_a_champion(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
+def test_a_better_model_replaces_the_champion(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
     worse_than_nothing = judge(-10.0)
     assert (worse_than_nothing["decision"], worse_than_nothing["alias"]) == ("rejected", "candidate")
     assert worse_than_nothing["gain"] < 0
@@ -62,7 +62,7 @@ def test_the_way_of_a_champion(judge: Callable[[float], dict[str, Any]], paths: 
     assert (first["n"], first["photographs"], first["metric"]) == (6, 2, "psnr_rgb")
     assert champion(paths) == 2
 
-    worse = judge(5.0)  # better than nothing, but not than the champion
+    worse = judge(5.0)  # better than the degraded images, worse than the champion
     assert (worse["decision"], worse["champion_before"], worse["alias"]) == ("rejected", 2, "candidate")
     assert worse["opponent"] == "the champion, version 2"
     assert worse["gain"] < 0
@@ -78,7 +78,7 @@ def test_the_way_of_a_champion(judge: Callable[[float], dict[str, Any]], paths: 
 
     history = [(one["version"], one["decision"]) for one in log(paths)["history"]]
     assert history == [(1, "rejected"), (2, "promoted"), (3, "rejected"), (4, "promoted")]
-    judge(5.0)  # the same question again gets the answer of its new opponent, and is another decision
+    judge(5.0)  # the same model against a new champion is a new decision
     assert [one["number"] for one in log(paths)["history"]] == [1, 2, 3, 4, 5]
     assert [version.aliases for version in versions_of(RUN, paths.root)] == [("champion",), ("candidate",), (), ()]
 
@@ -103,7 +103,7 @@ def test_a_gain_below_min_gain_is_not_enough(params: Params, paths: Paths, write
     assert "10 dB" in current(paths)["reasons"][1]
 
 
-def test_an_evaluation_of_something_else_is_refused(params: Params, paths: Paths, write_model: WriteModel) -> None:
+def test_an_evaluation_of_other_inputs_is_refused(params: Params, paths: Paths, write_model: WriteModel) -> None:
     write_model(12.0)
     with pytest.raises(RestorekitError, match="dmgn-rain is not evaluated yet: run `dvc repro evaluate@dmgn-rain`"):
         promote(params, paths)
@@ -122,7 +122,7 @@ def test_an_evaluation_of_something_else_is_refused(params: Params, paths: Paths
     assert champion(paths) is None
 
 
-def test_a_champion_without_files_is_not_in_the_way(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
+def test_a_champion_without_files_is_ignored(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
     judge(24.0)
     lost = find_alias(RUN, "champion", paths.root)
     assert lost is not None
@@ -135,15 +135,13 @@ def test_a_champion_without_files_is_not_in_the_way(judge: Callable[[float], dic
 
     with find_alias(RUN, "champion", paths.root).files(tracking_uri(paths.root)) as folder:  # type: ignore[union-attr]
         shutil.rmtree(folder)
-    same = judge(12.0)  # registered again, and the alias goes with it
+    same = judge(12.0)  # registered again as a new version, which takes the alias
     assert same["decision"] == "already champion"
     assert champion(paths) == 3
     assert load_registered(RUN, root=paths.root)[1]["digest"] == same["digest"]
 
 
-def test_a_champion_of_a_network_that_has_changed_is_not_in_the_way(
-    judge: Callable[[float], dict[str, Any]], paths: Paths
-) -> None:
+def test_a_champion_that_no_longer_loads_is_ignored(judge: Callable[[float], dict[str, Any]], paths: Paths) -> None:
     judge(24.0)
     old = find_alias(RUN, "champion", paths.root)
     assert old is not None
@@ -157,7 +155,7 @@ def test_a_champion_of_a_network_that_has_changed_is_not_in_the_way(
     assert newer["reasons"][-1] == "the champion, version 1, can no longer load and was not compared"
 
 
-def test_a_registry_that_was_lost_is_built_again(
+def test_promotion_rebuilds_a_lost_registry(
     params: Params,
     paths: Paths,
     judge: Callable[[float], dict[str, Any]],
@@ -167,7 +165,7 @@ def test_a_registry_that_was_lost_is_built_again(
     judge(24.0)
     shutil.copyfile(empty_store, paths.root / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
-    promote(params, paths)  # as where DVC brings the evaluation back from its cache
+    promote(params, paths)  # as after DVC restores the evaluation from its cache
     assert current(paths)["decision"] == "promoted"
     assert champion(paths) == 1
 
@@ -202,7 +200,7 @@ def test_runs_without_an_evaluation_are_left_out_and_named(
     assert log(paths)["left_out"] == []
 
 
-def test_a_contradiction_in_the_last_run_changes_no_alias_of_the_first(
+def test_a_contradiction_in_one_run_changes_no_alias_of_another(
     params: Params, paths: Paths, write_model: WriteModel
 ) -> None:
     both, other = two_runs(params), "dmgn-rain--other"

@@ -1,4 +1,4 @@
-"""Real sets are scored and shown under their own names; promotion ignores them where there is a synthetic test."""
+"""Real sets are scored and shown under their own names; promotion uses them only without a synthetic test."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def test_real_sets_are_scored_next_to_the_synthetic_test(
     folder = paths.evaluation(RUN)
     rows = read_table(folder / "table.csv")
     assert [row.dataset for row in rows] == ["synthetic-test"] * 6 + ["mine"] * 4
-    assert all(row.restored["psnr_rgb"] == pytest.approx(32.6, abs=0.2) for row in rows[6:])  # 6 levels are missing
+    assert all(row.restored["psnr_rgb"] == pytest.approx(32.6, abs=0.2) for row in rows[6:])  # 6 levels remain
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert [test["dataset"] for test in evaluation["tests"]] == ["synthetic-test", "mine"]
     assert [test["dataset"] for test in evaluation["unpaired"]] == ["alone"]

@@ -1,4 +1,4 @@
-"""report: a page that stands alone, a leaderboard in the agreed form, and nothing written when something is missing."""
+"""report: a self-contained page, a leaderboard of fixed form, and no output when an input is missing."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ROW = {
 
 
 class Addresses(HTMLParser):
-    """Every address on the page."""
+    """A parser that collects every address on the page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def reported(params: Params, paths: Paths, write_model: WriteModel) -> Path:
     return paths.report
 
 
-def test_the_leaderboard_has_the_agreed_form(reported: Path) -> None:
+def test_the_leaderboard_has_its_fixed_form(reported: Path) -> None:
     rows = json.loads((reported / "leaderboard.json").read_text())["rows"]
     assert len(rows) == 6 * len(METRICS)  # slices x protocols
     for row in rows:
@@ -74,7 +74,7 @@ def test_the_page_needs_no_network_and_all_its_files_are_there(reported: Path) -
     assert len(list((reported / "pictures").iterdir())) == 3
 
 
-def test_the_page_holds_the_results(reported: Path) -> None:
+def test_the_page_shows_the_results(reported: Path) -> None:
     page = (reported / "index.html").read_text()
     for text in (
         RUN, "champion", "version 1", "promoted", "synthetic-test", "psnr_rgb", "ssim_rgb", "kind:heavy",

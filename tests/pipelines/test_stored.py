@@ -1,4 +1,4 @@
-"""Every stage with `RESTOREKIT_ROOT` at a bucket, each on a machine with an empty cache; a DVC remote."""
+"""Every stage works with `RESTOREKIT_ROOT` in a bucket and an empty cache on each machine; so does a DVC remote."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_every_stage_finds_the_previous_stages_outputs_in_the_bucket(
     assert {row["run"] for row in rows} == {RUN}
     assert RUN in (page / "index.html").read_text()
     states = [name for name in (Remote(bucket) / "data" / "state").names() if name.startswith("shards-")]
-    assert states == []  # no unfinished shards are left
+    assert states == []  # no unfinished shards remain
 
 
 @pytest.mark.slow

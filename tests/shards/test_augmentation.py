@@ -30,10 +30,10 @@ def test_every_flip_keeps_the_images_of_a_sample_together(flip: str) -> None:
     assert 2 <= changed <= 15
 
 
-def test_flips_are_drawn_one_by_one_and_not_with_the_crop() -> None:
+def test_flips_are_drawn_independently_of_each_other_and_of_the_crop() -> None:
     rows, columns = np.mgrid[:20, :20].astype(np.uint8)
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=2)
-    augment = PairAugmentation(9, tuple(FLIPS), ("clean",))  # in twelve places each way
+    augment = PairAugmentation(9, tuple(FLIPS), ("clean",))  # twelve places in each direction
     counts: Counter[tuple[bool, ...]] = Counter()
     for number in range(3200):
         cut = augment({"clean": image}, 1, 0, f"key {number}")["clean"].astype(int)
@@ -42,10 +42,10 @@ def test_flips_are_drawn_one_by_one_and_not_with_the_crop() -> None:
         upright = bool(cut[0, 0, 0] == top), bool(cut[0, 0, 1] == left)
         counts[(bool(transposed), *upright, bool(top < 6), bool(left < 6))] += 1
     assert len(counts) == 32
-    assert 65 <= min(counts.values()) <= max(counts.values()) <= 140  # of 100 on average, with a spread of 10
+    assert 65 <= min(counts.values()) <= max(counts.values()) <= 140  # the mean is 100, the standard deviation 10
 
 
-def test_a_pair_is_cropped_and_flipped_alike_and_by_name() -> None:
+def test_a_pair_gets_one_crop_and_flip_that_depend_on_its_key() -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     augment = PairAugmentation(24, ("horizontal", "vertical", "transpose"), ("degraded", "clean", "mask"))
     seen = set()

@@ -94,7 +94,7 @@ def photograph(width: int, height: int) -> Photograph:
 
 
 @pytest.mark.parametrize("size", [(96, 64), (97, 65), (300, 64), (96, 500), (400, 400), (64, 96), (90, 700)])
-def test_a_frame_lies_inside_its_photograph_which_is_never_enlarged(size):
+def test_a_frame_lies_inside_its_photograph_at_a_scale_of_at_most_one(size):
     whole = photograph(*size)
     for number in range(50):
         drawn = draw_frame(rng_for(3, number), whole, 64, 96)
@@ -107,7 +107,7 @@ def test_a_frame_lies_inside_its_photograph_which_is_never_enlarged(size):
         assert height / whole.height == pytest.approx(width / whole.width, rel=0.02)
 
 
-def test_small_photographs_are_left_out_and_none_at_all_is_told(photos):
+def test_small_photographs_are_left_out_and_a_set_without_large_ones_is_an_error(photos):
     assert is_large_enough(photograph(64, 96), 64, 96)
     assert not is_large_enough(photograph(95, 96), 64, 97)
     index = PhotoIndex.open(photos)
@@ -121,7 +121,7 @@ def test_small_photographs_are_left_out_and_none_at_all_is_told(photos):
         recipe(photos, "rain", "train", short_side=2160, long_side=3840)
 
 
-def test_pairs_of_a_folder_lie_in_every_split_once(photos, pairs, tmp_path):
+def test_each_scene_of_a_folder_is_in_exactly_one_split(photos, pairs, tmp_path):
     config = dataset("rain", pairs=[{"root": "mine"}])
     recipes = [
         recipe_for("rain", config, split, 5, "png", PhotoIndex.open(photos)) for split in ("train", "val", "test")
@@ -143,7 +143,7 @@ def keys(plan: JoinedRecipe, photos: Path) -> list[str]:
     return [key for shard in range(plan.num_shards) for key, _ in plan.samples(shard, photos)]
 
 
-def test_reflections_without_a_layer_get_what_the_glass_added(photos, pairs, tmp_path):
+def test_reflections_without_a_layer_get_the_added_light_as_layer(photos, pairs, tmp_path):
     config = dataset("reflection", pairs=[{"root": "mine"}])
     plan = with_pairs([recipe_for("reflection", config, "train", 5, "png", PhotoIndex.open(photos))], config, pairs)[0]
     for sample in made(plan, photos, tmp_path / "out"):
@@ -152,7 +152,7 @@ def test_reflections_without_a_layer_get_what_the_glass_added(photos, pairs, tmp
             assert np.array_equal(sample.layer, sample.degraded - sample.clean)
 
 
-def test_where_pairs_lie_does_not_change_what_is_made(photos, pairs, tmp_path):
+def test_the_samples_do_not_depend_on_the_folder_of_the_pairs(photos, pairs, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "mine").rename(tmp_path / "elsewhere" / "mine")
     digests = []
@@ -163,7 +163,7 @@ def test_where_pairs_lie_does_not_change_what_is_made(photos, pairs, tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_pairs_too_small_for_a_tile_are_told(photos, pairs):
+def test_pairs_smaller_than_a_tile_are_an_error(photos, pairs):
     config = dataset(
         "rain", pairs=[{"root": "mine"}], short_side=80, train={"variants": 1, "tiles": 1, "tile": 72, "shards": 1}
     )
@@ -180,12 +180,12 @@ def test_pairs_too_small_for_a_tile_are_told(photos, pairs):
         ({"pairs": [{"root": "x", "layout": "real20"}]}, "has no pairs for the task rain"),
     ],
 )
-def test_what_cannot_be_is_refused(changes, message):
+def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         dataset("rain", **changes)
 
 
-def test_a_frame_with_disparity_has_that_of_its_place(photos: Path, tmp_path: Path) -> None:
+def test_a_frame_has_the_disparity_of_its_place(photos: Path, tmp_path: Path) -> None:
     index = PhotoIndex.open(photos)
     left = next(one for one in index.photographs("train") if one.name == "motorcycle_left")
     sample = next(

@@ -9,7 +9,7 @@ import pytest
 
 from restorekit.sources.photo_index import SPLITS, Photograph, PhotoIndex, save_photographs
 
-# All work of the driver before and after its tasks, and the reads of a task in the middle.
+# All work of the driver before and after its tasks, and the reads of one task.
 PLAN = """
 import json, resource, sys
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_the_drivers_memory_does_not_grow_with_the_photographs(tmp_path: Path, c
     assert 0.5 * (counts[1] - counts[0]) > 6 * 1024
 
 
-def test_a_manifest_is_written_without_being_held(tmp_path: Path) -> None:
+def test_a_manifest_is_written_without_holding_its_entries(tmp_path: Path) -> None:
     save_photographs(tmp_path, entries(50))
     index = PhotoIndex.open(tmp_path)
     assert [index.count(split) for split in SPLITS] == [40, 5, 5]

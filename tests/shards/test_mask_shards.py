@@ -1,4 +1,4 @@
-"""Shards of masks: rebuilt from their records, spread over the buckets, the same in any order."""
+"""Shards of masks: rebuilt from their records, spread over the buckets, equal in any order of writing."""
 
 from pathlib import Path
 
@@ -46,6 +46,6 @@ def test_the_bytes_do_not_depend_on_the_order_of_making(tmp_path: Path) -> None:
     assert stage_shard(recipe(seed=4), 0, tmp_path / "c", tmp_path).sha256 != forwards[0].sha256
 
 
-def test_shards_of_photographs_hold_no_masks_alone(tiny_shards: Path) -> None:
+def test_shards_of_photographs_are_refused_as_shards_of_masks(tiny_shards: Path) -> None:
     with pytest.raises(RestorekitError, match="holds no mask"):
         list(iter_masks(tiny_shards / "val"))

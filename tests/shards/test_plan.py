@@ -20,7 +20,7 @@ from restorekit.shards.plan import (
 )
 
 worlds = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 9)).map(
-    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, and a batch that they need not divide
+    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, batch size (any remainder)
 )
 
 
@@ -83,7 +83,7 @@ def test_every_rank_takes_the_same_steps_and_every_sample_is_read_once(
 
 @given(st.integers(20, 200), worlds, worlds, st.floats(0, 1))
 @settings(deadline=None)
-def test_another_world_reads_what_is_left_and_nothing_twice(
+def test_another_world_reads_the_rest_and_no_sample_twice(
     num_samples: int, before: tuple[int, int, int], after: tuple[int, int, int], share: float
 ) -> None:
     first = begin_epoch(0, num_samples, *before)
@@ -95,7 +95,7 @@ def test_another_world_reads_what_is_left_and_nothing_twice(
     assert size_of(second.remaining()) == num_samples - len(done)
 
 
-def test_the_same_world_goes_on_with_its_own_streams() -> None:
+def test_the_same_world_continues_its_own_streams() -> None:
     cursor = replace(begin_epoch(2, 97, 2, 2, 8), step=5)
     assert continue_with(cursor, 97, 2, 2, 8) == cursor
 
@@ -113,7 +113,7 @@ def test_a_batch_smaller_than_the_world_is_refused_with_the_arithmetic() -> None
         begin_epoch(0, 100, 5, 0, 4)
 
 
-def test_ranges() -> None:
+def test_ranges_are_merged_and_sliced() -> None:
     ranges = ((0, 3), (10, 14))
     assert size_of(ranges) == 7
     assert slice_ranges(ranges, 2, 5) == ((2, 3), (10, 12))

@@ -26,7 +26,7 @@ WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (640, 4, 8192), (1100, 8, 8800))
 
 
 def skewed(num_samples: int, num_shards: int) -> np.ndarray:
-    """Sizes of shards, the largest of which has a hundred times as many samples as most."""
+    """Sizes of shards; the largest shard has a hundred times as many samples as most."""
     shares = 1 + rng_for(1, "sizes").pareto(1.2, num_shards).clip(max=200)
     sizes = np.maximum(1, shares / shares.sum() * num_samples).astype(np.int64)
     sizes[0] += num_samples - sizes.sum()

@@ -19,7 +19,7 @@ NUM_SCENES = 8
 
 
 def write_set(root: Path, size: tuple[int, int] = (47, 41)) -> Path:
-    """Pairs as in Rain1400: two rainy images for every clean one."""
+    """Writes pairs as in Rain1400: two rainy images for every clean image."""
     for number in range(1, NUM_SCENES + 1):
         for name in (f"ground_truth/{number}.jpg", f"rainy_image/{number}_1.jpg", f"rainy_image/{number}_2.jpg"):
             image = rng_for(0, name).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
@@ -97,7 +97,7 @@ def test_variants_of_a_scene_are_in_one_split(root: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [1e-6, 0.5, 1 - 1e-6])
-def test_no_split_is_ever_empty(root: Path, share: float) -> None:
+def test_both_splits_have_scenes_for_any_share(root: Path, share: float) -> None:
     assert all(
         recipe.pairs
         for recipe in recipes_of(root, val={"share": share}, train={**config().train.model_dump(), "shards": 1})
@@ -115,7 +115,7 @@ def test_equal_clean_images_under_two_names_stay_together(root: Path, tmp_path: 
         recipes_of(own)
 
 
-def test_neither_place_nor_order_of_writing_changes_a_byte(root: Path, tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_the_folder_or_the_order_of_writing(root: Path, tmp_path: Path) -> None:
     elsewhere = write_set(tmp_path / "moved")
     train, other = recipes_of(root)[0], recipes_of(elsewhere, root=str(elsewhere))[0]
     assert train.digest_values() == other.digest_values()
@@ -126,7 +126,7 @@ def test_neither_place_nor_order_of_writing_changes_a_byte(root: Path, tmp_path:
     assert [stage_shard(recipes_of(root, seed=2)[0], 0, tmp_path / "c", root)] != forwards[:1]
 
 
-def test_layers_of_triplets_are_kept_for_reflection(tmp_path: Path) -> None:
+def test_samples_for_reflection_keep_the_layers_of_triplets(tmp_path: Path) -> None:
     for number in range(3):
         for role in ("input", "label1", "label2"):
             image = rng_for(1, role, number).integers(0, 256, (40, 40, 3)).astype(np.uint8)
@@ -141,7 +141,7 @@ def test_layers_of_triplets_are_kept_for_reflection(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sample.layer, layer[top : top + height, left : left + width])
 
 
-def test_what_cannot_be_is_refused_with_its_numbers(root: Path) -> None:
+def test_errors_of_impossible_settings_have_the_numbers(root: Path) -> None:
     with pytest.raises(
         RestorekitError, match=r"smaller than train\.tile 48: 16, such as rainy_image/1_1\.jpg \(47 x 41\)"
     ):

@@ -1,4 +1,4 @@
-"""Shards: equal samples give equal bytes, and only the files that the manifest names are read."""
+"""Shards: equal samples give equal bytes, and only files in the manifest are read."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_samples_come_back_as_they_were_written(folder: Path) -> None:
+def test_samples_are_read_as_they_were_written(folder: Path) -> None:
     samples = list(iter_samples(folder))
     assert [sample.key for sample in samples] == ["s0-0", "s0-1", "s0-2", "s1-0", "s1-1", "s1-2"]
     expected = rng_for(1, 11).integers(0, 256, (20, 31, 3), dtype=np.uint8)
@@ -49,7 +49,7 @@ def test_samples_come_back_as_they_were_written(folder: Path) -> None:
 
 
 def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
-    """With names too long for a tar's header or not ASCII, and in any order."""
+    """This holds for names that are not ASCII or too long for a tar's header, and in any order."""
     keys = ["short", "k" * 140, "Zürich-03", "e" * 99, "short-too"]
     shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
     ShardManifest("rain", "rain", "test", "photos", (shard,)).save(tmp_path)
@@ -72,8 +72,8 @@ def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
         (None, r"0\.idx, the index of shard 0\.tar, is missing"),
     ],
 )
-def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path, index: str | None, says: str) -> None:
-    """So is a shard with a false index, even if the manifest names both."""
+def test_the_error_of_a_shard_that_is_no_tar_names_it(tmp_path: Path, index: str | None, says: str) -> None:
+    """The same holds for a shard with a false index, even if the manifest lists both."""
     (tmp_path / "0.tar").write_bytes(b"no tar" * 200)
     (tmp_path / "0.idx").write_text(index or "")
     digests = sha256_file(tmp_path / "0.tar"), sha256_file(tmp_path / "0.idx")
@@ -85,8 +85,8 @@ def test_a_shard_that_is_no_tar_is_refused_by_name(tmp_path: Path, index: str | 
     assert re.search(r"0\.(tar|idx)", str(caught.value))
 
 
-def test_the_index_is_the_one_that_dali_makes(tmp_path: Path) -> None:
-    """One line for each sample: extension, first byte, bytes and name of each member, as wds2idx writes it."""
+def test_the_index_equals_that_of_dalis_wds2idx(tmp_path: Path) -> None:
+    """wds2idx writes a line for each sample: extension, first byte, bytes and name of each member."""
     keys = ["short", "k" * 140, "Zürich-03"]
     shard = write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
     assert shard.index_sha256 == sha256_file(tmp_path / "0.idx")
@@ -100,7 +100,7 @@ def test_the_index_is_the_one_that_dali_makes(tmp_path: Path) -> None:
             assert data[int(start) :][: int(size)] == members(number)[name]
 
 
-def test_more_shards_than_are_held_open_are_read_in_any_order(tmp_path: Path) -> None:
+def test_more_shards_than_stay_open_are_read_in_any_order(tmp_path: Path) -> None:
     shards = [write_shard(tmp_path / f"{n}.tar", [(f"s{n}", members(n))]) for n in range(20)]
     ShardManifest("rain", "rain", "test", "photos", tuple(shards)).save(tmp_path)
     reader = ShardReader(tmp_path)
@@ -135,7 +135,7 @@ def test_a_key_with_a_dot_or_a_space_is_refused(tmp_path: Path, key: str) -> Non
         write_shard(tmp_path / "a.tar", [(key, members(1))])
 
 
-def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"2 samples of a\.tar have 1 keys"):
         write_shard(tmp_path / "a.tar", [("k", members(1)), ("k", members(2))])
     assert list(tmp_path.iterdir()) == []
@@ -168,7 +168,7 @@ def another_index(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [altered, truncated, foreign, missing, without_index, another_index])
-def test_a_wrong_shard_is_refused_by_name(folder: Path, harm) -> None:
+def test_the_error_of_a_changed_shard_names_it(folder: Path, harm) -> None:
     harm(folder)
     with pytest.raises(RestorekitError, match=r"1\.tar.*dvc repro"):
         list(iter_samples(folder))
@@ -178,7 +178,7 @@ def test_a_wrong_shard_is_refused_by_name(folder: Path, harm) -> None:
     "text",
     ["", "{}", "[]", '{"format": 9}', '{"format": 1}', '{"format": 2, "digest": "x", "shards": [{"name": "a"}]}'],
 )
-def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
+def test_a_file_that_is_no_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(RestorekitError, match=r"manifest"):
         ShardManifest.load(folder)
@@ -197,7 +197,7 @@ def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path) -> None:
         ShardManifest.load(tmp_path)
 
 
-def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_manifest_has_the_command(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="dvc repro"):
         ShardManifest.load(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Synthesis: a sample depends only on its place, and its record rebuilds it bit for bit."""
+"""Synthesis: a sample depends only on its place, and its record rebuilds the sample bit for bit."""
 
 import itertools
 import json
@@ -89,7 +89,7 @@ def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, ta
 
 
 @pytest.mark.parametrize("task, member", MEMBERS)
-def test_each_task_has_the_member_that_it_is_learnt_with(photos: Path, tmp_path: Path, task: str, member: str) -> None:
+def test_each_task_has_the_member_for_its_training(photos: Path, tmp_path: Path, task: str, member: str) -> None:
     sample = made(recipe(photos, task, "val"), photos, tmp_path)[0]
     values = getattr(sample, member)
     assert values.shape[:2] == sample.clean.shape[:2]
@@ -97,7 +97,7 @@ def test_each_task_has_the_member_that_it_is_learnt_with(photos: Path, tmp_path:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_bytes_do_not_depend_on_the_order_of_making(photos: Path, tmp_path: Path, task: str) -> None:
+def test_the_bytes_do_not_depend_on_the_order_of_writing(photos: Path, tmp_path: Path, task: str) -> None:
     plan = recipe(photos, task, "train")
     forwards = [stage_shard(plan, number, tmp_path / "a", photos) for number in (0, 1)]
     backwards = [stage_shard(plan, number, tmp_path / "b", photos) for number in (1, 0)]
@@ -105,7 +105,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_making(photos: Path, tmp_path: 
     assert forwards[0].sha256 != forwards[1].sha256
 
 
-def test_splits_share_no_photograph_and_whole_images_are_kept_whole(photos: Path, tmp_path: Path) -> None:
+def test_splits_share_no_photograph_and_test_images_stay_whole(photos: Path, tmp_path: Path) -> None:
     seen: dict[str, set[str]] = {}
     for split in ("train", "val", "test"):
         for sample in made(recipe(photos, "reflection", split), photos, tmp_path / split):
@@ -125,7 +125,7 @@ def test_severities_cover_the_range_for_every_photograph(photos: Path, tmp_path:
         assert all(low <= s <= high for s, low, high in zip(severities, edges, edges[1:], strict=False))
 
 
-def test_another_seed_gives_other_samples_and_the_encoding_none(photos: Path, tmp_path: Path) -> None:
+def test_samples_depend_on_the_seed_and_not_on_the_encoding(photos: Path, tmp_path: Path) -> None:
     first = made(recipe(photos, "rain", "val"), photos, tmp_path / "a")
     other = made(recipe(photos, "rain", "val", seed=6), photos, tmp_path / "b")
     webp = made(recipe(photos, "rain", "val", encoding="webp"), photos, tmp_path / "c")
@@ -133,7 +133,7 @@ def test_another_seed_gives_other_samples_and_the_encoding_none(photos: Path, tm
     np.testing.assert_array_equal(first[0].degraded, webp[0].degraded)
 
 
-def test_jpeg_at_a_quality_loses_little_and_keeps_masks_whole(photos: Path, tmp_path: Path) -> None:
+def test_jpeg_with_a_quality_loses_little_and_keeps_masks_exact(photos: Path, tmp_path: Path) -> None:
     whole = made(recipe(photos, "inpainting", "val"), photos, tmp_path / "png")
     sizes = []
     for quality in (70, 95):
@@ -146,12 +146,12 @@ def test_jpeg_at_a_quality_loses_little_and_keeps_masks_whole(photos: Path, tmp_
     assert sizes[0] < sizes[1]
 
 
-def test_holes_from_a_folder_are_the_users_own(photos: Path, tmp_path: Path) -> None:
+def test_holes_from_a_folder_are_the_users_masks(photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "masks"
     (folder / "more").mkdir(parents=True)
     for number, side in enumerate((30, 60)):
         grey = np.zeros((side, 50), np.uint8)
-        grey[: side // 3, :25] = 200  # touches the border, and is a sixth of the frame
+        grey[: side // 3, :25] = 200  # a hole at the border, a sixth of the frame
         (folder / "more" / f"{number}.png").write_bytes(encode_grey(grey))
     changes = {"kind": "files", "masks": str(folder), "val": {"variants": 12}}
     plan = recipe(photos, "inpainting", "val", **changes)
