@@ -1,4 +1,4 @@
-"""The layouts of public data sets as their authors ship them: one table, with the known and the assumed of each.
+"""The layouts of public data sets as their authors ship them: one table, with known facts and assumptions.
 
 A template matches the end of a file's path, without its suffix: ``hazy/{id:d}_*`` matches ``hazy/1400_3.png`` and
 ``SOTS/indoor/hazy/1400_3.png``. ``{name}`` matches a part of one folder's or file's name, ``{name:d}`` digits alone,

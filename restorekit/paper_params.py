@@ -80,7 +80,7 @@ PAPER: dict[str, Any] = {
                 "batch_size": 6,
                 "crop": 512,
                 "schedule": "constant",
-                "milestones": [],  # removes those of the other runs
+                "milestones": [],  # clears the other runs' milestones
                 "grad_clip": 1e9,  # none
                 "ema_decay": 0.0,  # none
             },
@@ -130,7 +130,7 @@ _WHOLE = ("objective", "train")
 
 
 def write_paper_params(path: Path) -> None:
-    """Sets the papers' values in params.yaml at `path` and in the files of `pipelines/` beside it.
+    """Sets the papers' values in params.yaml at `path` and in the files of `pipelines/` in the same folder.
 
     All other values and comments stay; runs and data sets that are missing from their file are not added. Nothing is
     written unless all files together are valid.

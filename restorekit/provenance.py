@@ -23,7 +23,7 @@ from restorekit.tasks import MODELS
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent  # holds restorekit/ and pipelines/
 
-# Packages that import one of their modules by a model's name; reading the source text does not find such an import.
+# Packages that import one of their modules by a model's name; the source text does not show these imports.
 BY_MODEL = ("restorekit.config", "restorekit.models", "restorekit.objectives")
 
 

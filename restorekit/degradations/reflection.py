@@ -180,7 +180,7 @@ def _apply_glass(
 
 
 def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
-    """The rule of S2's published data set: for such a pair the next photograph is reflected instead, once."""
+    """Whether a pair is too dark for S2's published data set, which then reflects the next photograph instead, once."""
     return bool(background.mean(dtype=np.float64) / 2 > reflected.mean(dtype=np.float64))
 
 

@@ -1,6 +1,6 @@
 """The results of an evaluation as rows: the types, the table of images, and the constants that readers need.
 
-The report, the gate and the ablations read evaluations through this file; it imports neither torch nor a network.
+The report, the gate and the ablations read evaluations through this file, which imports neither torch nor a network.
 """
 
 import csv

@@ -40,7 +40,7 @@ def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
 
 
 def exif_of_tiff(picture: Image.Image) -> bytes | None:
-    """The EXIF block of an opened TIFF, taken from among the tags of its pixels; None if there are no such tags."""
+    """The EXIF block of an opened TIFF, from its descriptive tags and directories; None for a TIFF without them."""
     found, kept = picture.getexif(), Image.Exif()
     for tag in _DESCRIPTIVE:
         if tag in found:

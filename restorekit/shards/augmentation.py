@@ -1,4 +1,4 @@
-"""Crops and flips, the same for all images of a sample, drawn from (seed, epoch, key) whatever the worker.
+"""Crops and flips, the same for all images of a sample, drawn from (seed, epoch, key) in any loader worker.
 
 Only this file imports albumentations (2.0.8, the last version under a permissive licence), which takes long to import.
 """

@@ -57,7 +57,7 @@ def match_names(layout: Layout, names: Iterable[str]) -> Matched:
     """The pairs among `names`, POSIX paths below a root, by the arrangement of `layout` that pairs most of them.
 
     Where several folders below the root hold pairs, those in a folder named `layout.part` are taken. If that does not
-    decide, nothing is paired, and the problem lists the folders.
+    decide, no files are paired, and the problem lists the folders.
     """
     pictures = sorted(name for name in names if PurePosixPath(name).suffix.lower() in FORMATS)
     found = [

@@ -105,7 +105,7 @@ def _orthogonal(matrix: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """A view of `values` as a matrix: its first axis, and the others in the order in which `like` lies in memory."""
+    """A view of `values` as a matrix: its first axis, then the others in the memory order of `like`."""
     strides = like.stride()
     order = sorted(range(1, like.ndim), key=lambda axis: -strides[axis])
     return values.detach().permute(0, *order).flatten(1)

@@ -100,7 +100,7 @@ class StateStore:
         return path
 
     def save_best(self, state: TrainingState) -> Path:
-        """Writes a state as the best so far and drops the one before it."""
+        """Writes a state as the best so far and drops the previous best."""
         path = self._write(state, BEST)
         for other in self._folders(BEST):
             if other != path:

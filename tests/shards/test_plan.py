@@ -20,7 +20,7 @@ from restorekit.shards.plan import (
 )
 
 worlds = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 9)).map(
-    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, batch size (any remainder)
+    lambda world: (world[0], world[1], world[0] + world[2])  # ranks, loaders, batch size with any remainder
 )
 
 
