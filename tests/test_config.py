@@ -1,4 +1,4 @@
-"""params.yaml: what is shipped is right, and what is wrong is named by its place before anything is touched."""
+"""params.yaml: the shipped file is valid, and the check names each wrong value by its place in the file."""
 
 import copy
 import sys
@@ -26,14 +26,14 @@ def shipped() -> dict[str, Any]:
     return shipped_values()
 
 
-def test_the_shipped_parameters_are_right() -> None:
+def test_the_shipped_parameters_are_valid() -> None:
     params = load_params(SHIPPED)
     assert {run.model for run in params.runs.values()} == set(MODELS)
     assert set(check_params(shipped()).datasets) == set(REAL_TASKS)
     assert len(SHIPPED.read_text().splitlines()) <= 150
 
 
-def test_every_kind_of_every_degradation_can_be_named() -> None:
+def test_the_config_accepts_every_kind_of_every_degradation() -> None:
     for task, degradation in DEGRADATIONS.items():
         known = get_args(SECTIONS[task].model_fields["kind"].annotation)
         given = (FILES,) if task == "inpainting" else ()
@@ -41,7 +41,7 @@ def test_every_kind_of_every_degradation_can_be_named() -> None:
     assert set(SECTIONS) == {*DEGRADATIONS, "masks"}
 
 
-def test_the_table_of_tasks_holds_for_degradations_and_models() -> None:
+def test_the_table_of_tasks_matches_degradations_and_models() -> None:
     assert list(TASKS) == list(DEGRADATIONS)
     assert all(degradation.name == name for name, degradation in DEGRADATIONS.items())
     assert TASKS["mixed"].kinds == tuple(MIXTURES)
@@ -52,7 +52,7 @@ def test_the_table_of_tasks_holds_for_degradations_and_models() -> None:
     assert {layout.task for layout in LAYOUTS.values()} - {None} <= set(REAL_TASKS)
 
 
-def test_masks_are_a_data_set_that_no_run_is_trained_on() -> None:
+def test_a_run_cannot_be_trained_on_a_data_set_of_masks() -> None:
     values = shipped()
     values["datasets"]["masks"] = {"task": "masks", "side": 64} | {
         split: {"masks": 3} for split in ("train", "val", "test")
@@ -63,7 +63,7 @@ def test_masks_are_a_data_set_that_no_run_is_trained_on() -> None:
         check_params(values)
 
 
-def test_a_run_overrides_what_all_runs_share() -> None:
+def test_a_run_overrides_shared_settings() -> None:
     values = shipped()
     values["runs"]["dmgn-rain"]["train"] = {"lr": 0.5}
     params = check_params(values)
@@ -72,7 +72,7 @@ def test_a_run_overrides_what_all_runs_share() -> None:
     assert params.training("dmgn-rain").steps == values["train"]["steps"]
 
 
-def test_shared_settings_that_every_run_overrides_are_checked_too_and_may_be_left_out() -> None:
+def test_shared_settings_that_every_run_overrides_are_checked_and_optional() -> None:
     values = shipped()
     for run in values["runs"].values():
         run["train"] = {**run.get("train", {}), "lr": 0.001}
@@ -166,14 +166,14 @@ def test_a_run_can_be_trained_on_real_pairs() -> None:
 
 
 @pytest.mark.parametrize("change, message", WRONG)
-def test_what_is_wrong_is_named_by_its_place(change: Change, message: str) -> None:
+def test_each_wrong_value_is_named_by_its_place(change: Change, message: str) -> None:
     values = shipped()
     change(values)
     with pytest.raises(RestorekitError, match=message):
         check_params(values)
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     values = shipped()
     values["seed"], values["photos"]["min_side"] = -1, 0
     with pytest.raises(RestorekitError, match=r"(?s)seed.*photos\.min_side"):
@@ -181,18 +181,18 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "\x00"])
-def test_a_file_that_is_no_parameters_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_parameters_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(RestorekitError, match=r"params\.yaml"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_no_file_says_where_to_be(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_projects_root(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="project's root"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_names_that_are_not_there() -> None:
+def test_unknown_names_suggest_the_nearest_name() -> None:
     params: Params = check_params(shipped())
     with pytest.raises(RestorekitError, match="did you mean 'dmgn-rain'"):
         params.run("dmgn-rian")
@@ -200,7 +200,7 @@ def test_names_that_are_not_there() -> None:
         params.dataset("hase")
 
 
-def test_checking_changes_nothing() -> None:
+def test_checking_does_not_change_the_values() -> None:
     values = shipped()
     before = copy.deepcopy(values)
     check_params(values)

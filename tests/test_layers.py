@@ -1,4 +1,4 @@
-"""A second parameters file adds runs to params.yaml, and a run or data set that is deleted is gone from everything."""
+"""A second parameters file adds runs to params.yaml; a deleted run or data set disappears from all parameters."""
 
 import shutil
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def deletions() -> Iterator[tuple[str, str, str]]:
         yield from ((file, section, name) for section in ("datasets", "runs") for name in values[section])
 
 
-def test_every_run_has_its_place_and_its_registered_name() -> None:
+def test_every_run_has_a_folder_and_a_registered_name() -> None:
     params = load_params(ROOT / "params.yaml", ROOT / "pipelines/ablations/params.yaml")
     assert len(params.runs) == 11
     assert params.areas["dakd-rain"] == "more"
@@ -58,8 +58,8 @@ def test_a_model_shares_settings_that_a_run_can_override() -> None:
 
 
 @pytest.mark.parametrize("file, section, name", list(deletions()))
-def test_what_is_deleted_is_gone_from_everything(copy: Path, file: str, section: str, name: str) -> None:
-    """Each run, and each data set with the runs on it in the same file; no other file is touched."""
+def test_a_deletion_removes_the_run_or_data_set_everywhere(copy: Path, file: str, section: str, name: str) -> None:
+    """Deletes each run, and each data set with its runs in the same file; other files stay unchanged."""
     values = edit(copy / file)
     del values[section][name]
     gone = {name}
@@ -77,7 +77,7 @@ def test_what_is_deleted_is_gone_from_everything(copy: Path, file: str, section:
             assert name not in {run.dataset for run in runs.values()}
 
 
-def test_a_run_whose_data_set_is_gone_says_so_when_it_is_asked_for(copy: Path) -> None:
+def test_a_run_with_a_deleted_data_set_raises_only_on_request(copy: Path) -> None:
     values = edit(copy / "params.yaml")
     del values["datasets"]["haze"], values["runs"]["dakd-haze"]
     (copy / "params.yaml").write_text(yaml.safe_dump(values))
@@ -86,7 +86,7 @@ def test_a_run_whose_data_set_is_gone_says_so_when_it_is_asked_for(copy: Path) -
         params.run("dmgn-haze")
 
 
-def test_a_name_stands_in_one_file(copy: Path) -> None:
+def test_a_name_in_two_files_is_refused(copy: Path) -> None:
     values = edit(copy / "pipelines/more/params.yaml")
     values["runs"]["dakd-haze"] = edit(copy / "params.yaml")["runs"]["dakd-haze"]
     (copy / "pipelines/more/params.yaml").write_text(yaml.safe_dump(values))

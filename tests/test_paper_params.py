@@ -1,4 +1,4 @@
-"""The papers' settings are written into the shipped parameters without losing a comment or another value."""
+"""Writing the papers' settings into the shipped parameters keeps every comment and every other value."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "params.yaml"
 
 
-def test_the_papers_settings_are_right_and_comments_stay(path: Path) -> None:
+def test_the_papers_settings_are_valid_and_comments_stay(path: Path) -> None:
     write_paper_params(path)
     params = load_params(path, path.parent / "pipelines/more/params.yaml")
     assert len(params.runs) == 11
@@ -56,7 +56,7 @@ def test_every_file_loads_with_the_papers_settings(path: Path) -> None:
     assert load_params(path, path.parent / "pipelines/ablations/params.yaml").ablation_runs
 
 
-def test_writing_twice_changes_nothing_more(path: Path) -> None:
+def test_writing_twice_equals_writing_once(path: Path) -> None:
     write_paper_params(path)
     once = [(path.parent / file).read_text() for file in FILES]
     write_paper_params(path)
@@ -72,6 +72,6 @@ def test_a_deleted_run_does_not_come_back(path: Path) -> None:
     assert set(load_params(path).runs) == {"glsgn-rain", "madf-inpainting"}
 
 
-def test_without_a_file_it_says_where_to_be(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_projects_root(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="project's root"):
         write_paper_params(tmp_path / "params.yaml")

@@ -1,8 +1,8 @@
 """CPU seconds and peak memory of MADF's dynamic filters, as weighted ordinary convolutions and in the direct form.
 
-The direct form is the definition of madf.md, as the tests write it out: one filter bank for every position. Both forms
-have the paper's width and random weights. Each case runs in a process of its own, ours and theirs in turn, on one core.
-Memory is the peak growth of the process over the loaded network; seconds are the minimum of the repeats.
+The direct form is the definition of madf.md, as the tests write it out: one filter bank per position. Both forms have
+the paper's width and random weights. Each case runs in its own process on one core; the two forms alternate. Memory is
+the peak growth of the process on top of the loaded network; seconds are the minimum of the repeats.
 
 python tests/bench/madf.py data/bench/madf.json
 """
@@ -69,7 +69,7 @@ def _measure(work: str, side: int, form: str) -> dict[str, float]:
     mask[..., side // 4 : side // 2, side // 4 : side // 2] = 0
     forward, parameters = _direct() if form == "direct" else _ours()
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak memory
     seconds = []
     for _ in range(REPEATS[work]):
         for value in parameters:

@@ -1,10 +1,10 @@
-"""`make bench-uhd`: time and peak memory of 4K and 8K frames in GLSGN and in the networks it is compared with.
+"""`make bench-uhd`: time and peak memory of 4K and 8K frames in GLSGN and in the networks for comparison.
 
 "ours" is GLSGN streamed, at the paper's width by default. Opponents are the same network unstreamed, and one path's
 backbone on the whole frame, on the 16 patches of path 1, and on the frame at a quarter of the scale. The backbone has
-a quarter of the parameters and does less work, so that a ratio is given against the unstreamed network alone. Each
-figure comes from a process of its own: CPU seconds of all threads and wall-clock seconds for the first frame, and peak
-resident memory with Python and torch. A case that needs more memory than is free is left out, with a message.
+a quarter of the parameters and does less work, so the only ratio is against the unstreamed network. Each case runs in
+its own process and gives CPU seconds of all threads and wall-clock seconds for the first frame, and peak resident
+memory including Python and torch. A case that needs more memory than is free is left out, with a message.
 
 python tests/bench/uhd.py data/bench/uhd.json [--sizes 4K 8K] [--precisions fp32 bf16] [--width 32] [--threads 2]
 """
@@ -76,7 +76,7 @@ def _rows(size: str, precision: str, width: int, threads: int) -> list[dict[str,
 
 
 def _in_a_process(name: str, how: dict[str, Any]) -> dict[str, float]:
-    """The result of `measure`; an empty dictionary if the process failed."""
+    """The result of `measure` in a new process; an empty dictionary if the process failed."""
     command = [sys.executable, __file__, os.devnull, "--one", json.dumps(how)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
@@ -89,7 +89,7 @@ def _in_a_process(name: str, how: dict[str, Any]) -> dict[str, float]:
 
 
 def measure(how: dict[str, Any]) -> dict[str, float]:
-    """One frame through one network in this process."""
+    """Seconds and memory of one frame through one network in this process."""
     import torch
 
     from restorekit.models import create_model

@@ -1,4 +1,4 @@
-"""The adversarial losses are the logarithms of their formula, at the ends of their range too."""
+"""The adversarial losses equal the logarithms of their formula, even at the ends of the range."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_adversarial_losses_are_finite_where_a_logarithm_is_not(logit: float) ->
     assert push == pytest.approx(-1.0 if logit < 0 else 0.0, abs=1e-30)
 
 
-def test_discriminator() -> None:
+def test_the_discriminators_size_and_smallest_image() -> None:
     discriminator = PatchDiscriminator()
     assert sum(parameter.numel() for parameter in discriminator.parameters()) == 2_767_809
     with torch.no_grad():

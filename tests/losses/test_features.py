@@ -15,7 +15,7 @@ def maps(seed: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("attentive", [False, True])
-def test_zero_where_the_features_are_equal(attentive: bool) -> None:
+def test_distillation_is_zero_for_equal_features(attentive: bool) -> None:
     assert distillation(maps(1), maps(1), attentive) == 0
     assert distillation(maps(1), maps(2), attentive) > 0.1
 
@@ -28,7 +28,7 @@ def test_attention_has_mean_1_in_each_image(teacher: Tensor) -> None:
     torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2), rtol=0, atol=1e-5)
 
 
-def test_attention_is_where_the_teacher_is_strong() -> None:
+def test_attention_is_largest_at_strong_features_of_the_teacher() -> None:
     teacher = torch.full((1, 3, 8, 8), 0.1)
     teacher[:, 1, 2:4, 2:4] = 5.0
     weights = attention(teacher)
@@ -37,19 +37,19 @@ def test_attention_is_where_the_teacher_is_strong() -> None:
 
 
 @pytest.mark.parametrize("attentive", [False, True])
-def test_resolution_does_not_matter(attentive: bool) -> None:
+def test_distillation_does_not_depend_on_resolution(attentive: bool) -> None:
     own, given = maps(1), maps(2)
     tiled = [[torch.tile(one, (1, 1, 2, 2)) for one in features] for features in (own, given)]
     torch.testing.assert_close(distillation(*tiled, attentive), distillation(own, given, attentive), rtol=0.01, atol=0)
 
 
-def test_a_channels_scale_does_not_matter() -> None:
+def test_distillation_does_not_depend_on_a_channels_scale() -> None:
     own, given = maps(1), maps(2)
     scaled = [features * torch.tensor([3.0, 0.5] * (features.shape[1] // 2)).view(1, -1, 1, 1) for features in own]
     torch.testing.assert_close(distillation(scaled, given), distillation(own, given), rtol=1e-4, atol=0)
 
 
-def test_the_student_alone_learns() -> None:
+def test_distillation_gives_gradients_only_to_the_student() -> None:
     own, given = ([one.requires_grad_() for one in maps(seed)] for seed in (1, 2))
     distillation(own, given).backward()
     assert all(one.grad is None for one in given)
@@ -58,7 +58,7 @@ def test_the_student_alone_learns() -> None:
         assert one.grad.abs().sum() > 0
 
 
-def test_bfloat16_features_and_dead_ones() -> None:
+def test_bfloat16_and_dead_features_give_finite_losses() -> None:
     own, given = ([one.bfloat16() for one in maps(seed)] for seed in (1, 2))
     assert distillation(own, given).dtype == torch.float32
     dead = [torch.zeros_like(one).requires_grad_() for one in own]
@@ -80,7 +80,7 @@ def test_perceptual_is_zero_for_equal_images_and_grows_with_their_distance(perce
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
-def test_perceptual_of_vgg19_is_the_formula_on_images_from_0_to_1() -> None:
+def test_perceptual_of_vgg19_equals_the_formula_on_images_from_0_to_1() -> None:
     """As in CFDNet, whose images are in [0, 1]."""
     trunk = create_trunk("vgg19")
     image, target = torch.rand(2, 1, 3, 24, 24) * 2 - 1
@@ -95,7 +95,7 @@ def test_perceptual_of_vgg19_is_the_formula_on_images_from_0_to_1() -> None:
     torch.testing.assert_close(Perceptual(trunk)(image, target), expected)
 
 
-def test_perceptual_moves_the_image_alone(perceptual: Perceptual) -> None:
+def test_perceptual_gives_gradients_only_to_the_image(perceptual: Perceptual) -> None:
     image, target = (torch.rand(2, 1, 3, 24, 24) * 2 - 1).requires_grad_().unbind()
     found = torch.autograd.grad(perceptual(image, target), [image, target], allow_unused=True)
     assert found[0] is not None

@@ -1,4 +1,4 @@
-"""Pixel distances, the mask by threshold (dakd.md 11.3), and the losses of a predicted mask, against their formulas."""
+"""Pixel distances, the threshold mask (dakd.md 11.3), and losses of a predicted mask, against their formulas."""
 
 import itertools
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
 
 
-def test_the_mask_is_where_a_channel_differs_by_more() -> None:
+def test_the_mask_is_1_where_a_channel_differs_by_more_than_tau() -> None:
     degraded = torch.rand(2, 3, 9, 11)
     clean = degraded + 0.2 * torch.rand(2, 3, 9, 11) ** 4
     mask = mask_target(degraded, clean, 0.1)
@@ -31,7 +31,7 @@ def test_a_difference_of_exactly_tau_is_not_above_it() -> None:
     assert mask_target(levels / 255, (levels + 52) / 255, 0.2).min() == 1
 
 
-def test_dice_counts_where_little_is_white() -> None:
+def test_dice_counts_only_images_with_few_white_pixels() -> None:
     logit = torch.randn(3, 1, 10, 10)
     mask = torch.zeros(3, 1, 10, 10)
     mask[0, 0, 0, :5] = 1
@@ -48,7 +48,7 @@ def test_dice_counts_where_little_is_white() -> None:
     )
 
 
-def test_cross_entropy_is_the_formula() -> None:
+def test_cross_entropy_equals_the_formula() -> None:
     logit, mask = torch.randn(2, 1, 5, 6), (torch.rand(2, 1, 5, 6) > 0.5).float()
     torch.testing.assert_close(cross_entropy(logit, mask), F.binary_cross_entropy(logit.sigmoid(), mask))
     assert cross_entropy(logit.bfloat16(), mask).dtype == torch.float32
@@ -61,7 +61,7 @@ def test_cross_entropy_is_the_formula() -> None:
 
 @pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])
 @pytest.mark.parametrize("white", [0.0, 1.0])
-def test_finite_at_the_ends(level: float, white: float) -> None:
+def test_mask_losses_are_finite_for_extreme_logits_and_masks(level: float, white: float) -> None:
     logit = torch.full((2, 1, 4, 4), level, requires_grad=True)
     mask = torch.full((2, 1, 4, 4), white)
     loss = cross_entropy(logit, mask) + rare_dice(logit, mask)

@@ -1,4 +1,4 @@
-"""What the tests of the networks share: networks with lively random weights, a meter of live memory."""
+"""Fixtures of the network tests: networks with lively random weights, and a meter of live memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from restorekit.models.dmgn import DMGN
 
 
 def enliven(module: nn.Module) -> None:
-    """Weights that keep a signal's size, so that a wrong layer shows in the output."""
+    """Draws weights that keep a signal's magnitude, so that a wrong layer changes the output."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -33,7 +33,7 @@ def lively() -> Callable[..., DMGN]:
 
 
 class LiveMemory(TorchDispatchMode):
-    """Adds up the tensors that live at once, other than those in `known`; what a kernel takes inside is not seen."""
+    """Measures the tensors alive at once, except those in `known`; a kernel's own workspace is not counted."""
 
     def __init__(self, known: list[Tensor]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class LiveMemory(TorchDispatchMode):
 
 @pytest.fixture
 def peak_bytes() -> Callable[[Callable[[], Any], list[Tensor]], int]:
-    """Peak of the live tensors that a call makes."""
+    """A function that measures the peak bytes of the tensors that a call creates."""
 
     def measure(call: Callable[[], Any], known: list[Tensor]) -> int:
         with LiveMemory(known) as meter:

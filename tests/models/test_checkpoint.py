@@ -1,4 +1,4 @@
-"""A model folder gives back the model that was saved, and anything else is refused with a reason."""
+"""Model folders: loading returns the saved model, and refuses a damaged or foreign folder with a reason."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
         {"variant": "haze", "width": 4, "trunk": "vgg16_shift_tolerant"},
     ],
 )
-def test_round_trip(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_loading_returns_the_saved_model(tmp_path: Path, options: dict[str, Any]) -> None:
     model = DMGN(DmgnOptions(**options))
     written = save_model(tmp_path, model, {"run": "a", "options": {"of": "params.yaml"}, "gain": 1.5})
     state = torch.get_rng_state()
@@ -119,14 +119,14 @@ def swap_weights(folder: Path) -> None:
         (lambda folder: edit(folder, lambda record: record["options"].update(width=8)), "digest differs"),
     ],
 )
-def test_damage_is_named(folder: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damage_is_refused_with_its_reason(folder: Path, damage: Callable[[Path], object], message: str) -> None:
     damage(folder)
     with pytest.raises(RestorekitError, match=message):
         load_model(folder)
 
 
 def resign(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """As a careless tool would: another content with a digest that fits."""
+    """Changes the content and writes a matching digest, as a careless tool would."""
     from restorekit.models.checkpoint import _digest
 
     edit(folder, change)
@@ -149,8 +149,8 @@ def test_weights_of_another_model_are_refused(folder: Path, change: Callable[[An
 
 
 @pytest.mark.parametrize("value, loads", [(False, True), (True, False)])
-def test_a_removed_option_loads_with_the_only_value_left(folder: Path, value: bool, loads: bool) -> None:
-    """Of rain's network the released code ends without a tanh, and it can no longer have one."""
+def test_a_removed_option_loads_only_with_its_supported_value(folder: Path, value: bool, loads: bool) -> None:
+    """Rain's network ends without a tanh, as in the released code; the option for a tanh has been removed."""
     resign(folder, lambda record: record["options"].update(final_tanh=value))
     if loads:
         assert load_model(folder)[0].options.variant == "rain"
@@ -167,7 +167,7 @@ def test_weights_with_an_unknown_key_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
-def test_a_record_that_is_no_json_touches_nothing(tmp_path: Path) -> None:
+def test_a_record_that_is_not_json_writes_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         save_model(tmp_path / "new", dmgn("rain", 4), {"loss": float("nan")})
     assert not (tmp_path / "new").exists()

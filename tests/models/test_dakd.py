@@ -1,4 +1,4 @@
-"""DAKD's own properties, by the numbers of dakd.md 11: counts, shapes, gates, context, masks at the ends, batches."""
+"""DAKD's properties, numbered as in dakd.md 11: counts, shapes, gates, context, extreme masks, batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def count(module: nn.Module | None) -> int:
 
 
 def alive(width: int = 8, **options: Any) -> DAKD:
-    """A network whose every layer shows in the output."""
+    """A network in which every layer affects the output."""
     torch.manual_seed(1)
     return DAKD(DakdOptions(width=width, init="he", **options))
 
@@ -65,7 +65,7 @@ def student(model: DAKD, image: Tensor) -> Any:
 
 
 @pytest.mark.parametrize("width", [1, 4, 16])
-def test_width_scales_both_networks_and_their_growth(width: int) -> None:
+def test_width_scales_both_networks_and_the_growth(width: int) -> None:
     model = DAKD(DakdOptions(width=width))
     for network in (model.teacher, model.student):
         assert [block.mix.out_channels for block in network.encoder.dense] == [width, 2 * width, 4 * width]
@@ -92,7 +92,7 @@ def test_shapes(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 7), (37, 31)])
-def test_padding_is_reflection_and_what_is_added_goes(size: tuple[int, int]) -> None:
+def test_padding_is_reflection_and_is_cropped_from_the_output(size: tuple[int, int]) -> None:
     model, image = alive(), torch.rand(1, 3, *size)
     below, right = (-side % 4 for side in size)
     padded = nn.functional.pad(image, (0, right, 0, below), mode="reflect")
@@ -102,7 +102,7 @@ def test_padding_is_reflection_and_what_is_added_goes(size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("size", [(3, 64), (64, 3), (1, 1)])
-def test_too_small_an_image_is_refused(size: tuple[int, int]) -> None:
+def test_an_image_below_the_minimum_size_is_refused(size: tuple[int, int]) -> None:
     model = DAKD(DakdOptions(width=2))
     assert model.descriptor.min_size == 4
     for call in (model, model.restore, model.locate):
@@ -110,10 +110,10 @@ def test_too_small_an_image_is_refused(size: tuple[int, int]) -> None:
             call(torch.zeros(1, 3, *size))
 
 
-# ---- 4: the mask, and what does not reach the teacher
+# ---- 4: the mask, and the gradients of the teacher
 
 
-def test_the_mask_is_between_0_and_1_and_the_student_gets_it() -> None:
+def test_the_mask_is_between_0_and_1_and_guides_the_student() -> None:
     model, image = alive(), torch.rand(2, 3, 24, 28)
     with torch.no_grad():
         result = model(image)
@@ -135,7 +135,7 @@ def test_the_student_sends_no_gradient_to_the_teacher(options: dict[str, Any]) -
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_only_the_mask_teaches_the_teacher_alone() -> None:
+def test_only_mask_trains_only_the_teacher() -> None:
     model = alive()
     result = model(torch.rand(1, 3, 16, 20), only_mask=True)
     assert result.restored is None
@@ -147,7 +147,7 @@ def test_only_the_mask_teaches_the_teacher_alone() -> None:
 # ---- 5: the gated convolution
 
 
-def test_gates_are_open_intervals_and_see_the_mask() -> None:
+def test_gates_lie_strictly_between_0_and_1_and_depend_on_the_mask() -> None:
     gated, features = GatedConv(6), torch.randn(2, 6, 9, 11)
     black, white = torch.zeros(2, 1, 9, 11), torch.ones(2, 1, 9, 11)
     opening = gated.opening(features, black)
@@ -182,7 +182,7 @@ def test_a_clean_image_goes_through_the_context_unchanged(context: GlobalContext
 
 
 @pytest.mark.parametrize("level", [0.3, 1.0])
-def test_a_constant_mask_leaves_the_gathering_alone(context: GlobalContext, level: float) -> None:
+def test_a_constant_mask_does_not_change_the_gathering_weights(context: GlobalContext, level: float) -> None:
     features = torch.randn(2, 12, 7, 9)
     without = context.gather(features).flatten(2).softmax(dim=2)
     weights = context.weights(features, torch.full((2, 1, 7, 9), level))
@@ -190,7 +190,7 @@ def test_a_constant_mask_leaves_the_gathering_alone(context: GlobalContext, leve
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 5))
 
 
-def test_the_context_does_not_know_places(context: GlobalContext) -> None:
+def test_the_context_commutes_with_a_shuffle_of_positions(context: GlobalContext) -> None:
     features, mask = torch.randn(1, 12, 6, 8), torch.rand(1, 1, 6, 8)
     order = torch.randperm(48)
 
@@ -200,7 +200,7 @@ def test_the_context_does_not_know_places(context: GlobalContext) -> None:
     torch.testing.assert_close(context(shuffled(features), shuffled(mask))[0], shuffled(context(features, mask)[0]))
 
 
-def test_context_is_gathered_from_what_is_clean(context: GlobalContext) -> None:
+def test_context_is_gathered_from_clean_pixels(context: GlobalContext) -> None:
     nn.init.zeros_(context.gather.weight)
     nn.init.zeros_(context.gather.bias)  # type: ignore[arg-type]
     mask = torch.zeros(1, 1, 8, 8)
@@ -213,8 +213,8 @@ def test_context_is_gathered_from_what_is_clean(context: GlobalContext) -> None:
     assert gathered.mean() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_one_context_is_attention_to_one_query() -> None:
-    """Against the quadratic form: with a query that is alike everywhere, full attention gathers what A_1 does."""
+def test_one_context_equals_attention_with_one_query() -> None:
+    """The reference is the quadratic form: with an equal query everywhere, full attention gathers the same as A_1."""
     context = GlobalContext(6, 1)
     features, mask = torch.randn(1, 6, 5, 4), torch.rand(1, 1, 5, 4)
     positions = 20
@@ -225,12 +225,12 @@ def test_one_context_is_attention_to_one_query() -> None:
     torch.testing.assert_close(context(features, mask)[0], features + mask * added)
 
 
-# ---- 7: masks and images at the ends
+# ---- 7: extreme masks and images
 
 
 @pytest.mark.parametrize("kind", ["zeros", "ones", "one pixel"])
 @pytest.mark.parametrize("image", [torch.zeros(1, 3, 16, 20), torch.ones(1, 3, 16, 20), torch.rand(1, 3, 16, 20)])
-def test_finite_at_the_ends(image: Tensor, kind: str) -> None:
+def test_outputs_are_finite_for_extreme_masks_and_images(image: Tensor, kind: str) -> None:
     mask = torch.full((1, 1, 16, 20), float(kind == "ones"))
     mask[0, 0, 5, 6] = float(kind != "zeros")
     model = alive()
@@ -243,7 +243,7 @@ def test_finite_at_the_ends(image: Tensor, kind: str) -> None:
 
 
 @pytest.mark.parametrize("options", ABLATIONS)
-def test_guided_by_a_mask_it_restores_as_the_whole_network_does(options: dict[str, Any]) -> None:
+def test_restore_guided_equals_forward_with_the_same_mask(options: dict[str, Any]) -> None:
     model, image = alive(**options), torch.rand(2, 3, 19, 18)
     for mask in (torch.rand(2, 1, 19, 18), torch.zeros(2, 1, 19, 18), torch.ones(2, 1, 19, 18)):
         wanted = model(image, mask=mask).restored.clamp(0, 1)
@@ -263,7 +263,7 @@ def test_zero_last_starts_from_the_input(options: dict[str, Any]) -> None:
     assert model.student.decoder.last.weight.grad.abs().sum() > 0
 
 
-def test_with_a_leak_a_layer_that_is_never_above_zero_still_learns() -> None:
+def test_with_a_leak_a_layer_below_zero_still_learns() -> None:
     def gradient_below(leak: float) -> float:
         model = alive(leak=leak)
         with torch.no_grad():
@@ -275,10 +275,10 @@ def test_with_a_leak_a_layer_that_is_never_above_zero_still_learns() -> None:
     assert gradient_below(0.2) > 0
 
 
-# ---- 11: batches, seeds, and the forms that must agree
+# ---- 11: batches, seeds, and equivalent forms
 
 
-def test_an_image_does_not_depend_on_its_batch() -> None:
+def test_an_image_does_not_depend_on_the_batch() -> None:
     model, images = alive(), torch.rand(2, 3, 24, 28)
     with torch.no_grad():
         together = model(images)
@@ -297,7 +297,7 @@ def test_one_seed_gives_one_network() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_without_gradients_a_dense_block_gives_the_same(dtype: torch.dtype) -> None:
+def test_a_dense_block_without_gradients_gives_the_same_result(dtype: torch.dtype) -> None:
     block, features = Dense(6, 4, 3), torch.randn(2, 6, 9, 7, dtype=dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
         kept = block(features).detach()
@@ -320,7 +320,7 @@ def test_bfloat16_is_close() -> None:
 # ---- restore and its memory
 
 
-def test_restore_keeps_the_range_and_takes_no_mask() -> None:
+def test_restore_keeps_the_range_and_ignores_the_mask() -> None:
     model, image = alive(), torch.rand(1, 3, 20, 33)
     kept = image.clone()
     restored = model.restore(image, torch.ones(1, 1, 20, 33))
@@ -332,10 +332,10 @@ def test_restore_keeps_the_range_and_takes_no_mask() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 32])
-def test_descriptor_knows_the_memory(peak_bytes: Callable[..., int], width: int) -> None:
+def test_the_descriptor_states_the_peak_memory(peak_bytes: Callable[..., int], width: int) -> None:
     model, image = DAKD(DakdOptions(width=width)), torch.rand(1, 3, 160, 160)
     used = peak_bytes(lambda: model.restore(image), [*model.state_dict().values(), image]) / 160**2
-    convolution = 4 * 3.5 * width  # what it takes inside is not seen here
+    convolution = 4 * 3.5 * width  # a kernel's workspace, which the meter does not count
     assert 0.95 * model.descriptor.bytes_per_pixel < used + convolution <= model.descriptor.bytes_per_pixel
 
 
@@ -365,6 +365,6 @@ def test_4k_at_the_laptops_width_stays_below_6_gib() -> None:
         ({"leak": 1.0}, "less than 1"),
     ],
 )
-def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RestorekitError, match=message):
         create_model("dakd", **options)

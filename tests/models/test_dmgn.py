@@ -1,4 +1,4 @@
-"""DMGN's own properties: counts, sizes, gates, independence in a batch, variants, gradients, precision and memory."""
+"""DMGN's properties: counts, sizes, gates, independence in a batch, variants, gradients, precision and memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -92,7 +92,7 @@ def test_gates_have_the_scales_of_their_cells() -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 64), (64, 16), (1, 1)])
-def test_too_small_an_image_is_refused(size: tuple[int, int]) -> None:
+def test_an_image_below_the_minimum_size_is_refused(size: tuple[int, int]) -> None:
     model = dmgn("rain", 4)
     assert model.descriptor.min_size == 17
     for call in (model, model.restore):
@@ -103,7 +103,7 @@ def test_too_small_an_image_is_refused(size: tuple[int, int]) -> None:
 # ---- gates and the Noise Distribution Map
 
 
-def test_the_separator_shares_its_features_out() -> None:
+def test_the_separator_splits_features_into_two_shares() -> None:
     separator = dmgn("rain", 6).separator
     shared, mask = separator(torch.randn(2, 6, 20, 23))
     assert shared.min() >= 0
@@ -111,13 +111,13 @@ def test_the_separator_shares_its_features_out() -> None:
     torch.testing.assert_close(mask * shared + (1 - mask) * shared, shared)
 
 
-def test_plain_gates_are_open_intervals() -> None:
+def test_gates_lie_strictly_between_0_and_1() -> None:
     with torch.no_grad():
         gates = dmgn("rain", 6)(torch.rand(2, 3, 24, 31) * 2 - 1).gates
     assert all(0 < gate.min() <= gate.max() < 1 for gate in gates)
 
 
-def test_noise_map_and_the_gates_it_steers() -> None:
+def test_the_noise_map_bounds_the_steered_gates() -> None:
     with torch.no_grad():
         result = dmgn("reflection", 6)(torch.rand(3, 3, 24, 31) * 2 - 1)
     k = result.noise_distribution
@@ -148,13 +148,13 @@ def test_attention_is_odd_in_its_sign() -> None:
 
 
 @pytest.mark.parametrize("variant, tolerance", [("reflection", 1e-4), ("rain", 1e-5), ("haze", 1e-5)])
-def test_an_image_does_not_depend_on_its_batch(variant: str, tolerance: float) -> None:
+def test_an_image_does_not_depend_on_the_batch(variant: str, tolerance: float) -> None:
     model, images = dmgn(variant, 8), torch.rand(3, 3, 21, 26) * 2 - 1  # type: ignore[arg-type]
     with torch.no_grad():
         torch.testing.assert_close(model(images).background[1:2], model(images[1:2]).background, rtol=0, atol=tolerance)
 
 
-def test_the_literal_noise_map_depends_on_the_batch() -> None:
+def test_the_noise_map_with_batch_statistics_depends_on_the_batch() -> None:
     model = dmgn("reflection", 8, ndm_batch_stats=True)
     images = torch.rand(3, 3, 21, 26) * torch.tensor([0.1, 1.0, 2.0]).view(3, 1, 1, 1) - 1
     with torch.no_grad():
@@ -177,7 +177,7 @@ def test_variants_with_equal_weights_differ_by_the_input() -> None:
     torch.testing.assert_close(one.coarse - image, other.coarse, rtol=0, atol=1e-5)
 
 
-def test_the_noise_map_can_be_chosen_apart_from_the_variant() -> None:
+def test_the_noise_map_is_an_option_of_every_variant() -> None:
     steered, plain = dmgn("rain", 4, use_ndm=True), dmgn("reflection", 4, use_ndm=False)
     assert steered.noise_map is not None
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_the_noise_map_can_be_chosen_apart_from_the_variant() -> None:
         assert plain(torch.zeros(1, 3, 17, 17)).noise_distribution is None
 
 
-def test_reflection_alone_ends_in_a_tanh() -> None:
+def test_only_reflection_ends_in_a_tanh() -> None:
     image = torch.rand(1, 3, 20, 20) * 2 - 1
     for variant, bounded in (("reflection", True), ("rain", False)):
         model = dmgn(variant, 4)
@@ -194,7 +194,7 @@ def test_reflection_alone_ends_in_a_tanh() -> None:
             assert bool((model(image).background - image).abs().max() <= 1) is bounded
 
 
-def test_ablations_leave_out_what_they_name() -> None:
+def test_each_ablation_removes_its_part() -> None:
     image = torch.rand(2, 3, 24, 31) * 2 - 1
     with torch.no_grad():
         coarse = dmgn("reflection", 6, refine=False)(image)
@@ -209,12 +209,12 @@ def test_ablations_leave_out_what_they_name() -> None:
             assert model.refiner.first.in_channels == 12
             one = model(image)
             for parameter in model.noise_branch.parameters():
-                parameter.mul_(1.5)  # the noise image matters where it steers, and nowhere else
+                parameter.mul_(1.5)  # the noise image affects the result only through the noise map
             assert torch.equal(model(image).background, one.background) is not steered
 
 
 @pytest.mark.parametrize("options", [{"refine": False}, {"noise_features": False}, {"gated": False}])
-def test_an_ablated_network_trains_and_comes_back(options: dict[str, bool]) -> None:
+def test_an_ablated_network_trains_and_can_be_rebuilt(options: dict[str, bool]) -> None:
     model = dmgn("reflection", 4, zero_last=True, **options)
     image = torch.rand(1, 3, 24, 24)
     result = model(image * 2 - 1)
@@ -243,11 +243,9 @@ def test_zero_last_starts_from_the_input(variant: str) -> None:
 
 @pytest.mark.parametrize("trunk", ["none", "vgg19"])
 @pytest.mark.parametrize("variant", ["reflection", "rain"])
-def test_every_trainable_tensor_learns_and_the_trunk_does_not(
-    lively: Callable[..., DMGN], variant: str, trunk: str
-) -> None:
+def test_every_tensor_but_the_trunks_gets_a_gradient(lively: Callable[..., DMGN], variant: str, trunk: str) -> None:
     model = lively(variant=variant, width=16, trunk=trunk)
-    model.attention.reduce.weight.data.abs_()  # its one inner channel must not be dead
+    model.attention.reduce.weight.data.abs_()  # keeps the only inner channel alive
     result = model(torch.rand(2, 3, 24, 24) * 2 - 1)
     (result.background.square().mean() + result.coarse.square().mean() + result.noise.square().mean()).backward()
     for name, parameter in model.named_parameters():
@@ -301,7 +299,7 @@ def test_bfloat16_is_close(lively: Callable[..., DMGN], variant: str, trunk: str
         assert rounded.noise_distribution.dtype == torch.float32
 
 
-def test_the_noise_map_itself_is_not_rounded() -> None:
+def test_the_noise_map_is_computed_in_float32() -> None:
     noise_map, features = NoiseMap(8), torch.randn(2, 2, 8, 16, 16)
     with torch.no_grad():
         exact = noise_map(*features)
@@ -318,7 +316,9 @@ def test_the_noise_map_itself_is_not_rounded() -> None:
         ("reflection", 16, "vgg16_shift_tolerant"),
     ],
 )
-def test_descriptor_knows_the_memory(peak_bytes: Callable[..., int], variant: str, width: int, trunk: str) -> None:
+def test_the_descriptor_states_the_peak_memory(
+    peak_bytes: Callable[..., int], variant: str, width: int, trunk: str
+) -> None:
     model: Any = dmgn(variant, width, trunk)
     image = torch.rand(1, 3, 160, 160)
     known = [*model.state_dict().values(), image]
@@ -329,7 +329,7 @@ def test_descriptor_knows_the_memory(peak_bytes: Callable[..., int], variant: st
 # ---- by name
 
 
-def test_create_model_is_the_papers_network() -> None:
+def test_create_model_builds_the_papers_network() -> None:
     with torch.device("meta"):
         assert trainable(create_model("dmgn")) == 25_440_488
 
@@ -349,7 +349,7 @@ def test_create_model_is_the_papers_network() -> None:
         ("dmgn", {"trunk": "none", "gated": False, "use_ndm": True}, "steers gates"),
     ],
 )
-def test_values_that_cannot_be(name: str, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(RestorekitError, match=message):
         create_model(name, **options)
 

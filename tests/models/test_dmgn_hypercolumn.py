@@ -1,4 +1,4 @@
-"""The slice-wise hypercolumn is the concatenated one: outputs, gradients, and a fraction of the memory."""
+"""The slice-wise hypercolumn equals the concatenated one in outputs and gradients, in a fraction of the memory."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def test_sum_over_slices_equals_the_concatenation(
 
 
 @pytest.mark.parametrize("group", [64, 100])
-def test_gradients_are_those_of_constant_maps(trunk: Trunk, group: int) -> None:
+def test_gradients_treat_the_trunks_maps_as_constants(trunk: Trunk, group: int) -> None:
     head = Hypercolumn(8, trunk, group).double()
     image = (torch.rand(1, 3, 26, 31, dtype=torch.float64) * 2 - 1).requires_grad_()
     weights = [*head.first.parameters(), *head.second.parameters()]
@@ -58,7 +58,7 @@ def test_gradients_are_those_of_constant_maps(trunk: Trunk, group: int) -> None:
     assert all(parameter.grad is None for parameter in trunk.parameters())
 
 
-def test_a_third_of_the_memory_at_full_width(trunk: Trunk, peak_bytes: Callable[..., int]) -> None:
+def test_slices_take_a_third_of_the_memory_at_full_width(trunk: Trunk, peak_bytes: Callable[..., int]) -> None:
     head, image = Hypercolumn(64, trunk), torch.rand(1, 3, 256, 256) * 2 - 1
     known = [image, *head.state_dict().values()]
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_training_keeps_no_resized_slice(trunk: Trunk, peak_bytes: Callable[...,
     assert sliced < stored / 2
 
 
-def test_without_a_trunk_the_image_is_all() -> None:
+def test_without_a_trunk_the_hypercolumn_is_the_image() -> None:
     head, image = Hypercolumn(8, None), torch.rand(1, 3, 20, 20)
     assert head.first.in_channels == 3
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The network equals the released definition, written out here a second time, from dmgn.md, with the authors' names."""
+"""The network equals the released definition, written out here from dmgn.md with the authors' names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ VARIANTS = ("reflection", "rain", "haze")
 Weights = dict[str, Tensor]
 
 
-# ---- dmgn.md sections 3 and 4, literally: everything is concatenated, everything is kept
+# ---- dmgn.md sections 3 and 4, literally: all maps are concatenated, all maps are kept
 
 
 def conv(
@@ -134,7 +134,7 @@ def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 def assert_equal_to_released(model: DMGN, image: Tensor, tolerances: dict[str, float]) -> None:
-    """The definition is computed in float64: in float32 it has errors of its own, which hang on the processor."""
+    """The reference runs in float64, because its errors in float32 depend on the processor."""
     exact = {name: values.double() for name, values in authors_weights(model).items()}
     with torch.no_grad():
         found = model(image)
@@ -175,7 +175,7 @@ def test_parity_at_full_width(variant: str) -> None:
 
 @pytest.fixture(scope="module")
 def file(released_keys: dict[str, tuple[tuple[int, ...], str]]) -> Weights:
-    """As the file would be: the tensors that are used are random, the others empty."""
+    """A stand-in for the authors' file: used tensors are random, the others empty."""
     generator = torch.Generator().manual_seed(5)
     made = {}
     for key, (shape, status) in released_keys.items():
@@ -186,7 +186,7 @@ def file(released_keys: dict[str, tuple[tuple[int, ...], str]]) -> Weights:
     return made
 
 
-def test_every_key_is_used_or_named_unused(released_keys: dict[str, tuple[tuple[int, ...], str]]) -> None:
+def test_every_key_is_used_or_listed_as_unused(released_keys: dict[str, tuple[tuple[int, ...], str]]) -> None:
     used, unused = dmgn_names(), dmgn_unused()
     assert len(released_keys) == 294
     assert len(unused) == 32
@@ -215,7 +215,7 @@ def test_rain_does_not_depend_on_the_noise_map(file: Weights) -> None:
         assert torch.equal(one(image).background, other(image).background)
 
 
-def test_filling_takes_a_copy(file: Weights) -> None:
+def test_from_authors_copies_the_tensors(file: Weights) -> None:
     model = from_authors("dmgn", file, "rain")
     model.separator.first.weight.data.zero_()  # type: ignore[union-attr]
     assert file["seperator.conv.1.weight"].abs().sum() > 0
@@ -224,7 +224,7 @@ def test_filling_takes_a_copy(file: Weights) -> None:
 @pytest.mark.parametrize(
     "key", ["seperator.conv.1.weight", "seperator2.mask.0.weight", "refine.s_m3.conv3.conv.1.weight"]
 )
-def test_a_file_that_is_not_whole_is_refused(file: Weights, key: str) -> None:
+def test_an_incomplete_file_is_refused(file: Weights, key: str) -> None:
     without = {name: value for name, value in file.items() if name != key}
     with pytest.raises(RestorekitError, match=f"no '{key}'"):
         from_authors("dmgn", without, "rain")

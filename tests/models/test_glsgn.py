@@ -40,7 +40,7 @@ def images(model: GLSGN, image: Tensor) -> dict[str, Tensor]:
 
 
 def shapes_at(size: tuple[int, int]) -> tuple[dict[str, list[tuple[int, ...]]], Any, float]:
-    """Shapes of what each module gives, the result, and the multiply-adds, for a run on shapes alone."""
+    """The output shapes of each module, the result, and the multiply-adds, from a run on shapes alone."""
     with torch.device("meta"):
         model = create_model("glsgn")
         seen: dict[str, list[tuple[int, ...]]] = {}
@@ -64,7 +64,7 @@ def shapes_at(size: tuple[int, int]) -> tuple[dict[str, list[tuple[int, ...]]], 
     return seen, result, macs
 
 
-def test_every_arrow_of_the_figure_has_its_shape_at_4k():
+def test_shapes_at_4k_match_every_arrow_of_the_figure():
     seen, result, macs = shapes_at((2160, 3840))
     assert result.restored.shape == result.paths[0].shape == (1, 3, 2160, 3840)
     assert result.paths[1].shape == (1, 3, 1080, 1920)
@@ -80,7 +80,7 @@ def test_every_arrow_of_the_figure_has_its_shape_at_4k():
     assert macs == pytest.approx(3.00e12, rel=0.01)
 
 
-def test_the_parameters_are_those_of_section_6():
+def test_parameter_counts_match_section_6():
     model = create_model("glsgn")
     assert count(model) == 7_500_271
     for path in (*model.local, model.coarse):  # type: ignore[union-attr]
@@ -99,7 +99,7 @@ def count(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_size_comes_back(size):
+def test_the_output_has_the_size_of_the_input(size):
     result = build()(frame(*size))
     half, quarter = (-(-size[0] // 2), -(-size[1] // 2)), (-(-size[0] // 4), -(-size[1] // 4))
     assert result.restored.shape[2:] == result.paths[0].shape[2:] == size
@@ -108,14 +108,14 @@ def test_every_size_comes_back(size):
     assert torch.isfinite(result.restored).all()
 
 
-def test_a_frame_too_small_is_refused():
+def test_a_frame_below_the_minimum_size_is_refused():
     for size in ((63, 200), (200, 63)):
         with pytest.raises(RestorekitError, match="64 or more"):
             build()(frame(*size))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_every_form_restores_and_learns(form):
+def test_every_form_gives_a_gradient_to_every_parameter(form):
     model = build(**form)
     result = model(frame(65, 71, batch=2))
     assert result.restored.shape == (2, 3, 65, 71)
@@ -141,7 +141,7 @@ def test_every_form_restores_and_learns(form):
         ({"overlap": 8, "patch_norm": "instance"}, "needs regions"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(RestorekitError, match=message):
         build(**options)
 
@@ -161,7 +161,7 @@ def test_a_pixel_reaches_the_encoding_of_its_own_patch_only():
     assert differs.nonzero().flatten().tolist() == [1 * 4 + 2]
 
 
-def test_with_centre_taps_alone_the_grid_cannot_be_seen():
+def test_the_grid_leaves_no_trace_with_centre_taps_alone():
     model = build(width=3).double()
     for module in model.modules():
         if isinstance(module, nn.ConvTranspose2d):
@@ -178,7 +178,7 @@ def test_with_centre_taps_alone_the_grid_cannot_be_seen():
 
 
 def differs_from_whole(overlap: int) -> float:
-    """How far the network's images are from those of a run on patches as large as the frame, on average."""
+    """The mean difference between the network's images and those of a run with patches as large as the frame."""
     model = build(overlap=overlap).double()
     gridded = images(model, frame(256, 384).double())
     for path in model.local:
@@ -187,7 +187,7 @@ def differs_from_whole(overlap: int) -> float:
     return max(float((gridded[name] - whole[name]).abs().mean()) for name in gridded)
 
 
-def test_with_an_overlap_of_all_that_an_encoder_sees_the_grid_cannot_be_seen():
+def test_the_grid_leaves_no_trace_with_an_overlap_as_large_as_the_encoders_context():
     assert differs_from_whole(48) < 1e-15 < 0.2 * differs_from_whole(8)
     assert differs_from_whole(8) < 0.2 * differs_from_whole(0)
 
@@ -200,7 +200,7 @@ def keep_centre(weight: Tensor, first: int, last: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_gates_stay_open_and_constant_frames_finite(value):
+def test_constant_frames_give_finite_images_and_gates_between_0_and_1(value):
     result = build()(torch.full((1, 3, 64, 96), value))
     assert torch.isfinite(result.restored).all()
     for gate in result.gates:
@@ -208,7 +208,7 @@ def test_gates_stay_open_and_constant_frames_finite(value):
         assert gate.max() < 1
 
 
-def test_without_a_last_convolution_every_path_gives_its_input():
+def test_with_zero_last_every_path_returns_its_input():
     model = build(zero_last=True)
     assert isinstance(model.fusion, Fusion)
     for module, bias in ((model.fusion.last, 0.0), (model.fusion.hand2.last, 1.0), (model.fusion.hand1.last, 1.0)):
@@ -232,7 +232,7 @@ DOWNSTREAM = {
 
 
 @pytest.mark.parametrize("link", DOWNSTREAM)
-def test_a_link_that_is_cut_changes_what_is_downstream_and_nothing_else(link):
+def test_a_removed_link_changes_only_the_outputs_downstream(link):
     model = build()
     before = images(model, frame(96, 128))
     with torch.no_grad():
@@ -249,7 +249,7 @@ def test_a_link_that_is_cut_changes_what_is_downstream_and_nothing_else(link):
     assert {name for name in before if not torch.equal(before[name], after[name])} == DOWNSTREAM[link]
 
 
-def test_gradients_reach_every_parameter_but_biases_that_a_norm_removes():
+def test_every_parameter_but_biases_before_a_norm_gets_a_gradient():
     model = build().double()
     result = model(frame(64, 96).double())
     torch.stack([one.square().mean() for one in (result.restored, *result.paths, result.reduced)]).sum().backward()
@@ -260,7 +260,7 @@ def test_gradients_reach_every_parameter_but_biases_that_a_norm_removes():
     }
 
 
-def test_a_batch_is_its_images_and_a_seed_one_network():
+def test_images_of_a_batch_are_independent_and_a_seed_gives_one_network():
     model, pair = build(), frame(65, 71, batch=2)
     both = model(pair).restored
     alone = torch.cat([model(one).restored for one in pair.split(1)])
@@ -277,7 +277,7 @@ def test_recomputed_activations_give_the_same_gradients():
         assert one.grad is None or torch.allclose(one.grad, other.grad, atol=1e-7, rtol=1e-4)  # type: ignore[arg-type]
 
 
-def test_recomputing_keeps_a_fraction_of_the_activations(peak_bytes):
+def test_recomputing_stores_a_fraction_of_the_activations(peak_bytes):
     def step(model: GLSGN) -> None:
         model(frame(128, 192)).restored.mean().backward()
 
@@ -305,7 +305,7 @@ def test_paths_run_from_the_finest_to_the_coarsest():
     assert seen == [0, 1, 2]
 
 
-def test_scaled_down_alone_loses_detail_and_scaled_up_changes_do_not():
+def test_reduced_loses_detail_and_reduced_detail_keeps_it():
     image = frame(128, 192)
     for design, kept in (("reduced", False), ("reduced_detail", True)):
         restored = build(design=design, zero_last=True)(image).restored

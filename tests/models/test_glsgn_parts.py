@@ -51,7 +51,7 @@ def test_the_regions_of_a_path_are_the_patches_of_the_next():
 
 
 @pytest.mark.parametrize("link", [(17, 18), (33, 36), (65, 71), (9, 9)])
-def test_a_resized_window_is_cut_from_the_resized_frame(link):
+def test_a_resized_window_equals_a_window_of_the_resized_frame(link):
     maps, size, grid = noise(1, 2, *link), (65, 71), GRIDS[0]
     padded = pad(resize(maps, size), grid.padded(*size))
     rows, columns = range(60, 84), range(-8, 80)
@@ -70,7 +70,7 @@ def test_a_patch_sees_its_neighbours_up_to_the_overlap(scale):
     assert grid.window((64, 96), (2, 1), margin) == (range(32 - margin, 48 + margin), range(48 - margin, 96 + margin))
 
 
-def test_patches_without_their_overlap_are_joined_to_the_frame_itself():
+def test_joining_patches_without_their_overlap_gives_the_frame():
     frames, grid = noise(2, 3, 64, 96), Grid(4, 2, (4, 2), overlap=8)
     assert torch.equal(grid.join(grid.to_regions(grid.inner(grid.cut(frames, 4)))), frames)
 
@@ -93,7 +93,7 @@ def test_the_pyramid_keeps_constants_and_is_the_binomial_filter(size):
 
 
 def plain(width: int, masks: tuple[float, float, float], dtype: torch.dtype) -> Fusion:
-    """A fusion whose masks are constant."""
+    """A fusion with constant masks."""
     fusion = Fusion(width).to(dtype)
     for conv, value in zip((fusion.hand1.last, fusion.hand2.last, fusion.last), masks, strict=True):
         nn.init.zeros_(conv.weight)
@@ -103,7 +103,7 @@ def plain(width: int, masks: tuple[float, float, float], dtype: torch.dtype) -> 
 
 @pytest.mark.parametrize("size", [(256, 384), (270, 478), (65, 71)])
 @pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-6), (torch.float64, 1e-14)])
-def test_a_pyramid_that_is_put_together_again_is_the_image(size, dtype, bound):
+def test_rebuilding_an_image_from_its_pyramid_gives_the_image(size, dtype, bound):
     fine = noise(1, 3, *size, dtype=dtype)
     middle = down(fine)
     base = down(middle)
@@ -115,7 +115,7 @@ def test_a_pyramid_that_is_put_together_again_is_the_image(size, dtype, bound):
     assert torch.equal(smooth, expected)
 
 
-def test_each_mask_lets_in_its_own_detail():
+def test_each_mask_controls_the_detail_of_its_own_scale():
     fine, middle, base, coarse = (noise(1, 3, 64 // s, 96 // s, dtype=torch.float64) for s in (1, 2, 4, 4))
     nothing = plain(4, (0.0, 0.0, 0.0), torch.float64)(fine, middle, base, coarse)
     third = plain(4, (0.0, 0.0, 0.5), torch.float64)(fine, middle, base, coarse)
@@ -124,7 +124,7 @@ def test_each_mask_lets_in_its_own_detail():
     assert torch.allclose(first - nothing, 0.5 * high(fine), atol=1e-14)
 
 
-def test_masks_start_close_to_a_plain_pyramid():
+def test_initial_masks_are_close_to_a_plain_pyramid():
     torch.manual_seed(0)
     masks = Fusion(32).masks(noise(1, 3, 16, 24) - 0.5, noise(1, 3, 16, 24), (31, 47))
     for mask, value in zip(masks, (1.0, 1.0, 0.0), strict=True):
@@ -138,21 +138,21 @@ def norm(kind: str, channels: int = 5) -> PatchNorm:
     return made
 
 
-def test_patch_norm_is_over_all_regions_of_an_image_and_no_other_image():
+def test_patch_norm_covers_all_regions_of_one_image_only():
     features = torch.cat([noise(4, 5, 6, 8) * scale + scale for scale in (1.0, 9.0)])
-    features[2] += 3  # one region apart from the others
+    features[2] += 3  # one region differs from the others
     made = norm("joint")
     unit = (made(features, 4) - made.bias.view(-1, 1, 1)) / made.weight.view(-1, 1, 1)
     for image in unit.split(4):
         assert image.mean((0, 2, 3)).abs().max() < 1e-5
         assert (image.var((0, 2, 3), correction=0) - 1).abs().max() < 1e-3
-    assert unit[:4].mean((2, 3)).abs().max() > 0.3  # not for each region
+    assert unit[:4].mean((2, 3)).abs().max() > 0.3  # not per region
     other = features.clone()
     other[4:] = 0
     assert torch.equal(made(other, 4)[:4], made(features, 4)[:4])
 
 
-def test_one_region_is_instance_norm_and_a_constant_gives_the_bias():
+def test_one_region_equals_instance_norm_and_a_constant_gives_the_bias():
     features = noise(3, 5, 6, 8)
     expected = F.instance_norm(features, weight=norm("joint").weight, bias=norm("joint").bias)
     assert torch.allclose(norm("joint")(features, 1), expected, atol=1e-5)
@@ -190,7 +190,7 @@ def test_moments_do_not_depend_on_the_order():
         assert torch.allclose(moments.squares / moments.count, everything.var((0, 2), correction=0), atol=1e-5)
 
 
-def test_what_is_not_heard_is_zero_and_padding_repeats_the_border():
+def test_a_missing_gate_is_zero_and_padding_repeats_the_border():
     frame, grid = noise(1, 3, 135, 239), Grid(2, 2, (1, 2))
     heard = hear((noise(1, 1, 135, 239), None), frame, grid)
     assert heard.shape == (1, 2, 34, 60)

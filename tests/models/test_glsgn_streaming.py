@@ -1,4 +1,4 @@
-"""GLSGN streamed gives the result of the unstreamed network, in less memory."""
+"""Streaming GLSGN gives the result of `forward`, in less memory."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def frame(*size: int, batch: int = 1) -> Tensor:
 
 @torch.no_grad()
 def largest_difference(model: GLSGN, image: Tensor, settings: StreamSettings) -> float:
-    """Over all images and gates that both forms give, in shares of the largest value where that is above 1."""
+    """The largest difference over all images and gates of both forms, relative to the largest value if above 1."""
     whole, streamed = model(image), model.stream(image, settings)
     assert (whole.reduced is None) == (streamed.reduced is None)
     pairs = [(whole.restored, streamed.restored)]
@@ -41,19 +41,19 @@ def largest_difference(model: GLSGN, image: Tensor, settings: StreamSettings) ->
 
 @pytest.mark.parametrize("hold", [True, False])
 @pytest.mark.parametrize("size", [(64, 64), (65, 71), (135, 241)])
-def test_streamed_is_unstreamed_at_every_size(size, hold):
+def test_streaming_equals_forward_at_every_size(size, hold):
     for pixels in (2**17, 3000):
         assert largest_difference(build(), frame(*size), StreamSettings(hold, pixels)) < 1e-4
 
 
 @pytest.mark.parametrize("hold", [True, False])
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_streamed_is_unstreamed_to_rounding_in_every_form(form, hold):
+def test_streaming_equals_forward_up_to_rounding_in_every_form(form, hold):
     model = build(**form).double()
     assert largest_difference(model, frame(65, 99).double(), StreamSettings(hold, 700)) < 1e-10
 
 
-def test_streamed_in_16_bits_is_close():
+def test_streaming_in_16_bits_is_close_to_forward():
     model = build(width=8)
     with torch.no_grad():
         exact = model(frame(135, 241)).restored
@@ -66,8 +66,8 @@ def test_streamed_in_16_bits_is_close():
     assert (streamed - exact).abs().mean() < 1.5 * (whole - exact).abs().mean() + 1e-3
 
 
-def test_path_1_streamed_takes_less_than_the_backbone_on_the_whole_frame(peak_bytes):
-    """Both at the same width; the target of glsgn.md 12.9 is two thirds."""
+def test_streaming_path_1_takes_less_memory_than_the_backbone_on_the_whole_frame(peak_bytes):
+    """Both have the same width; the target of glsgn.md 12.9 is two thirds."""
     image = frame(512, 768)
     whole, local = build(width=8, design="whole"), build(width=8)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_restore_streamed_takes_batches_and_clamps():
     assert (restored - less).abs().max() < 1e-4
 
 
-def test_what_cannot_be_streamed_says_so():
+def test_designs_that_cannot_be_streamed_raise():
     with pytest.raises(RestorekitError, match="64 or more"):
         build().restore_streamed(frame(40, 90))
     with pytest.raises(RestorekitError, match="design whole"):
@@ -111,8 +111,8 @@ def test_the_input_is_not_changed():
     [({}, True), ({}, False), ({"overlap": 8}, True), ({"overlap": 8}, False), ({"design": "tiles"}, True)],
     ids=str,
 )
-def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width, options, hold):
-    """Tensors alive at once, on shapes alone; the image itself and the process come on top."""
+def test_an_8k_frame_takes_the_stated_memory_and_fits_into_8_gib(peak_bytes, width, options, hold):
+    """Counts tensors alive at once, from shapes alone; the image and the process come on top."""
     with torch.device("meta"), torch.inference_mode():
         model = create_model("glsgn", width=width, **options)
         for size in ((2160, 3840), (4320, 7680)):
@@ -123,7 +123,7 @@ def test_an_8k_frame_takes_what_is_stated_and_fits_into_8_gib(peak_bytes, width,
     assert peak < 7 * 2**30
 
 
-def test_unstreamed_takes_what_the_descriptor_states(peak_bytes):
+def test_forward_takes_the_memory_that_the_descriptor_states(peak_bytes):
     designs = [{"design": name} for name in ("stepwise", "whole", "tiles", "reduced", "reduced_detail")]
     for options in (*designs, {"overlap": 8}):
         for width in (8, 32):

@@ -1,4 +1,4 @@
-"""MADF's own properties: counts, sizes, masks, what a hole holds, point-wise norms, gradients, precision and memory."""
+"""MADF's properties: counts, sizes, masks, pixels in holes, point-wise norms, gradients, precision and memory."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_outputs_have_the_size_of_the_input(size: tuple[int, int], refinements: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [128, 512])
-def test_full_width_at_512(side: int) -> None:
+def test_full_width_at_512_pixels(side: int) -> None:
     with torch.no_grad():
         outputs = MADF(MadfOptions())(torch.randn(1, 3, side, side), holes(1, side, side)).outputs
     assert [tuple(image.shape) for image in outputs] == [(1, 3, side, side)] * 3
@@ -97,8 +97,8 @@ def test_restore_takes_any_size(size: tuple[int, int]) -> None:
     assert torch.equal(restored[valid], image[valid])
 
 
-def test_what_is_added_below_and_right_is_a_hole() -> None:
-    """So the padding of an image has no influence."""
+def test_padding_counts_as_a_hole() -> None:
+    """So the pixels of the padding have no influence."""
     model, image, mask = MADF(MadfOptions(width=4)).eval(), torch.rand(1, 3, 100, 90), torch.zeros(1, 1, 100, 90)
     mask[..., 20:60, 30:70] = 1
     whole = F.pad(image, (0, 38, 0, 28), value=0.3)
@@ -111,7 +111,7 @@ def test_what_is_added_below_and_right_is_a_hole() -> None:
 
 @pytest.mark.parametrize("which", ["all holes", "all valid", "one hole", "one valid", "soft"])
 @pytest.mark.parametrize("training", [True, False])
-def test_finite_for_every_mask(which: str, training: bool) -> None:
+def test_outputs_and_gradients_are_finite_for_every_mask(which: str, training: bool) -> None:
     model, image = MADF(MadfOptions(width=4)).train(training), torch.randn(1, 3, 128, 256)
     mask = torch.full((1, 1, 128, 256), float(which in ("all valid", "one hole")))
     if which == "soft":
@@ -124,13 +124,13 @@ def test_finite_for_every_mask(which: str, training: bool) -> None:
     assert all(torch.isfinite(value.grad).all() for value in model.parameters() if value.grad is not None)
 
 
-def test_without_holes_nothing_changes() -> None:
+def test_an_image_without_holes_does_not_change() -> None:
     image = torch.rand(1, 3, 128, 128)
     assert torch.equal(MADF(MadfOptions(width=4)).eval().restore(image, torch.zeros(1, 1, 128, 128)), image)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_what_a_hole_holds_changes_nothing(training: bool) -> None:
+def test_pixels_in_holes_have_no_influence(training: bool) -> None:
     model, mask = MADF(MadfOptions(width=8)).train(training), holes(1, 128, 128)
     image = torch.randn(1, 3, 128, 128)
     other = torch.where(mask == 0, torch.randn_like(image) * 100, image)
@@ -158,7 +158,7 @@ def test_one_mask_channel_stands_for_three() -> None:
         assert torch.equal(model(image, mask).outputs[-1], model(image, mask.expand(-1, 3, -1, -1)).outputs[-1])
 
 
-def test_restore_needs_a_mask_and_blends_its_shares() -> None:
+def test_restore_needs_a_mask_and_blends_with_a_soft_mask() -> None:
     model, image = MADF(MadfOptions(width=4)).eval(), torch.rand(1, 3, 128, 128)
     with pytest.raises(RestorekitError, match="needs a mask"):
         model.restore(image)
@@ -209,13 +209,13 @@ def test_without_plus_one_the_scale_is_the_factor() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"encoder_bn": True}, {"filters": "ordinary"}])
-def test_every_parameter_learns(options: dict[str, Any]) -> None:
+def test_every_parameter_gets_a_gradient(options: dict[str, Any]) -> None:
     model = MADF(MadfOptions(width=4, init="he", **options))
     torch.stack(
         [i.square().mean() for i in model(torch.randn(2, 3, 128, 128), holes(2, 128, 128)).outputs]
     ).sum().backward()
     lazy = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
-    assert not [name for name in lazy if "shared" not in name]  # with init he, `modulate` starts at zero after it
+    assert not [name for name in lazy if "shared" not in name]  # init he zeroes `modulate`, which reads `shared`
 
 
 def test_bfloat16_is_near_float32() -> None:
@@ -239,7 +239,7 @@ def test_bfloat16_is_near_float32() -> None:
     ({"init": "hee"}, "unknown init of madf"),
     ({"wdth": 8}, "unknown option of madf 'wdth'"),
 ])  # fmt: skip
-def test_values_that_cannot_be(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RestorekitError, match=message):
         create_model("madf", **options)
 
@@ -255,7 +255,7 @@ def test_options_rebuild_the_network() -> None:
 
 
 @pytest.mark.parametrize("plus_one", [True, False])
-def test_he_starts_the_pointwise_norms_as_plain_ones(plus_one: bool) -> None:
+def test_init_he_starts_pointwise_norms_as_batch_norms(plus_one: bool) -> None:
     model = MADF(MadfOptions(width=4, init="he", pn_plus_one=plus_one))
     norms = [module for module in model.modules() if isinstance(module, PointwiseNorm)]
     assert len(norms) == 12

@@ -1,4 +1,4 @@
-"""The recorded activations are the network's own, and recording changes nothing."""
+"""Recorded activations equal the network's, and recording changes nothing."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def test_mask_features_and_scales() -> None:
     assert normalised(image).shape == image.shape
 
 
-def test_networks_without_a_part_show_none_of_it() -> None:
+def test_a_network_without_a_part_gives_empty_lists() -> None:
     image, mask = torch.rand(1, 3, 128, 128), torch.ones(1, 1, 128, 128)
     plain = record_activations(
         MADF(MadfOptions(width=4, filters="ordinary", normalisation="batch")).eval(), image, mask
@@ -39,7 +39,7 @@ def test_networks_without_a_part_show_none_of_it() -> None:
     assert plain.scales == []
 
 
-def test_pictures_have_their_panels_and_others_have_none() -> None:
+def test_feature_pictures_exist_for_madf_only() -> None:
     mask = np.zeros((96, 160), np.float32)
     mask[20:60, 30:90] = 1
     pair = Pair(

@@ -1,4 +1,4 @@
-"""The dynamic filters' cheap form equals the direct one, which makes a filter bank for every position: madf.md 3."""
+"""The cheap form of dynamic filters equals the direct form, which builds a filter bank per position (madf.md 3)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,9 @@ def gradients(function: Callable[..., Tensor], values: tuple[Tensor, ...]) -> li
 @pytest.mark.parametrize("level", [LEVELS[0], LEVELS[1], LEVELS[2]])
 @pytest.mark.parametrize("kind", ["random", "holes", "soft"])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-def test_gradients_equal_too(level: tuple[int, int, int], kind: str, dtype: torch.dtype, tolerance: float) -> None:
+def test_cheap_gradients_equal_direct_gradients(
+    level: tuple[int, int, int], kind: str, dtype: torch.dtype, tolerance: float
+) -> None:
     values = case(level, kind, side=16)
     found = gradients(dynamic_conv, tuple(value.to(dtype) for value in values))
     for one, other in zip(found, gradients(direct, values), strict=True):
@@ -79,7 +81,7 @@ def test_odd_sizes(side: tuple[int, int]) -> None:
     torch.testing.assert_close(dynamic_conv(*values), direct(*values))
 
 
-def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_bands_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     values = case(LEVELS[1], "random", side=33)
     whole = dynamic_conv(*values), gradients(dynamic_conv, values)
     monkeypatch.setattr(encoder, "BAND_BYTES", 1)  # a row at a time
@@ -90,15 +92,15 @@ def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("learns", [0, 1, 2])
-def test_only_what_learns_gets_a_gradient(learns: int) -> None:
+def test_only_inputs_that_require_a_gradient_get_one(learns: int) -> None:
     values = case(LEVELS[2], "random", side=8)
     values[learns].requires_grad_()
     dynamic_conv(*values).sum().backward()
     assert [value.grad is not None for value in values] == [number == learns for number in range(3)]
 
 
-def test_no_filter_is_kept(peak_bytes: Callable[[Callable[[], Any], list[Tensor]], int]) -> None:
-    """The direct form makes 294 values for each output's channel and position."""
+def test_filters_are_not_stored(peak_bytes: Callable[[Callable[[], Any], list[Tensor]], int]) -> None:
+    """The direct form stores 294 values for each channel and position of the output."""
     inputs, outputs, kernel = LEVELS[0]
     features, mask_features = torch.randn(1, inputs, 128, 128), torch.rand(1, PARTS, 64, 64)
     values = [features, mask_features, torch.randn((PARTS + 1) * outputs, inputs, kernel, kernel)]

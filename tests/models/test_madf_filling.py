@@ -16,7 +16,7 @@ def hole(height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 5), (37, 31), (128, 256)])
-def test_valid_pixels_stay_and_constants_are_continued(size: tuple[int, int]) -> None:
+def test_valid_pixels_stay_and_constants_fill_holes(size: tuple[int, int]) -> None:
     image, valid = torch.rand(2, 3, *size), hole(*size).expand(2, -1, -1, -1)
     filled = smooth_fill(image, valid)
     assert torch.equal(filled * valid, image * valid)
@@ -25,19 +25,19 @@ def test_valid_pixels_stay_and_constants_are_continued(size: tuple[int, int]) ->
     torch.testing.assert_close(smooth_fill(flat, valid), expected)
 
 
-def test_what_a_hole_holds_is_not_looked_at() -> None:
+def test_pixels_in_holes_are_not_used() -> None:
     image, valid = torch.rand(1, 3, 40, 50), hole(40, 50)
     assert torch.equal(smooth_fill(image, valid), smooth_fill(image + 7 * (1 - valid), valid))
     assert not smooth_fill(image, torch.zeros_like(valid)).any()
 
 
-def test_the_filling_stays_near_the_range_of_what_is_valid() -> None:
+def test_the_filling_stays_near_the_range_of_valid_pixels() -> None:
     image, valid = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) > 0.9).float()
     filled = smooth_fill(image, valid)
     assert -0.5 < filled.min() < filled.max() < 1.5
 
 
-def test_stiffness_goes_on_with_what_bends_at_the_rim(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stiffness_continues_the_bend_at_the_rim(monkeypatch: pytest.MonkeyPatch) -> None:
     across = torch.linspace(-1, 1, 64)
     bowl = (across[:, None] ** 2 + across**2).expand(1, 3, 64, 64)
     valid = torch.ones(1, 1, 64, 64)
@@ -52,7 +52,7 @@ def test_stiffness_goes_on_with_what_bends_at_the_rim(monkeypatch: pytest.Monkey
     assert stiff < slack / 1.5
 
 
-def test_a_slope_is_continued_better_than_by_its_mean() -> None:
+def test_the_filling_continues_a_slope_better_than_the_mean_does() -> None:
     ramp = torch.linspace(0, 1, 128).expand(1, 3, 128, 128)
     valid = torch.ones(1, 1, 128, 128)
     valid[..., 40:80, 30:90] = 0
@@ -61,7 +61,7 @@ def test_a_slope_is_continued_better_than_by_its_mean() -> None:
     assert errors[0] < 0.2 * errors[1]
 
 
-def test_a_network_that_starts_smooth_begins_there() -> None:
+def test_a_network_that_starts_smooth_first_returns_the_filling() -> None:
     model = MADF(MadfOptions(width=4, init="he", start="smooth")).eval()
     image, valid = torch.randn(1, 3, 128, 128), hole(128, 128)
     with torch.no_grad():

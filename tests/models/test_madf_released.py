@@ -1,6 +1,6 @@
-"""The network equals the released definition, written out here a second time, from madf.md, with the authors' names.
+"""The network equals the released definition, written out here from madf.md with the authors' names.
 
-Its encoder is the direct form: a filter bank is generated for every position, unfolded windows are multiplied with it.
+The definition's encoder is the direct form: every position gets a filter bank, which multiplies unfolded windows.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ Weights = dict[str, Tensor]
 KERNELS = {1: 7, 2: 5, 3: 3, 4: 3, 5: 3, 6: 3, 7: 3}
 
 
-# ---- madf.md sections 2 and 4, literally: everything is concatenated, everything is kept
+# ---- madf.md sections 2 and 4, literally: all maps are concatenated, all maps are kept
 
 
 def conv(weights: Weights, key: str, x: Tensor, stride: int = 1, pad: int = 0) -> Tensor:
@@ -78,7 +78,7 @@ def released(weights: Weights, x: Tensor, mask: Tensor, refinements: int, traini
 
 
 def authors_shapes(width: int, refinements: int) -> dict[str, tuple[int, ...]]:
-    """Key -> shape for a network of `width`; at width 64 those of madf_state_dict.txt, without the encoder's norms."""
+    """Key -> shape for a network of `width`; width 64 gives madf_state_dict.txt without the encoder's norms."""
     narrow, masks, hidden = width // 4, max(4, width // 4), 2 * width
     e = dict(zip(range(8), (6, *(narrow * s for s in (1, 2, 4, 8, 8, 8, 8))), strict=True))
     u = dict(zip(range(1, 8), (width * s for s in (1, 2, 4, 8, 8, 8, 8)), strict=True))
@@ -142,7 +142,7 @@ def random_mask(*size: int) -> Tensor:
 
 
 def in_double(weights: Weights, width: int, refinements: int) -> Weights:
-    """Our tensors from the authors', without the rounding to a model's float32."""
+    """Our tensors from the authors' tensors, without rounding to a model's float32."""
     table = sources(width, refinements)
     return {ours: source.join(*(weights[key] for key in source.keys)) for ours, source in table.items()}
 
@@ -166,7 +166,7 @@ def test_float64_parity(refinements: int, training: bool) -> None:
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10 * other.abs().max().item())
     torch.stack([one.square().mean() for one in found]).sum().backward()
-    if training:  # the running statistics were entered once, whether or not the decoders ran again
+    if training:  # running statistics are updated exactly once
         own = model.state_dict()
         for key, value in in_double(weights, 8, refinements).items():
             if "running" in key:
@@ -175,7 +175,7 @@ def test_float64_parity(refinements: int, training: bool) -> None:
                 assert own[key] == 1
 
 
-# ---- orders (madf.md 13.10): each of these changes is seen by the parity above
+# ---- orders (madf.md 13.10): the parity test detects each of these changes
 
 
 def halves_swapped(tensor: Tensor, size: int, dim: int = 1) -> Tensor:
@@ -200,7 +200,7 @@ def test_another_order_breaks_parity(key: str, size: int) -> None:
 
 
 def test_images_come_before_e0_in_the_last_layer() -> None:
-    """out_0, then out_1, then e_0: each output is moved on its own."""
+    """The order is out_0, out_1, e_0; the test swaps neighbours one pair at a time."""
     weights = authors_weights(8, 2)
     image, mask = torch.randn(1, 3, 128, 128, dtype=torch.float64), random_mask(1, 128, 128)
     for first, second in ((8, 11), (11, 14)):
@@ -227,7 +227,7 @@ def listed() -> dict[str, tuple[tuple[int, ...], str]]:
     }
 
 
-def test_every_key_is_used_or_named_unused(listed: dict[str, tuple[tuple[int, ...], str]]) -> None:
+def test_every_key_is_used_or_listed_as_unused(listed: dict[str, tuple[tuple[int, ...], str]]) -> None:
     used = [key for source in sources(64, 2).values() for key in source.keys]
     unused = dead_norms(64)
     assert len(listed) == 271
@@ -242,7 +242,7 @@ def test_every_key_is_used_or_named_unused(listed: dict[str, tuple[tuple[int, ..
 
 
 @pytest.mark.parametrize("refinements, count", [(2, 271), (1, 203), (0, 135)])
-def test_our_tensors_are_all_made(refinements: int, count: int) -> None:
+def test_every_tensor_of_ours_has_a_source(refinements: int, count: int) -> None:
     with torch.device("meta"):
         own = create_model("madf", refinements=refinements).state_dict()
     table = sources(64, refinements)
@@ -254,13 +254,13 @@ def test_our_tensors_are_all_made(refinements: int, count: int) -> None:
 
 
 def whole_file(refinements: int = 2) -> Weights:
-    """As a checkpoint's table would be, 285 entries with two refinements, of a narrow network."""
+    """A stand-in for a checkpoint's table, of a narrow network: 285 entries with two refinements."""
     made = {f"module.model.{key}": value.float() for key, value in authors_weights(8, refinements).items()}
     made |= {f"module.model.{key}": torch.zeros(shape) for key, shape in dead_norms(8).items()}
     return made | {f"module.{key}": torch.zeros(shape) for key, shape in extractor().items()}
 
 
-def test_a_training_checkpoint_is_taken() -> None:
+def test_a_training_checkpoint_is_accepted() -> None:
     file = whole_file()
     assert len(file) == 285
     model = from_authors("madf", file)
@@ -275,7 +275,7 @@ def test_a_training_checkpoint_is_taken() -> None:
 
 
 @pytest.mark.parametrize("key", ["filter_gen_3.conv1.0.bias", "deconv_5.1.running_var", "dec_ref1_1.bias"])
-def test_a_file_that_is_not_whole_is_refused(key: str) -> None:
+def test_an_incomplete_file_is_refused(key: str) -> None:
     file, name = whole_file(), f"module.model.{key}"
     with pytest.raises(RestorekitError, match=f"no '{key}': it is not a whole file of the released MADF"):
         from_authors("madf", {found: value for found, value in file.items() if found != name})
@@ -286,12 +286,12 @@ def test_a_file_that_is_not_whole_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize("file", [{}, {"a.weight": torch.zeros(3)}, {"deconv_1.0.weight": torch.zeros(7, 3, 4, 4)}])
-def test_another_file_is_refused(file: Weights) -> None:
+def test_a_foreign_file_is_refused(file: Weights) -> None:
     with pytest.raises(RestorekitError, match="the released MADF"):
         from_authors("madf", file)
 
 
-def test_a_file_on_disk_is_read_and_nothing_else_in_it(tmp_path: Path) -> None:
+def test_read_authors_reads_only_the_tensors_of_a_file(tmp_path: Path) -> None:
     checkpoint = {"n_iter": 7, "model": whole_file(0), "gen_optimizer": {"state": {}, "param_groups": [{"lr": 2e-4}]}}
     torch.save(checkpoint, tmp_path / "a.pth")
     assert read_authors(tmp_path / "a.pth").keys() == whole_file(0).keys()
@@ -300,7 +300,7 @@ def test_a_file_on_disk_is_read_and_nothing_else_in_it(tmp_path: Path) -> None:
     torch.save({"model": Path}, tmp_path / "c.pth")
     with pytest.raises(RestorekitError, match=r"c\.pth cannot be read: only tensors .*state_dict\(\)") as refused:
         read_authors(tmp_path / "c.pth")
-    for advice in ("\x1b", "weights_only", "get the file again"):  # torch's, and what does not help here
+    for advice in ("\x1b", "weights_only", "get the file again"):  # torch's advice, and advice that does not help here
         assert advice not in str(refused.value)
     torch.save({"n_iter": 7}, tmp_path / "d.pth")
     with pytest.raises(RestorekitError, match="no state dict"):

@@ -1,4 +1,4 @@
-"""Trunks: the levels they give, and the files they take and refuse."""
+"""Trunks: their levels, and the weight files that they accept and refuse."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def shapes(trunk: Trunk, size: tuple[int, int]) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg16_shift_tolerant"])
-def test_five_levels_of_halved_size(name: str) -> None:
+def test_a_trunk_gives_five_levels_of_halved_size(name: str) -> None:
     trunk = create_trunk(name)
     assert shapes(trunk, (65, 48)) == [(64, 65, 48), (128, 32, 24), (256, 16, 12), (512, 8, 6), (512, 4, 3)]
     assert not any(parameter.requires_grad for parameter in trunk.parameters())
@@ -79,7 +79,7 @@ def test_a_checkpoints_trunk_reads_no_file() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_users_file_is_read(tmp_path: Path, suffix: str) -> None:
+def test_a_users_file_is_read(tmp_path: Path, suffix: str) -> None:
     source = create_trunk("vgg19")
     tensors = {**source.state_dict(), "classifier.6.bias": torch.zeros(1000), "features.34.bias": torch.zeros(512)}
     file = tmp_path / f"vgg{suffix}"
@@ -93,7 +93,7 @@ def test_users_file_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 class Executed:
-    """Would write a file if it were unpickled."""
+    """An object that creates a file when unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -102,7 +102,7 @@ class Executed:
         return Path.touch, (self.file,)  # type: ignore[return-value]
 
 
-def test_files_that_do_not_fit(tmp_path: Path) -> None:
+def test_files_with_missing_or_misshaped_tensors_are_refused(tmp_path: Path) -> None:
     tensors = create_trunk("vgg19").state_dict()
     few, wrong = tmp_path / "few.pth", tmp_path / "wrong.safetensors"
     torch.save({key: value for key, value in tensors.items() if key != "features.16.weight"}, few)
@@ -114,7 +114,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         create_trunk("vgg16_shift_tolerant", str(few))
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RestorekitError, match="no trunk weights at"):
         create_trunk("vgg19", str(tmp_path / "none.pth"))
     with pytest.raises(RestorekitError, match="no trunk weights at"):
@@ -138,6 +138,6 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_unknown_trunk() -> None:
+def test_an_unknown_trunk_is_refused() -> None:
     with pytest.raises(RestorekitError, match="did you mean 'vgg19'"):
         create_trunk("vgg91")

@@ -1,4 +1,4 @@
-"""DAKD's objective: the terms of each of the two phases, the parameters that learn in it, and those that do not."""
+"""DAKD's objective: the loss terms of both phases, and the parameters that learn or stay frozen in each phase."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def test_terms_of_each_phase(phase: int, settings: dict[str, Any], names: set[st
     assert 0 <= terms.restored.min() <= terms.restored.max() <= 1
 
 
-def test_the_phases_learn_what_they_name() -> None:
+def test_each_phase_gives_gradients_only_to_its_network() -> None:
     made, model = objective(), DAKD(DakdOptions(width=4))
     assert [phase.trains for phase in made.phases] == [("teacher.",), ("student.",)]
     assert (made.phases[0].steps, made.phases[0].watch, made.phases[1].watch) == (10, "mask_f1", None)
@@ -71,7 +71,7 @@ def test_the_phases_learn_what_they_name() -> None:
 
 
 @pytest.mark.parametrize("phase, warm", [(LOCALISE, True), (RESTORE, False), (RESTORE, True)])
-def test_a_warm_start_is_made_where_restoring_begins(phase: int, warm: bool) -> None:
+def test_a_warm_start_copies_the_encoder_at_the_start_of_restoring(phase: int, warm: bool) -> None:
     model = DAKD(DakdOptions(width=4))
     objective(warm_start=warm).enter(phase, model)
     pairs = zip(model.student.encoder.parameters(), model.teacher.encoder.parameters(), strict=True)
@@ -79,7 +79,7 @@ def test_a_warm_start_is_made_where_restoring_begins(phase: int, warm: bool) -> 
 
 
 @pytest.mark.parametrize("mask_input", [False, True])
-def test_a_student_that_starts_warm_sees_as_its_teacher_does(mask_input: bool) -> None:
+def test_a_warm_student_has_the_features_of_the_teacher(mask_input: bool) -> None:
     torch.manual_seed(1)
     model, image = DAKD(DakdOptions(width=8, init="he", mask_input=mask_input)), torch.rand(1, 3, 16, 16)
     rest = {name: values.clone() for name, values in model.student.state_dict().items() if "encoder" not in name}
@@ -93,7 +93,7 @@ def test_a_student_that_starts_warm_sees_as_its_teacher_does(mask_input: bool) -
         assert not torch.equal(model(image, mask=torch.ones(1, 1, 16, 16)).student[0], seen.student[0])
 
 
-def test_distillation_teaches_the_encoder_alone() -> None:
+def test_distillation_gives_gradients_only_to_the_students_encoder() -> None:
     model = DAKD(DakdOptions(width=4, init="he"))
     in_phase(objective(), RESTORE)(model, batch()).losses["distillation"].backward()
     for name, parameter in model.student.named_parameters():
@@ -104,7 +104,7 @@ def test_distillation_teaches_the_encoder_alone() -> None:
     assert all(parameter.grad is None for parameter in model.teacher.parameters())
 
 
-def test_the_teacher_is_to_the_bit_what_it_was() -> None:
+def test_restoring_does_not_change_a_bit_of_the_teacher() -> None:
     model, made = DAKD(DakdOptions(width=4, init="he")), in_phase(objective(), RESTORE)
     before = {name: value.clone() for name, value in model.teacher.state_dict().items()}
     optimizer = torch.optim.Adam(model.student.parameters(), lr=1e-2)
@@ -115,7 +115,7 @@ def test_the_teacher_is_to_the_bit_what_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.teacher.state_dict().items())
 
 
-def test_attention_and_weights_reach_the_loss() -> None:
+def test_attention_and_weights_change_the_loss() -> None:
     model, data = DAKD(DakdOptions(width=4, init="he")), batch()
     plain, attentive, double = (
         float(in_phase(objective(**settings), RESTORE)(model, data).losses["distillation"])
@@ -125,7 +125,7 @@ def test_attention_and_weights_reach_the_loss() -> None:
     assert double == pytest.approx(2 * attentive, rel=1e-5)
 
 
-def test_figures_are_of_the_mask() -> None:
+def test_figures_are_f1_and_iou_of_the_mask() -> None:
     made, model = objective(), DAKD(DakdOptions(width=4))
     one = {name: images[:1] for name, images in batch().items()}
     figures = made.figures(model, one)
@@ -138,7 +138,7 @@ def test_figures_are_of_the_mask() -> None:
     assert white["mask_f1"] == pytest.approx(2 * share / (1 + share), rel=1e-5)
 
 
-def test_a_run_gives_the_objective_its_models_tau() -> None:
+def test_the_objective_takes_tau_from_the_models_options() -> None:
     run = read_run({"model": "dakd", "dataset": "haze", "options": {"tau": 0.3}, "objective": {"localise_steps": 5}})
     assert isinstance(run, DakdRun)
     made = create_objective(run)
@@ -146,7 +146,7 @@ def test_a_run_gives_the_objective_its_models_tau() -> None:
     assert made.tau == 0.3
 
 
-def test_both_phases_learn_one_pair_by_heart() -> None:
+def test_both_phases_overfit_one_pair() -> None:
     data, made = batch(32), objective(pixel="huber", distillation=0.01)
     torch.manual_seed(0)
     model = DAKD(DakdOptions(width=6, init="he", zero_last=True))

@@ -1,4 +1,4 @@
-"""DMGN's objective: its terms, their weights, the noise image's target, who receives gradients, and that it teaches."""
+"""DMGN's objective: loss terms, weights, the noise image's target, the flow of gradients, and a short training."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def batch(size: int = 32, layer: bool = False) -> Batch:
 
 
 class Counted(nn.Module):
-    """A wrapper as for several workers, which counts its calls."""
+    """A wrapper, as for several workers, that counts calls."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def test_every_tensor_of_the_network_gets_a_gradient_from_the_background_alone()
 
 
 @pytest.mark.parametrize("variant", ["rain", "haze"])
-def test_noise_target_is_what_was_added(variant: str) -> None:
+def test_the_noise_target_is_the_added_noise(variant: str) -> None:
     data = batch()
     difference = data["degraded"] - data["clean"]
     black = objective(variant).noise_target(data)
@@ -90,7 +90,7 @@ def test_noise_target_is_what_was_added(variant: str) -> None:
     assert (objective(variant).noise_target(same) == -1).all()  # type: ignore[union-attr]
 
 
-def test_reflection_learns_the_layer_where_there_is_one() -> None:
+def test_reflection_has_a_noise_target_only_with_a_layer() -> None:
     data = batch(layer=True)
     torch.testing.assert_close(objective("reflection").noise_target(data), data["layer"] * 2 - 1)
     assert objective("reflection").noise_target(batch()) is None
@@ -113,7 +113,7 @@ def test_perceptual_term_adds_the_three_distances() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_critic_is_constant_in_the_models_turn_and_the_model_in_the_critics() -> None:
+def test_critic_and_model_get_gradients_only_from_their_own_losses() -> None:
     made, data = objective(adversarial=1.0), batch()
     critic = Counted(made.critic)  # type: ignore[arg-type]
     model = dmgn("rain", 4)
@@ -156,7 +156,7 @@ def test_bfloat16_losses_are_float32() -> None:
         ("options", {"width": 16.0}, "valid integer"),
     ],
 )
-def test_settings_that_cannot_be(section: str, values: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(section: str, values: dict[str, Any], message: str) -> None:
     shards = {"variants": 1, "shards": 1}
     data = {"task": "rain", "short_side": 64, "severity": [0, 1], "val": shards, "test": shards}
     run = {
@@ -175,8 +175,8 @@ def test_settings_that_cannot_be(section: str, values: dict[str, Any], message: 
 
 
 @pytest.mark.parametrize("variant", ["reflection", "rain"])
-def test_one_pair_is_learnt_by_heart(variant: str) -> None:
-    """dmgn.md 15.13: 5 dB over the input within 1000 steps; here with a narrow network, within 200."""
+def test_the_objective_overfits_one_pair(variant: str) -> None:
+    """dmgn.md 15.13 asks for 5 dB over the input within 1000 steps; this narrow network takes at most 200."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     clean = torch.stack([(torch.sin(rows / 9) + 1) / 3, (torch.cos(columns / 7) + 1) / 3, (rows + columns) / 200])[None]
     layer = ((rows * 2 + columns) % 16 < 4).float().expand(1, 3, 64, 64) * 0.4

@@ -1,4 +1,4 @@
-"""GLSGN's objective: its terms, their weights and scales, its phases, its figures, and that it teaches."""
+"""GLSGN's objective: loss terms, weights and scales, figures, and a short training."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def batch(size: int = 64) -> dict[str, Tensor]:
 
 
 class Counted(nn.Module):
-    """A wrapper as for several workers, which counts its calls."""
+    """A wrapper, as for several workers, that counts calls."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def terms_of(run: GlsgnRun, data: dict[str, Tensor]) -> tuple[Terms, Counted]:
     return objective(run)(model, data), model
 
 
-def test_the_default_is_that_of_section_7():
+def test_default_weights_match_section_7():
     weights = GlsgnRun.model_validate({"model": "glsgn", "dataset": "rain"}).objective
     assert (weights.pixel, weights.paths, FUSED, weights.perceptual, PERCEPTUAL_CROP) == ("l1", 1.0, 2.0, 0.1, 512)
 
@@ -86,7 +86,7 @@ def test_huber_is_l1_for_large_errors_and_square_for_small_ones():
     assert made.distance(torch.tensor([0.02]), torch.tensor([0.0])).item() == pytest.approx(0.02**2 / 0.2)
 
 
-def test_designs_without_paths_have_the_fused_term_alone():
+def test_designs_without_paths_have_only_the_fused_term():
     for design in ("tiles", "whole", "reduced", "reduced_detail"):
         terms, _ = terms_of(spec({"design": design}, paths=0.0), batch())
         assert set(terms.losses) == {"fused"}
@@ -94,7 +94,7 @@ def test_designs_without_paths_have_the_fused_term_alone():
     assert set(terms.losses) == {"fused", "path1", "path2", "path3"}
 
 
-def test_the_perceptual_term_is_of_one_random_square(monkeypatch):
+def test_the_perceptual_term_compares_one_random_square(monkeypatch):
     monkeypatch.setattr(glsgn, "PERCEPTUAL_CROP", 32)
     run = spec(perceptual=0.1)
     made, model = objective(run), network(run)
@@ -153,12 +153,12 @@ def test_a_few_steps_lower_every_term():
         ({"paths": -1.0}, "greater than or equal to 0"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(weights, message):
+def test_invalid_weights_are_refused(weights, message):
     with pytest.raises(ValidationError, match=message):
         spec(**weights)
 
 
-def test_problems_of_a_run_are_named():
+def test_problems_of_a_run_are_reported():
     training = TrainConfig(steps=100, batch_size=4, crop=128, lr=1e-3)
 
     def named(run: GlsgnRun, task: str = "rain", **changes: Any) -> list[str]:
@@ -182,6 +182,6 @@ def test_problems_of_a_run_are_named():
         ({"patch_norm": "instance", "overlap": 8}, "needs regions"),
     ],
 )
-def test_options_that_cannot_be_together_are_refused(options, message):
+def test_conflicting_options_are_refused(options, message):
     with pytest.raises(ValidationError, match=message):
         spec(options)

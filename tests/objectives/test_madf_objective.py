@@ -1,4 +1,4 @@
-"""MADF's objective against sums in double precision: its terms, its supervision, and the parameters that learn."""
+"""MADF's objective against sums in double precision: loss terms, supervision, and the parameters that learn."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1).double()
 
 
 class Fixed(nn.Module):
-    """Returns given outputs and records its arguments."""
+    """A network that returns given outputs and records the arguments."""
 
     def __init__(self, outputs: list[Tensor]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def expected(data: dict[str, Tensor], out: list[Tensor], trunk: nn.Module, style
 
 @pytest.mark.parametrize("style_on, styled", [("last", 2), ("out_1", 1)])
 @pytest.mark.parametrize("soft", [False, True])
-def test_terms_equal_those_written_out(style_on: str, styled: int, soft: bool) -> None:
+def test_terms_equal_the_written_out_sums(style_on: str, styled: int, soft: bool) -> None:
     objective, data, out = losses({"style_on": style_on}), batch(soft), outputs(3)
     assert objective.features is not None
     found = objective(Fixed(out), data).losses
@@ -124,7 +124,7 @@ def test_gram_and_variation() -> None:
     assert total_variation(torch.ones(1, 3, 4, 4)) == 0
 
 
-# ---- which output answers for what
+# ---- the outputs that each term compares
 
 
 @pytest.mark.parametrize("refinements, incremental, pixels, contents, styled", [
@@ -135,7 +135,7 @@ def test_gram_and_variation() -> None:
     (1, False, (1,), (1,), (1,)),
     (0, False, (0,), (0,), (0,)),
 ])  # fmt: skip
-def test_supervision(
+def test_each_term_compares_the_supervised_outputs(
     refinements: int, incremental: bool, pixels: tuple[int, ...], contents: tuple[int, ...], styled: tuple[int, ...]
 ) -> None:
     for term, answering in {
@@ -153,19 +153,19 @@ def test_supervision(
         assert reached == {index % (refinements + 1) for index in answering}
 
 
-def test_the_quirk_changes_the_style_alone() -> None:
+def test_style_on_out_1_changes_only_the_style() -> None:
     data, out = batch(), outputs(3)
     usual, quirky = (losses({"style_on": which})(Fixed(out), data).losses for which in ("last", "out_1"))
     assert {name for name in usual if not torch.equal(usual[name], quirky[name])} == {"style"}
 
 
-def test_terms_without_weight_are_left_out() -> None:
+def test_terms_of_weight_zero_are_left_out() -> None:
     objective = losses({"perceptual": 0, "style": 0})
     assert objective.features is None
     assert list(objective(Fixed(outputs(3)), batch()).losses) == ["hole", "valid", "tv"]
 
 
-# ---- what the network is given, and what learns
+# ---- the network's input, and the parameters that learn
 
 
 def test_the_network_gets_the_papers_mask_and_colours() -> None:
@@ -179,7 +179,7 @@ def test_the_network_gets_the_papers_mask_and_colours() -> None:
     assert 0 <= terms.restored.min() <= terms.restored.max() <= 1
 
 
-def test_no_gradient_reaches_the_trunk_and_every_parameter_learns() -> None:
+def test_every_parameter_but_the_trunks_gets_a_gradient() -> None:
     torch.manual_seed(0)
     model, objective = MADF(MadfOptions(width=4)), losses({})
     data = {
@@ -193,7 +193,7 @@ def test_no_gradient_reaches_the_trunk_and_every_parameter_learns() -> None:
     assert lazy == []
 
 
-def test_a_file_of_the_users_is_the_trunk(tmp_path: Any) -> None:
+def test_a_users_file_provides_the_trunk(tmp_path: Any) -> None:
     trunk = create_trunk("vgg16")
     torch.save(trunk.state_dict(), tmp_path / "vgg16.pth")
     objective = losses({"trunk": "vgg16", "trunk_weights": str(tmp_path / "vgg16.pth")})
@@ -210,7 +210,7 @@ def test_a_file_of_the_users_is_the_trunk(tmp_path: Any) -> None:
 
 @pytest.mark.slow
 def test_a_small_network_learns_four_images() -> None:
-    """madf.md 13.14, at a width of 16 and 128 pixels."""
+    """madf.md 13.14, at a width of 16 and with images of 128 pixels."""
     torch.manual_seed(3)
     coarse = torch.rand(4, 3, 8, 8)
     clean = F.interpolate(coarse, size=(128, 128), mode="bicubic").clamp(0, 1)
