@@ -69,7 +69,7 @@ class WholeShards(Strict):
 
 
 class DatasetConfig(Strict):
-    """The settings of every data set, whatever its task."""
+    """The settings that data sets of every task have."""
 
     task: str
     kind: str
@@ -117,7 +117,7 @@ class FrameConfig(DatasetConfig):
 
 
 class HoleConfig(DatasetConfig):
-    """A data set whose masks can come from the user's files."""
+    """A data set with masks, which can come from the user's files."""
 
     masks: str | None = None  # for kind: files, a folder of pictures, white = hole; relative to params.yaml or absolute
 
@@ -129,7 +129,7 @@ class HoleConfig(DatasetConfig):
 
 
 def _dataset_class(name: str, task: Task) -> type[DatasetConfig]:
-    """The section of one task's data sets: its settings, its name and its kinds."""
+    """The type of one task's data sets, with the task's settings, name and kinds."""
     base = FrameConfig if task.frames else HoleConfig if task.takes_mask else DatasetConfig
     fields: Any = {"task": (Literal[name], ...), "kind": (Literal[task.choices], task.default)}
     return create_model(f"{name.title().replace('_', '')}Data", __base__=base, **fields)

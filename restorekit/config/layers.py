@@ -33,9 +33,9 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def load_params(path: Path, extra: Path | None = None, read: Read | None = None) -> Params:
-    """The parameters of `path`, with `extra`, a second file, layered over them; errors name each wrong value.
+    """The parameters of `path`, with a second file, `extra`, layered over `path`.
 
-    `read` replaces `read_values`, which reads the values of a file. Raises RestorekitError for a wrong value.
+    `read` replaces `read_values`, which reads the values of a file. A RestorekitError names each wrong value.
     """
     read = read or read_values
     values = read(path)

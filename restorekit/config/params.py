@@ -100,7 +100,7 @@ class Params(Strict):
         return [*self.runs.items(), *self.ablation_runs.items()]
 
     def ablations_of(self, run: str) -> list[str]:
-        """The names of the ablations of a run; there may be none."""
+        """The names of a run's ablations, possibly none."""
         self.run(run)
         return [name for name in self.ablation_runs if name.partition("--")[0] == run]
 

@@ -35,7 +35,7 @@ class Perceptual(nn.Module):
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         device = image.device.type
-        # float16 cannot hold VGG's response to values of +-1000
+        # float16 cannot hold VGG's responses to values of +-1000
         with torch.autocast(device, dtype=torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
             return self._distance(self._input(image.float()), self._input(target.detach().float()))
 

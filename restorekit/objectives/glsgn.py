@@ -1,4 +1,4 @@
-"""GLSGN's objective: each path's image at its own scale, the fused image, and features of the latter (glsgn.md 7).
+"""GLSGN's objective: each path's image at its own scale, the fused image, and the latter's features (glsgn.md 7).
 
 L = w_paths sum over g, 1, 2, 3 of D(B_k, clean at that scale) + w_fused D(B_out, clean) + w_perceptual P(B_out, clean),
 with D the mean absolute difference, or Huber's, in [0, 1]. No GAN.

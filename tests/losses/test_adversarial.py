@@ -7,7 +7,7 @@ from restorekit.errors import RestorekitError
 from restorekit.losses.adversarial import PatchDiscriminator, critic_loss, generator_loss
 
 
-def test_adversarial_losses_are_the_logarithms() -> None:
+def test_adversarial_losses_equal_the_logarithms() -> None:
     clean, restored = torch.randn(2, 3, 1, 4, 4, dtype=torch.float64)
     d_clean, d_restored = torch.sigmoid(clean), torch.sigmoid(restored)
     generator, critic = -(d_restored.log().mean()), -0.5 * (d_clean.log() + (1 - d_restored).log()).mean()

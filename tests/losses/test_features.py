@@ -28,7 +28,7 @@ def test_attention_has_mean_1_in_each_image(teacher: Tensor) -> None:
     torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2), rtol=0, atol=1e-5)
 
 
-def test_attention_is_largest_at_strong_features_of_the_teacher() -> None:
+def test_attention_is_largest_at_the_teachers_strongest_features() -> None:
     teacher = torch.full((1, 3, 8, 8), 0.1)
     teacher[:, 1, 2:4, 2:4] = 5.0
     weights = attention(teacher)

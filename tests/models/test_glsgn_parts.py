@@ -37,7 +37,7 @@ def test_cut_and_join_are_inverses_and_run_row_by_row(grid):
 
 
 @pytest.mark.parametrize("grid", EVERY_GRID, ids=str)
-def test_the_patches_of_the_regions_are_all_patches(grid):
+def test_the_regions_cover_all_patches(grid):
     labels = torch.arange(grid.rows * grid.columns).view(-1, 1, 1, 1).float()
     for number, region in enumerate(grid.to_regions(labels)):
         named = [[float(row * grid.columns + column) for row, column in block] for block in grid.patches_of(number)]
@@ -76,7 +76,7 @@ def test_joining_patches_without_their_overlap_gives_the_frame():
 
 
 @pytest.mark.parametrize("size", [(64, 64), (135, 239), (270, 478), (7, 3)])
-def test_the_pyramid_keeps_constants_and_is_the_binomial_filter(size):
+def test_the_pyramid_keeps_constants_and_equals_the_binomial_filter(size):
     constant = torch.full((1, 3, *size), 0.3, dtype=torch.float64)
     assert torch.allclose(down(constant), constant[..., ::2, ::2], atol=1e-15, rtol=0)
     assert torch.allclose(up(down(constant), size), constant, atol=1e-15, rtol=0)

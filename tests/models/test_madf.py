@@ -152,7 +152,7 @@ def test_a_valid_pixel_reaches_the_hole() -> None:
     assert not torch.equal(one[..., 40:90, 40:90], two[..., 40:90, 40:90])
 
 
-def test_one_mask_channel_stands_for_three() -> None:
+def test_a_mask_of_one_channel_equals_a_mask_of_three() -> None:
     model, image, mask = MADF(MadfOptions(width=4)).eval(), torch.randn(1, 3, 128, 128), holes(1, 128, 128)
     with torch.no_grad():
         assert torch.equal(model(image, mask).outputs[-1], model(image, mask.expand(-1, 3, -1, -1)).outputs[-1])

@@ -55,7 +55,7 @@ class GlobalContext(nn.Module):
         self.out = nn.Conv2d(inner, channels, 1)
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, ContextMaps]:
-        """Features (B, C, H, W) of the same shape, unchanged where `mask` (B, 1, H, W) is 0, and the maps."""
+        """Features (B, C, H, W), unchanged where `mask` (B, 1, H, W) is 0, and the context maps."""
         with torch.autocast(features.device.type, enabled=False):
             inputs, mask = features.float(), mask.float()
             weights = self.weights(inputs, mask)
@@ -84,7 +84,7 @@ class Restoration(NamedTuple):
 
 
 class Fusion(nn.Module):
-    """Ablation A8: the teacher's features are added to the student's through a 1x1 convolution, at run time."""
+    """Ablation A8: adds the teacher's features to the student's through a 1x1 convolution, at run time."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

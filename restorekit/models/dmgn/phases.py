@@ -15,7 +15,7 @@ GROUP = 64  # channels of a level that are resized together
 
 
 class Hypercolumn(nn.Module):
-    """HFL (dmgn.md 3.1): (B, 3, H, W) in [-1, 1] to (B, width, H, W).
+    """Hypercolumn features HFL (dmgn.md 3.1) of an image (B, 3, H, W) in [-1, 1]: (B, width, H, W).
 
     The gradient reaches the input through the image's own three channels only: the trunk's maps are constants.
     `group` changes the memory, not the result.
@@ -67,11 +67,11 @@ def _to_size(level: Tensor, size: list[int]) -> Tensor:
 
 DILATIONS = (1, 2, 4, 8, 16, 1)  # of the refining cells
 STEER = tuple(0.4 * 0.5**cell for cell in range(len(DILATIONS)))  # a_i: weight of K in the gate of refining cell i
-MIN_DEPTH = 1e-6  # of max n - mean n; below it K = 1
+MIN_DEPTH = 1e-6  # limit for max n - mean n; below the limit K = 1
 
 
 class Separator(nn.Module):
-    """Features (B, C, H, W) to U, of the same shape, and m (B, 1, H, W): m U is background, (1 - m) U noise (3.2)."""
+    """Maps features (B, C, H, W) to U (B, C, H, W) and m (B, 1, H, W): m U is background, (1 - m) U noise (3.2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class NoiseMap(nn.Module):
 
 
 class Refiner(nn.Module):
-    """The refining trunk (3.7): dilated cells at full resolution, steered by K if given."""
+    """The refining trunk (3.7): dilated cells at full resolution, which K steers if the network has a noise map."""
 
     def __init__(self, width: int, final_tanh: bool, parts: int = 3, gated: bool = True) -> None:
         super().__init__()

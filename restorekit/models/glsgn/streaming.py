@@ -2,8 +2,8 @@
 
 A Patch Norm needs statistics of the whole frame, so the decoder stops at each norm: a stage's maps are held, region by
 region, until their mean and variance are known. If memory is short, the last stage, the only stage at full scale, is
-computed twice instead of held; it is an eighth of the arithmetic. Stages run in strips of rows, with a margin that is
-computed and dropped.
+computed twice instead of held; that stage is an eighth of the arithmetic. Stages run in strips of rows, with a margin
+that is computed and dropped.
 """
 
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 STRIDE = 2
 BAND_BYTES = 2**23  # of the convolutions' results in a band on a CPU; larger bands take memory and save no time
-DEVICE_BAND_BYTES = 2**28  # on a GPU, where small bands leave it idle
+DEVICE_BAND_BYTES = 2**28  # on a GPU, which small bands leave idle
 
 
 def dynamic_conv(features: Tensor, mask_features: Tensor, bank: Tensor) -> Tensor:
