@@ -46,7 +46,11 @@ LEFT_OUT = (
     LeftOut("restorekit/storage.py", "carries files to and from a storage and checks that they arrive unchanged"),
     LeftOut("restorekit/paths.py", "says where outputs lie; dvc.yaml names the same places"),
     LeftOut("restorekit/provenance.py", "decides what is re-run, not what comes out"),
-    LeftOut("restorekit/distributed", "watches and carries a training; weights are made in training/", followed=True),
+    LeftOut(
+        "restorekit/distributed",
+        "watches and carries a training and draws its curves; weights are made in training/",
+        followed=True,
+    ),
     LeftOut("restorekit/tracking", "records what train and evaluate made", ("train", "evaluate")),
     LeftOut(
         "restorekit/config", "counts by the values that a run or a data set resolves to", ("training state", "shards")
