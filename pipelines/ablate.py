@@ -12,7 +12,7 @@ from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
 from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
-from restorekit.files import write_beside, write_json
+from restorekit.files import write_atomically, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
 from restorekit.report.page import render_ablations
@@ -40,7 +40,7 @@ def ablate(model: str, params: Params, paths: Paths) -> None:
     rows = ablation_rows(
         [read_evaluated(name, params, paths) for name in names], params.seed, params.evaluate.resamples
     )
-    with write_beside(paths.ablations(model)) as folder:
+    with write_atomically(paths.ablations(model)) as folder:
         write_json(folder / "table.json", {"rows": [row.to_json() for row in rows]})
         (folder / "index.html").write_text(render_ablations(rows), encoding="utf-8")
     for row in rows:

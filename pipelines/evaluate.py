@@ -17,7 +17,7 @@ from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.folder import Subject, write_evaluation
 from restorekit.evaluation.results import ALL, SliceScore
 from restorekit.evaluation.test_sets import picture_sets, scored_sets
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
 from restorekit.storage import fetch, push
@@ -66,7 +66,7 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         run = record["run"]
         paths = paths.with_areas({**paths.areas, run: "imported"})
     subject = Subject(run, version.name, version.version, model, record)
-    with named_cluster() as spread, write_beside(paths.evaluation(run)) as folder:
+    with named_cluster() as spread, write_atomically(paths.evaluation(run)) as folder:
         scores, lines = write_evaluation(folder, subject, tests, unpaired, params, spread)
     push(paths.evaluation(run))
     _log(version, record, scores, paths)

@@ -17,7 +17,7 @@ from restorekit.distributed.figures import send_unsent, write_plots
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.ray_train import fit, local_cpus
 from restorekit.entry import run_entry, stage_parser
-from restorekit.files import read_json, write_beside, write_json
+from restorekit.files import read_json, write_atomically, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import git_revision, unchanged
 from restorekit.shards.manifest import ShardManifest
@@ -68,7 +68,7 @@ def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None]
         check()
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
-        with write_beside(paths.model(name)) as folder:
+        with write_atomically(paths.model(name)) as folder:
             export_model(job, open_states(job.state), folder, record)
             write_plots(folder / "curves.csv", folder)
         push(paths.model(name))

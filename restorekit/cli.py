@@ -180,8 +180,8 @@ def _targets(photos: list[Path], output: Path | None, failures: list[str], mask:
             format_of(output)
     targets: dict[Path, Path] = {}
     for photo in dict.fromkeys(photos):
-        beside = photo.with_name(f"{photo.stem}.restored{photo.suffix}")
-        target = beside if output is None else output / beside.name if into_folder else output
+        default = photo.with_name(f"{photo.stem}.restored{photo.suffix}")
+        target = default if output is None else output / default.name if into_folder else output
         try:
             if not photo.exists():
                 raise RestorekitError(f"no photo at {photo}")

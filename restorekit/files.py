@@ -17,7 +17,7 @@ from restorekit.errors import RestorekitError
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """A temporary path for a file or a folder; renamed to `path` if the body raises nothing.
 
     The rename replaces an old file in one step; an old folder is removed just before the rename.
@@ -55,7 +55,7 @@ def _remove(path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
-    with write_beside(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text(canonical_json(value))
 
 

@@ -18,7 +18,7 @@ from restorekit.config import load_params
 from restorekit.config.layers import read_values
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 
 VGG19 = "weights/vgg19.pth"  # torchvision's files, which the user brings
 VGG16 = "weights/vgg16.pth"
@@ -61,7 +61,7 @@ PAPER: dict[str, Any] = {
             "train": {"batch_size": 1, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": ["horizontal"]},
         },
         "dakd": {
-            "options": {"width": 32, "init": "framework", "zero_last": False, "leak": 0.0},
+            "options": {"width": 32, "init": "framework", "zero_last": False, "negative_slope": 0.0},
             "objective": {"localise_steps": 100_000},
             "train": {"batch_size": 8, "lr": 1e-4, "schedule": "cosine", "milestones": [], "flips": _TURNED},
         },
@@ -158,8 +158,8 @@ def write_paper_params(path: Path) -> None:
     for extra in [None, *(file for file in others.values() if file.is_file())]:
         load_params(path, extra, read)
     for file, text in written.items():
-        with write_beside(file) as beside:
-            beside.write_text(text)
+        with write_atomically(file) as partial:
+            partial.write_text(text)
 
 
 def _set(values: Any, changes: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from restorekit.errors import RestorekitError
-from restorekit.files import canonical_json, sha256_file, write_beside
+from restorekit.files import canonical_json, sha256_file, write_atomically
 
 INDEX = ".files.json"  # bytes and SHA-256 of every file of a pushed folder; written last
 _ON_DISK = ("file", "local")  # schemes whose addresses have a third slash (file:///tmp)
@@ -63,7 +63,7 @@ def fetch_file(path: Path, sha256: str | None = None) -> Path:
         if remote.size() is None:
             path.unlink(missing_ok=True)
             return path
-        with write_beside(path) as partial:
+        with write_atomically(path) as partial:
             remote.get(partial)
             if sha256 is not None and sha256_file(partial) != sha256:
                 raise RestorekitError(f"{remote.address} is not the file of its manifest (its SHA-256 differs)")
@@ -86,7 +86,7 @@ def fetch(folder: Path) -> Path:
         index = _read_index(remote)
         if index is None or index == _index_of(folder):
             return folder
-        with write_beside(folder) as partial:
+        with write_atomically(folder) as partial:
             for name, known in index.items():
                 target, old = partial / name, folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from restorekit.errors import RestorekitError
-from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
+from restorekit.files import digest_of, read_json, sha256_file, write_atomically, write_json
 from restorekit.paths import working_root
 from restorekit.rng import rng_for, seed_for
 
@@ -27,7 +27,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target.write_text("old")
 
     def fail_halfway() -> None:
-        with write_beside(target) as partial:
+        with write_atomically(target) as partial:
             partial.write_text("new")
             raise ValueError("halfway")
 
@@ -41,7 +41,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").touch()
-    with write_beside(target) as partial:
+    with write_atomically(target) as partial:
         partial.mkdir()
         (partial / "new").touch()
     assert [path.name for path in target.iterdir()] == ["new"]
@@ -67,14 +67,14 @@ def test_json_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
-    script = "import os, pathlib, sys; from restorekit.files import write_beside\n"
-    script += "with write_beside(pathlib.Path(sys.argv[1])) as partial:\n"
+    script = "import os, pathlib, sys; from restorekit.files import write_atomically\n"
+    script += "with write_atomically(pathlib.Path(sys.argv[1])) as partial:\n"
     script += "    partial.write_text('half'); os.kill(os.getpid(), 9)\n"
     target = tmp_path / "a.txt"
     killed = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
     assert killed.returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
-    with write_beside(target) as partial:
+    with write_atomically(target) as partial:
         partial.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "whole"

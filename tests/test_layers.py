@@ -51,8 +51,8 @@ def test_every_run_has_a_folder_and_a_registered_name() -> None:
 def test_a_model_shares_settings_that_a_run_can_override() -> None:
     params = load_params(ROOT / "params.yaml", ROOT / "pipelines/long/params.yaml")
     shared = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]["dakd"]
-    assert params.run("dakd-rain").options.leak == shared["options"]["leak"]
-    assert params.run("dakd-haze").options.leak == 0.0
+    assert params.run("dakd-rain").options.negative_slope == shared["options"]["negative_slope"]
+    assert params.run("dakd-haze").options.negative_slope == 0.0
     assert params.training("dakd-haze").grad_clip == shared["train"]["grad_clip"]
     assert params.run("dakd-motion_blur--long").options.width == 32
 

@@ -1,7 +1,7 @@
 """Settings of DAKD's runs: the networks' options, the objective's weights, and checks of combinations."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
@@ -28,7 +28,7 @@ class DakdOptions(Strict):
     zero_last: StrictBool = False  # training starts from restored = input: for short trainings
     # Slope below 0 of the activations that are ReLU in dakd.md. In short trainings with little gain at first, as on
     # motion blur, whole layers of ReLU die.
-    leak: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    negative_slope: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
 class DakdObjective(Strict):
@@ -57,6 +57,8 @@ class DakdObjective(Strict):
 
 class DakdRun(Run):
     """A run of DAKD."""
+
+    renamed_options: ClassVar[Mapping[str, str]] = {"leak": "negative_slope"}
 
     model: Literal["dakd"]
     options: DakdOptions

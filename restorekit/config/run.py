@@ -76,6 +76,7 @@ class Run(Strict):
     """A run: a network, the data set that it is trained on, its objective, and its changes to `train`."""
 
     weight_files: ClassVar[tuple[str, ...]] = ()  # settings that name files of weights: "options.trunk_weights"
+    renamed_options: ClassVar[Mapping[str, str]] = {}  # of the network: the name in older checkpoints, the name now
 
     model: str
     dataset: str

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from restorekit.errors import RestorekitError
-from restorekit.files import read_json, write_beside, write_json
+from restorekit.files import read_json, write_atomically, write_json
 from restorekit.storage import fetch_file, push_file
 
 CURVES = "curves.csv"  # in the state's folder
@@ -31,7 +31,7 @@ class CurveWriter:
     def __init__(self, path: Path, resume_step: int) -> None:
         self._path = path
         kept = [row for row in read_curves(path) if row[0] <= resume_step] if path.exists() else []
-        with write_beside(path) as beside, beside.open("w", newline="") as file:
+        with write_atomically(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
             writer.writerows(kept)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from restorekit.errors import RestorekitError
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 from restorekit.storage import Remote, cache_root, machine_lock, remote_of
 from restorekit.training.state import LOCK_WAIT_S, StateStore
 
@@ -76,9 +76,9 @@ class RemoteStates:
         """Makes `folder` from the stored state of the same name, unless it exists; the caller verifies the state."""
         with machine_lock(folder):
             if not (folder / RECORD).exists():
-                with write_beside(folder) as beside:
+                with write_atomically(folder) as partial:
                     for name in (self._remote / folder.name).names():
-                        (self._remote / folder.name / name).get(beside / name)
+                        (self._remote / folder.name / name).get(partial / name)
             counted, newest = self.valid(), self._newest()
             for other in folder.parent.iterdir():
                 ours = other.name in counted or other.name.endswith(f"-{newest:0{WIDTH}d}")
@@ -168,6 +168,6 @@ def this_machine() -> str:
     mark = cache_root() / ".machine"
     with machine_lock(mark):
         if not mark.exists():
-            with write_beside(mark) as beside:
-                beside.write_text(uuid.uuid4().hex)
+            with write_atomically(mark) as partial:
+                partial.write_text(uuid.uuid4().hex)
     return mark.read_text()

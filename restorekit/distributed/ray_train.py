@@ -22,7 +22,7 @@ from restorekit.distributed.progress_bar import progress_bar
 from restorekit.distributed.recorder import Recorder
 from restorekit.distributed.trace import TraceWriter
 from restorekit.errors import RestorekitError
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 from restorekit.storage import fetch_file, push_file, remote_of
 from restorekit.training.job import Job
 from restorekit.training.loop import Report, train
@@ -120,8 +120,8 @@ def _refuse(job: Job, reason: str) -> None:
     """Records, for the driver and later attempts of this fit, the reason why another attempt would fail, too."""
     refusal = job.state / REFUSAL
     try:
-        with write_beside(refusal) as beside:
-            beside.write_text(reason)
+        with write_atomically(refusal) as partial:
+            partial.write_text(reason)
         push_file(refusal)
     except OSError as error:  # no room even for this file; Ray tries again in vain and then reports the error
         raise RestorekitError(reason) from error

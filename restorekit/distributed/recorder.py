@@ -9,7 +9,7 @@ import torch
 from restorekit.config import TrainConfig
 from restorekit.distributed.figures import CURVES, CurveWriter, Logger, Outbox
 from restorekit.distributed.progress_bar import EVENTS, note_event
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 from restorekit.storage import fetch_file, push_file
 from restorekit.training.job import Job
 from restorekit.training.loop import Report
@@ -76,8 +76,8 @@ def _warnings(config: TrainConfig, device: torch.device) -> list[str]:
 def _copy(curves: Path, to: Path) -> None:
     """Copies the curves of a first phase, where there are any, unless `to` is there already."""
     if fetch_file(curves).exists() and not fetch_file(to).exists():
-        with write_beside(to) as beside:
-            shutil.copyfile(curves, beside)
+        with write_atomically(to) as partial:
+            shutil.copyfile(curves, partial)
         push_file(to)
 
 

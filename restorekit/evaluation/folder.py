@@ -23,7 +23,7 @@ from restorekit.evaluation.scoring import Restore, Restored, restoring, scoring
 from restorekit.evaluation.slices import slice_scores
 from restorekit.evaluation.studies import Findings, Study, studies_of
 from restorekit.evaluation.test_sets import Pair, PairSet, PictureSet
-from restorekit.files import write_beside, write_json
+from restorekit.files import write_atomically, write_json
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
 
@@ -102,7 +102,7 @@ def write_slices(path: Path, scores: Sequence[SliceScore]) -> None:
     lines: dict[tuple[str, str], dict[str, SliceScore]] = {}
     for score in scores:
         lines.setdefault((score.dataset, score.slice), {})[score.protocol] = score
-    with write_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         columns = [f"{protocol}_{side}" for protocol in protocols for side in _PLOTTED]
         writer.writerow(["dataset", "slice", "n", "photographs", *columns])

@@ -24,7 +24,7 @@ VARIANTS = ("oracle", "black", "white")
 
 
 @dataclass(frozen=True)
-class Localised:
+class MaskPrediction:
     """A network's maps of an image of H x W pixels, float32 (H, W), scaled up where they are smaller."""
 
     mask: np.ndarray  # in [0, 1], 1 = degraded
@@ -37,7 +37,7 @@ class Localiser(Protocol):
 
     tau: float  # the difference above which a pixel counts as degraded, as in the network's training
 
-    def locate(self, degraded: np.ndarray) -> Localised:
+    def locate(self, degraded: np.ndarray) -> MaskPrediction:
         """The network's maps of an image, uint8 (H, W, 3)."""
         ...
 
@@ -61,7 +61,7 @@ class NetworkLocaliser:
         self._precision = precision
         self.tau = float(model.tau)  # type: ignore[arg-type]
 
-    def locate(self, degraded: np.ndarray) -> Localised:
+    def locate(self, degraded: np.ndarray) -> MaskPrediction:
         with torch.inference_mode(), self._autocast():
             result: DakdResult = self._model(self._pixels(degraded))
         size = (degraded.shape[0], degraded.shape[1])
@@ -72,7 +72,7 @@ class NetworkLocaliser:
             maps["context from"] = result.context.gathered
             maps["context to"] = result.context.given
         energy = [_scaled(features.float().abs().mean(dim=1, keepdim=True), size) for features in result.student]
-        return Localised(
+        return MaskPrediction(
             _scaled(result.mask, size), np.stack(energy), {name: _scaled(one, size) for name, one in maps.items()}
         )
 
@@ -98,7 +98,9 @@ def _scaled(values: Tensor, size: tuple[int, int]) -> np.ndarray:
     return large[0, 0, : size[0], : size[1]].cpu().numpy()
 
 
-def score_mask(dataset: str, pair: Pair, restored: np.ndarray, shown: Localised, localiser: Localiser) -> MaskScore:
+def score_mask(
+    dataset: str, pair: Pair, restored: np.ndarray, shown: MaskPrediction, localiser: Localiser
+) -> MaskScore:
     """The scores of the predicted mask of a pair; `restored` is uint8 (H, W, 3)."""
     degraded, clean = pair.degraded, pair.clean
     truth = changed(degraded, clean, localiser.tau)

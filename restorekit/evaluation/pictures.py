@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from restorekit.evaluation.localisation import Localised
+from restorekit.evaluation.localisation import MaskPrediction
 from restorekit.evaluation.results import Facts
 
 WHITE = 255  # the gutters' level
@@ -64,7 +64,7 @@ def triptych(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray | Non
     return Triptych(_side_by_side(panels, GUTTER), width, height, len(panels))
 
 
-def overlays(degraded: np.ndarray, truth: np.ndarray, shown: Localised) -> Overlays:
+def overlays(degraded: np.ndarray, truth: np.ndarray, shown: MaskPrediction) -> Overlays:
     """The degraded image, uint8 (H, W, 3), then the true mask, the predicted mask and every further map over it.
 
     Masks keep their range [0, 1]; other maps are stretched from their lowest to their highest value.

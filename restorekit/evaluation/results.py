@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from restorekit.errors import RestorekitError
-from restorekit.files import read_json, write_beside
+from restorekit.files import read_json, write_atomically
 from restorekit.metrics.protocols import gain
 from restorekit.paths import Paths
 
@@ -224,7 +224,7 @@ def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScor
     protocols = list(rows[0].restored) if rows else []
     mask_of = {(mask.dataset, mask.key): mask for mask in masks}
     header = [*COLUMNS, *(f"{name}.{side}" for name in protocols for side in ("degraded", "restored"))]
-    with write_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header + [_MASK + name for name in _MASK_COLUMNS if masks])
         for row in rows:

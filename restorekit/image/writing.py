@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from restorekit.errors import RestorekitError
-from restorekit.files import write_beside
+from restorekit.files import write_atomically
 from restorekit.image.arrays import quantise, to_uint8
 from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile
 from restorekit.image.photo import Format, Photo, format_of
@@ -36,7 +36,7 @@ def write_image(path: Path | str, photo: Photo) -> None:
             f"{path}: {photo.width} x {photo.height} pixels cannot be written as {form} ({error})"
         ) from error
     try:
-        with write_beside(path) as partial:
+        with write_atomically(path) as partial:
             partial.write_bytes(data)
     except OSError as error:
         raise RestorekitError(f"{path} cannot be written: {error.strerror}") from error

@@ -31,6 +31,12 @@ def former_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(run.former_options(options))
 
 
+def renamed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an earlier version of the network `name`, under the names that they have now."""
+    run: Any = import_module(f"restorekit.config.{name}").RUN
+    return {run.renamed_options.get(option, option): value for option, value in options.items()}
+
+
 def from_authors(name: str, tensors: Mapping[str, Tensor], variant: str = "reflection") -> nn.Module:
     """The model `name` with weights that its authors released: see restorekit.models.authors."""
     from restorekit.models import authors  # imported here, since authors.py imports this module

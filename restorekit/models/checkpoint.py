@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
-from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
-from restorekit.models import create_model, former_options
+from restorekit.files import digest_of, read_json, sha256_file, write_atomically, write_json
+from restorekit.models import create_model, former_options, renamed_options
 from restorekit.models.descriptor import Descriptor
 from restorekit.tasks import MODELS
 
@@ -35,7 +35,7 @@ def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dic
     name = cast(Descriptor, model.descriptor).name
     full = {**record, "format": FORMAT, "model": name, "options": _options(model), "digest": ""}
     digest_of(full)  # a record that is not JSON fails before a file is written
-    with write_beside(folder / WEIGHTS) as file:
+    with write_atomically(folder / WEIGHTS) as file:
         save_file(tensors, file)
         full["digest"] = _digest(file, full)
     write_json(folder / RECORD, full)
@@ -96,14 +96,15 @@ def _still_known(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The record's options without removed options, which must have the value that the network still supports."""
     if record["model"] not in MODELS:
         return {}  # create_model then raises the error that lists known models
-    former = former_options(record["model"], record["options"])
-    for option, value in record["options"].items():
+    options = renamed_options(record["model"], record["options"])
+    former = former_options(record["model"], options)
+    for option, value in options.items():
         if option in former and value != former[option]:
             raise RestorekitError(
                 f"the model in {folder} was made with {option}: {value!r}, and {record['model']} now has "
                 f"{former[option]!r} alone: take the version of restorekit that trained it, or train it again"
             )
-    return {option: value for option, value in record["options"].items() if option not in former}
+    return {option: value for option, value in options.items() if option not in former}
 
 
 def _digest(weights: Path, record: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ DICE = 0.5  # weight of the Dice loss, which counts images with less than a tent
 
 # Settings that determine the teacher. Its initial weights, which depend on more options, are compared separately.
 LOCALISES_BY = (
-    "options.width", "options.tau", "options.leak",
+    "options.width", "options.tau", "options.negative_slope",
     "objective.localise_steps", "objective.patience", "objective.white_weight",
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, AblationRow, SliceScore
-from restorekit.files import write_beside, write_json
+from restorekit.files import write_atomically, write_json
 from restorekit.metrics.protocols import METRICS
 from restorekit.report import environment
 from restorekit.report.charts import Chart, charts_of
@@ -92,9 +92,9 @@ def write_report(
 
     `metric` is the gate's. `sheets` show the degradations on their own page, with the traits of `real` pairs.
     """
-    with write_beside(folder) as beside:
-        (beside / "pictures").mkdir(parents=True)
-        sections = [_section(beside, number, result, metric) for number, result in enumerate(results, start=1)]
+    with write_atomically(folder) as partial:
+        (partial / "pictures").mkdir(parents=True)
+        sections = [_section(partial, number, result, metric) for number, result in enumerate(results, start=1)]
         shown = {sample.photograph for result in results for sample in result.samples}
         page = environment().get_template("report.html.j2").render(
             sections=sections,
@@ -104,10 +104,10 @@ def write_report(
             credits=[photograph for photograph in photographs if photograph.name in shown],
             protocols={name: METRICS[name].says for name in _protocols(results)},
         )  # fmt: skip
-        (beside / "index.html").write_text(page, encoding="utf-8")
+        (partial / "index.html").write_text(page, encoding="utf-8")
         if sheets:
-            write_sheets(beside, sheets, real)
-        write_json(beside / "leaderboard.json", leaderboard(results, missing))
+            write_sheets(partial, sheets, real)
+        write_json(partial / "leaderboard.json", leaderboard(results, missing))
 
 
 def render_ablations(rows: Sequence[AblationRow]) -> str:

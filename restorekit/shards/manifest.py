@@ -17,7 +17,7 @@ from typing import Any
 import webdataset as wds
 
 from restorekit.errors import RestorekitError
-from restorekit.files import digest_of, read_json, sha256_file, write_beside, write_json
+from restorekit.files import digest_of, read_json, sha256_file, write_atomically, write_json
 from restorekit.storage import fetch_file
 
 FORMAT = 2  # 1 had no indices
@@ -107,7 +107,7 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
     have neither dots nor spaces.
     """
     num_samples = 0
-    with write_beside(path.with_suffix(".idx")) as index, write_beside(path) as partial:
+    with write_atomically(path.with_suffix(".idx")) as index, write_atomically(path) as partial:
         with wds.TarWriter(str(partial), mtime=0, encoder=False, user="restorekit", group="restorekit") as writer:
             for key, members in samples:
                 if re.search(r"[.\s]", key):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from restorekit.config import PhotoFolder, PhotosConfig, Split
 from restorekit.errors import RestorekitError
-from restorekit.files import sha256_file, write_beside
+from restorekit.files import sha256_file, write_atomically
 from restorekit.image import read_image
 from restorekit.layouts import get_photo_layout
 from restorekit.sources.folders import list_pictures
@@ -51,7 +51,7 @@ def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Colle
     be empty.
     """
     left_out: list[str] = []
-    with write_beside(folder) as partial:
+    with write_atomically(folder) as partial:
         partial.mkdir()
         taken = {photograph.sha256: photograph for photograph in _embedded(config, partial, left_out)}
         found = [file for one in config.folders for file in find_files(one, root, folder.resolve().parent)]

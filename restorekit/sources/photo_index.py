@@ -20,7 +20,7 @@ import numpy as np
 
 from restorekit.config import Split
 from restorekit.errors import RestorekitError, unknown_name
-from restorekit.files import read_json, sha256_file, write_beside, write_json
+from restorekit.files import read_json, sha256_file, write_atomically, write_json
 from restorekit.image import read_image, to_uint8
 from restorekit.rng import seed_for
 from restorekit.storage import fetch_file
@@ -228,7 +228,7 @@ def save_photographs(folder: Path, photographs: Iterable[Photograph]) -> None:
             content.update(_content(photograph))
             yield number, *vars(photograph).values()
 
-    with write_beside(folder / TABLE) as partial:
+    with write_atomically(folder / TABLE) as partial:
         # No journal is needed: an unfinished table is never renamed into its place.
         with closing(sqlite3.connect(partial, isolation_level=None)) as table:
             table.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.files import flush_to_disk, sha256_file, write_beside
+from restorekit.files import flush_to_disk, sha256_file, write_atomically
 from restorekit.shards.plan import Cursor
 from restorekit.storage import remote_of
 from restorekit.training.phases import Progress
@@ -115,17 +115,17 @@ class StateStore:
 
     def _write(self, state: TrainingState, kind: str) -> Path:
         path = self.folder / f"{kind}-{state.step:08d}{self._pushed.suffix if self._pushed else ''}"
-        with _asking_for_room(state.step, self.folder), write_beside(path) as beside:
-            beside.mkdir()
+        with _asking_for_room(state.step, self.folder), write_atomically(path) as partial:
+            partial.mkdir()
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-            save_file(tensors, beside / "tensors.safetensors")
+            save_file(tensors, partial / "tensors.safetensors")
             record = {
                 "format": FORMAT, "step": state.step, "cursor": asdict(state.cursor),
                 "progress": asdict(state.progress), "precision": state.precision,
-                "sha256": sha256_file(beside / "tensors.safetensors"),
+                "sha256": sha256_file(partial / "tensors.safetensors"),
             }  # fmt: skip
-            (beside / "state.json").write_text(json.dumps(record, indent=1))
-            for file in beside.iterdir():
+            (partial / "state.json").write_text(json.dumps(record, indent=1))
+            for file in partial.iterdir():
                 flush_to_disk(file)
         if self._pushed:
             self._pushed.push(path)

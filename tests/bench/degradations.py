@@ -168,8 +168,8 @@ def _decoding(photographs: list[np.ndarray]) -> list[dict[str, Any]]:
     rows = []
     for unit, values in (("CPU ms a pair", spent), ("KiB a pair", size)):
         for name, value in values.items():
-            beside = ("png", values["png"], True) if name != "png" else (None, None, False)
-            row = _row(f"shards of 256 x 256 in {name}", value, 60, *beside)
+            reference = ("png", values["png"], True) if name != "png" else (None, None, False)
+            row = _row(f"shards of 256 x 256 in {name}", value, 60, *reference)
             rows.append({**row, "unit": unit})
     return rows
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from restorekit.config.dmgn import DmgnOptions
 from restorekit.errors import RestorekitError
 from restorekit.files import canonical_json
+from restorekit.models import create_model
 from restorekit.models.checkpoint import load_model, save_model
 from restorekit.models.dmgn import DMGN
 
@@ -171,3 +172,10 @@ def test_a_record_that_is_not_json_writes_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         save_model(tmp_path / "new", dmgn("rain", 4), {"loss": float("nan")})
     assert not (tmp_path / "new").exists()
+
+
+def test_an_option_is_read_under_its_former_name(tmp_path: Path) -> None:
+    folder = tmp_path / "dakd"
+    save_model(folder, create_model("dakd", width=2, negative_slope=0.2), {"run": "dakd-rain", "task": "rain"})
+    resign(folder, lambda record: record["options"].update(leak=record["options"].pop("negative_slope")))
+    assert load_model(folder)[0].options.negative_slope == 0.2

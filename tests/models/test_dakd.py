@@ -263,9 +263,9 @@ def test_zero_last_starts_from_the_input(options: dict[str, Any]) -> None:
     assert model.student.decoder.last.weight.grad.abs().sum() > 0
 
 
-def test_with_a_leak_a_layer_below_zero_still_learns() -> None:
-    def gradient_below(leak: float) -> float:
-        model = alive(leak=leak)
+def test_with_a_negative_slope_a_layer_below_zero_still_learns() -> None:
+    def gradient_below(negative_slope: float) -> float:
+        model = alive(negative_slope=negative_slope)
         with torch.no_grad():
             model.student.decoder.conv[2].bias.sub_(100.0)
         model(torch.rand(1, 3, 16, 16)).restored.square().mean().backward()
@@ -362,7 +362,7 @@ def test_4k_at_the_laptops_width_stays_below_6_gib() -> None:
         ({"width": 0}, "dakd's width: .*greater than or equal to 1"),
         ({"width": 8.0}, "valid integer"),
         ({"tau": 0.0}, "dakd's tau: .*greater than 0"),
-        ({"leak": 1.0}, "less than 1"),
+        ({"negative_slope": 1.0}, "less than 1"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:

@@ -70,7 +70,7 @@ def test_a_compiled_training_in_two_phases_has_the_losses_of_a_plain_one(make_jo
         {
             "model": "dakd",
             "dataset": "rain",
-            "options": {"width": 2, "tau": 0.1, "init": "he", "leak": 0.2},
+            "options": {"width": 2, "tau": 0.1, "init": "he", "negative_slope": 0.2},
             "objective": {"localise_steps": 4, "pixel": "huber"},
         }
     )

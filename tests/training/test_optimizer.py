@@ -1,4 +1,4 @@
-"""The update: the learning rate, Muon's steps beside AdamW's, and the averages of the weights."""
+"""The update: the learning rate, Muon's steps and AdamW's, and the averages of the weights."""
 
 import math
 

@@ -29,14 +29,14 @@ LOCALISING = 3  # steps of the first phase, in the trainings that share it
 # Another value of every setting that is not the default of the trainings below.
 OTHER_OPTIONS: dict[str, Any] = {
     "width": 3, "tau": 0.3, "gates": "none", "context": False, "mask_input": True, "fusion": True,
-    "init": "framework", "zero_last": False, "leak": 0.1,
+    "init": "framework", "zero_last": False, "negative_slope": 0.1,
 }  # fmt: skip
 OTHER_OBJECTIVES: dict[str, Any] = {
     "localise_steps": 2, "patience": 5, "white_weight": 2.0, "pixel": "huber", "huber_delta": 0.2,
     "distillation": 0.0, "attentive": False, "warm_start": True,
 }  # fmt: skip
 OF_THE_TEACHER = {
-    "width", "tau", "init", "leak", "localise_steps", "patience", "white_weight",
+    "width", "tau", "init", "negative_slope", "localise_steps", "patience", "white_weight",
 }  # fmt: skip
 
 

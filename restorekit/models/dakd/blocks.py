@@ -25,16 +25,16 @@ def _doubled(values: Tensor, axis: int) -> Tensor:
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution with zero padding and ReLU, or LeakyReLU where `leak` is above 0."""
+    """A 3x3 convolution with zero padding and ReLU, or LeakyReLU where `negative_slope` is above 0."""
 
-    leak = 0.0
+    negative_slope = 0.0
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(inputs, outputs, 3, stride, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         made = super().forward(features)
-        return F.leaky_relu_(made, self.leak) if self.leak else made.relu_()
+        return F.leaky_relu_(made, self.negative_slope) if self.negative_slope else made.relu_()
 
 
 class Dense(nn.Module):

@@ -43,9 +43,9 @@ class DAKD(nn.Module):
         self.student = Student(options)
         for module in self.modules():
             if isinstance(module, Conv):
-                module.leak = options.leak
+                module.negative_slope = options.negative_slope
                 if options.init == "he":
-                    nn.init.kaiming_normal_(module.weight, a=options.leak, nonlinearity="leaky_relu")
+                    nn.init.kaiming_normal_(module.weight, a=options.negative_slope, nonlinearity="leaky_relu")
                     nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if options.zero_last:
             nn.init.zeros_(self.student.decoder.last.weight)
