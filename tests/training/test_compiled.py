@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from restorekit.cluster import ray_cluster
-from restorekit.config import DakdObjective, DakdRun
+from restorekit.config import DakdRun
 from restorekit.distributed.progress_bar import EVENTS
 from restorekit.distributed.ray_train import fit
 from restorekit.models.dakd.blocks import resized
@@ -98,7 +98,8 @@ def test_compiled_losses_have_the_values_and_gradients_of_plain_ones() -> None:
     torch.manual_seed(0)
     maps = [torch.rand(2, channels, side, side, requires_grad=True) for channels, side in ((4, 16), (8, 8))]
     given = [torch.rand_like(features) for features in maps]
-    losses = DakdLosses(DakdObjective(localise_steps=1), tau=0.1)
+    run = {"model": "dakd", "dataset": "rain", "options": {"tau": 0.1}, "objective": {"localise_steps": 1}}
+    losses = DakdLosses(DakdRun.model_validate(run))
     wanted = losses.distillation(maps, given)
     plain = losses.distillation
     losses.compile_losses()
