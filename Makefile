@@ -37,7 +37,7 @@ long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long, 
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of pipelines/long/params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
-ablate: setup ## MODEL=dakd, or all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
+ablate: setup ## MODEL=dakd, or without it all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
 	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))
 
 test: setup lint ## lint, types and the tests
@@ -96,4 +96,4 @@ lock: setup ## requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock
 
 clean: ## removes what the pipeline made, but not .venv
-	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/more data/long data/ablations mlflow.db mlruns
+	rm -rf data/photos data/shards data/state data/models data/evaluations data/promotions data/report data/more data/long data/ablations data/imported mlflow.db mlruns

@@ -9,7 +9,7 @@ from typing import Any
 
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
-from restorekit.errors import unknown_name
+from restorekit.errors import RestorekitError, unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
 from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
 from restorekit.files import write_atomically, write_json
@@ -37,6 +37,9 @@ def ablate(model: str, params: Params, paths: Paths) -> None:
     if model not in params.ablations:
         raise unknown_name("model with ablations", model, params.ablations)
     names = [name for name, run in params.ablation_runs.items() if run.model == model]
+    if not names:
+        wanted = ", ".join(f"{model}-{dataset}" for dataset in params.ablations[model].datasets)
+        raise RestorekitError(f"ablations.{model}: none of its runs is in the parameters ({wanted})")
     rows = ablation_rows(
         [read_evaluated(name, params, paths) for name in names], params.seed, params.evaluate.resamples
     )

@@ -42,14 +42,14 @@ def main() -> None:
         folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
         (folder / "evaluations").mkdir(parents=True, exist_ok=True)
     runs = params.ablations_of(found.ablations) if found.ablations else [found.run]
-    with unchanged("evaluate", lambda: [settings(run, read()) for run in runs]):
+    with unchanged("evaluate", lambda: settings(runs, read())):
         for run in runs:
             evaluate(run, params, paths, found.model)
 
 
-def settings(run: str, params: Params) -> list[Any]:
-    """The parameters that a run's evaluation depends on."""
-    return [params.seed, params.evaluate, params.real.evaluate, params.run(run).dataset]
+def settings(runs: list[str], params: Params) -> list[Any]:
+    """The parameters that the evaluations of runs depend on."""
+    return [params.seed, params.evaluate, params.real.evaluate, [params.run(name).dataset for name in runs]]
 
 
 def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:

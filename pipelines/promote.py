@@ -5,7 +5,7 @@ python -m pipelines.promote --params pipelines/long/params.yaml --run madf-inpai
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from restorekit.models.checkpoint import read_record
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
 from restorekit.storage import fetch, push
-from restorekit.tracking.decisions import DecisionRecord, recorded_decisions
+from restorekit.tracking.decisions import recorded_decisions
 from restorekit.tracking.gate import alias_of, judge
 from restorekit.tracking.registry import find_or_register
 
@@ -42,8 +42,8 @@ def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     read = partial(load_params, Path("params.yaml"), found.params)
     params = read()
-    with unchanged("promote", lambda: settings(read())):
-        promote(params, working_root().with_areas(params.areas, params.pipeline), found.run)
+    with unchanged("promote", lambda: settings(read())) as check:
+        promote(params, working_root().with_areas(params.areas, params.pipeline), found.run, check)
 
 
 def settings(params: Params) -> list[Any]:
@@ -61,14 +61,24 @@ class Evaluated:
     rows: list[ImageScore]  # the model's scores on them
 
 
-def promote(params: Params, paths: Paths, only: str | None = None) -> None:
+def promote(params: Params, paths: Paths, only: str | None = None, check: Callable[[], None] = lambda: None) -> None:
     """Judges every evaluated run in turn and writes the log: today's decisions, and all that the registry has recorded.
 
-    Every evaluation is read and checked before the first alias changes. Runs that are not evaluated yet are named.
+    Every evaluation is read and checked, and every model registered, before the first alias of a champion changes; so
+    is `check` called. Runs that are not evaluated yet are named.
     """
+    if only is not None:
+        params.run(only)
+        if only not in params.areas:
+            raise RestorekitError(f"'{only}' is promoted with the other runs of params.yaml: leave --run out")
     runs, folder = (params.runs, paths.promotions) if only is None else ([only], paths.promotion(only))
     evaluated, left_out = read_evaluated(runs, params, paths)
-    decisions = [judge_run(one, params, paths) for one in evaluated]
+    candidates = [find_or_register(one.model, paths.root) for one in evaluated]
+    check()
+    decisions = [
+        judge(one.run, candidate, one.rows, one.pairs, params, paths.root)
+        for one, candidate in zip(evaluated, candidates, strict=True)
+    ]
     names = sorted({decision.name for decision in decisions})
     write_json(
         folder / "decisions.json",
@@ -83,6 +93,8 @@ def promote(params: Params, paths: Paths, only: str | None = None) -> None:
         print(f"{decision.run} version {decision.version}: {decision.decision}. {'; '.join(decision.reasons)}.")
     for run, reason in left_out.items():
         print(f"{run} is {reason}")
+    for run, dataset in params.left_out.items():
+        print(f"{run} is left out: no data set '{dataset}'")
 
 
 def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[list[Evaluated], dict[str, str]]:
@@ -106,14 +118,9 @@ def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[l
         rows = [row for row in read_table(folder / "table.csv") if row.dataset == pairs.name]
         evaluated.append(Evaluated(run, model, pairs, rows))
     if not evaluated:
-        raise RestorekitError("nothing to promote: " + "; ".join(f"{run} is {why}" for run, why in left_out.items()))
+        reasons = "; ".join(f"{run} is {why}" for run, why in left_out.items())
+        raise RestorekitError(f"nothing to promote: {reasons or 'there are no runs'}")
     return evaluated, left_out
-
-
-def judge_run(one: Evaluated, params: Params, paths: Paths) -> DecisionRecord:
-    """The decision about a run's model, which is registered if it is not yet."""
-    candidate = find_or_register(one.model, paths.root)
-    return judge(one.run, candidate, one.rows, one.pairs, params, paths.root)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ def report(params: Params, paths: Paths) -> None:
     print(f"report of {len(results)} runs: {paths.report / 'index.html'}")
     for one in missing:
         print(f"{one.run} is {one.reason}")
+    for run, dataset in params.left_out.items():
+        print(f"{run} is left out: no data set '{dataset}'")
 
 
 def real_traits(params: Params, base: Path) -> list[Traits]:

@@ -43,15 +43,15 @@ def main() -> None:
         folder = paths.ablations_of(params.run(found.ablations).model, found.ablations)
         (folder / "models").mkdir(parents=True, exist_ok=True)
     runs = params.ablations_of(found.ablations) if found.ablations else [found.run]
-    with unchanged("train", lambda: [settings(run, read()) for run in runs]) as check:
+    with unchanged("train", lambda: settings(runs, read())) as check:
         for run in runs:
             train_run(run, params, paths, check)
 
 
-def settings(name: str, params: Params) -> list[Any]:
-    """The parameters that a run's weights depend on."""
-    run = params.run(name)
-    return [params.seed, run, params.training(name), params.trained_on(run.dataset).task]
+def settings(runs: list[str], params: Params) -> list[Any]:
+    """The parameters that the weights of runs depend on."""
+    tasks = [params.trained_on(params.run(name).dataset).task for name in runs]
+    return [params.seed, [params.run(name) for name in runs], [params.training(name) for name in runs], tasks]
 
 
 def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None] = lambda: None) -> None:
@@ -97,7 +97,8 @@ def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:
     note = fetch_file(job.state / "mlflow_run.json")
     known = read_json(note, "note of the MLflow run", f"remove {note}")["run_id"] if note.exists() else None
     logger = RunLogger.start(uri, job.run, known, digests)
-    logger.log_params({"run": job.run, "seed": job.seed, **job.spec.model_dump(exclude={"train"}), **vars(job.config)})
+    spec = job.spec.model_dump(exclude={"train", "seed"})
+    logger.log_params({"run": job.run, "seed": job.seed, **spec, **vars(job.config)})
     write_json(note, {"run_id": logger.run_id})
     push_file(note)
     return logger

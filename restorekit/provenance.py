@@ -48,7 +48,8 @@ LEFT_OUT = (
     LeftOut("restorekit/provenance.py", "decides what is re-run, not what comes out"),
     LeftOut(
         "restorekit/distributed",
-        "watches and carries a training and draws its curves; weights are made in training/",
+        "watches and carries a training and records its curves; weights are made in training/",
+        ("train", "training state"),
         followed=True,
     ),
     LeftOut("restorekit/tracking", "records what train and evaluate made", ("train", "evaluate")),
@@ -156,10 +157,18 @@ def git_revision() -> str:
 def _fingerprint(stage: str, settings: Callable[[], Any]) -> dict[str, str]:
     """A digest for each source file of a stage, and one for its settings."""
     files = sources(f"pipelines.{stage}", stage=stage)
+    files += _data_files(files)
     return {
         "its parameters": digest_of(to_jsonable_python(settings())),
         **{file: sources_digest([file]) for file in files},
     }
+
+
+def _data_files(files: Iterable[str]) -> list[str]:
+    """The files of the packages of `files` that are no modules: templates and tables that the package ships."""
+    packages = {(ROOT / file).parent for file in files if file.endswith("/__init__.py")}
+    found = {path for package in packages for path in package.rglob("*") if path.is_file()}
+    return sorted(path.relative_to(ROOT).as_posix() for path in found if path.suffix not in (".py", ".pyc"))
 
 
 def _file_of(module: str) -> str | None:

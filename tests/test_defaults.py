@@ -1,9 +1,12 @@
 """A training's digest covers settings that differ from their defaults, so a default must not change unnoticed.
 
+Nor must a constant of config/<model>.py, which networks read and the digest does not cover.
+
 `python tests/test_defaults.py` writes the defaults of today into the file beside this one.
 """
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from restorekit.config import TrainConfig
 from restorekit.config.runs import RUNS
 from restorekit.config.strict import DEFAULTS
+from restorekit.tasks import MODELS
 
 RECORDED = Path(__file__).with_name("defaults.json")
 
@@ -30,6 +34,9 @@ def defaults() -> dict[str, Any]:
         for name, field in section.model_fields.items():
             if field.default is not PydanticUndefined:
                 found[f"{section.__name__}.{name}"] = json.loads(json.dumps(field.default))
+    for model in MODELS:
+        constants = vars(import_module(f"restorekit.config.{model}")).items()
+        found |= {f"{model}.{name}": value for name, value in constants if name.isupper() and type(value) is int}
     return found
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from restorekit.config import load_params
+from restorekit.config import check_params, load_params
 from restorekit.errors import RestorekitError
-from tests.shipped import FILES, ROOT
+from tests.shipped import FILES, ROOT, shipped_values
 
 EXTRAS = FILES[1:]
 
@@ -129,3 +129,12 @@ def test_a_mistake_in_shared_settings_is_named_by_its_place(
     (copy / "params.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(RestorekitError, match=message):
         load_params(copy / "params.yaml")
+
+
+@pytest.mark.parametrize("empty", [{"dakd": None}, {"dakd": {"options": None}}])
+def test_an_empty_section_of_a_model_is_an_error_and_no_crash(empty: dict[str, object]) -> None:
+    values = shipped_values()
+    run = next(run for run in values["runs"].values() if run["model"] == "dakd")
+    run["options"] = {**run.get("options", {}), "wdith": 3}
+    with pytest.raises(RestorekitError, match="wdith"):
+        check_params({**values, "models": {**values["models"], **empty}})

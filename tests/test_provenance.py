@@ -203,3 +203,10 @@ def test_a_failure_of_the_stage_itself_is_what_is_told(house: Path) -> None:
 
     with pytest.raises(ValueError, match="its own"), unchanged("toy", lambda: None):
         fail()
+
+
+def test_a_template_edited_while_a_stage_runs_fails_it(house: Path) -> None:
+    (house / "restorekit/first/page.html").write_text("<p>")
+    said = "restorekit/first/page.html changed while toy ran"
+    with pytest.raises(RestorekitError, match=said), unchanged("toy", lambda: None):
+        (house / "restorekit/first/page.html").write_text("<div>")

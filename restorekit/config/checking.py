@@ -46,8 +46,10 @@ def _given_at(values: Any, place: list[str]) -> list[str]:
     """The place that sets `runs.<run>.<section>.<key>`: the run itself, or the shared settings of the run's model."""
     _, run, section, key, *rest = place
     settings = values["runs"][run]
-    shared = (values.get("models") or {}).get(settings.get("model"), {}).get(section, {})
-    if key in shared and key not in settings.get(section, {}):
+    shared: Any = values.get("models")
+    for name in (settings.get("model"), section):
+        shared = shared.get(name) if isinstance(shared, dict) else None
+    if isinstance(shared, dict) and key in shared and key not in (settings.get(section) or {}):
         return ["models", settings["model"], section, key, *rest]
     return place
 

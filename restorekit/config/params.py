@@ -124,6 +124,11 @@ class Params(Strict):
         return self._pipeline
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """The runs of a second file whose data set is in no file, each with the data set's name."""
+        return dict(self._left_out)
+
+    @property
     def areas(self) -> dict[str, str]:
         """The folder below data/ of each run that is not in params.yaml."""
         ablated = {name: f"{run.model}/{name.partition('--')[0]}" for name, run in self.ablation_runs.items()}

@@ -9,8 +9,8 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(-{1,2}[A-Za-z0-9_]+)*$", max_length=80)]
 Positive = Annotated[float, Field(gt=0.0)]
 
-# Part of every training's digest, which covers only settings that differ from their defaults. Raise this number when an
-# existing default changes (tests/test_defaults.py detects the change).
+# Part of every training's digest, which covers only settings that differ from their defaults. Raise it where a default
+# is changed, or code of config/<model>.py that the networks read; tests/test_defaults.py notices most of these.
 DEFAULTS = 1
 
 

@@ -57,8 +57,11 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise RestorekitError(f"the weights {weights} cannot be read ({error}): {REMEDY}") from error
-    with torch.device("meta"):  # draws no random numbers and allocates the weights only once
-        model = create_model(record["model"], **_still_known(record, folder))
+    try:
+        with torch.device("meta"):  # draws no random numbers and allocates the weights only once
+            model = create_model(record["model"], **_still_known(record, folder))
+    except RestorekitError as error:
+        raise RestorekitError(f"the model in {folder} cannot be built by this version: {error}") from error
     fill(model, tensors, str(weights))
     return model.eval(), record
 

@@ -165,7 +165,7 @@ def _run_of(record: dict[str, Any], uri: str) -> str:
 
 
 def _tags(record: dict[str, Any]) -> dict[str, str]:
-    names = ("run", "task", "digest", "git_revision", "shards_digest", "sources_digest", "seed", "steps")
+    names = ("run", "task", "digest", "git_revision", "shards_digest", "job_digest", "seed", "steps")
     return {name: str(record[name]) for name in names if record.get(name) is not None}
 
 

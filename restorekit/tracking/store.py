@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
@@ -128,8 +129,10 @@ def _follow_move(file: Path) -> None:
         then = str(found[0]) if found else now
         if then == now or not then.startswith("file:") or not then.endswith(f"/{ARTIFACTS}"):
             return
+        if not (file.parent / ARTIFACTS).is_dir() and Path(unquote(urlparse(then).path)).is_dir():
+            return  # the database alone was copied: its files are still where they were
         with database:  # one transaction: of two processes, the second finds nothing to change
-            for table, column in _ADDRESSES:
+            for table, column in (one for one in _ADDRESSES if one[0] in tables):
                 database.execute(
                     f"UPDATE {table} SET {column} = :now || substr({column}, length(:then) + 1) "
                     f"WHERE {column} = :then OR substr({column}, 1, length(:then) + 1) = :then || '/'",

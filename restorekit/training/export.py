@@ -7,6 +7,7 @@ from typing import Any
 from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
+from restorekit.storage import fetch_file
 from restorekit.training.job import Job
 from restorekit.training.state import StateStore, unpack
 
@@ -38,7 +39,7 @@ def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, An
         "precision": state.precision,
     }
     written = save_model(folder, model, described | record)
-    curves = job.state / "curves.csv"
+    curves = fetch_file(job.state / "curves.csv")
     if curves.exists():
         shutil.copyfile(curves, folder / "curves.csv")
     return written

@@ -215,3 +215,25 @@ def test_a_contradiction_in_one_run_changes_no_alias_of_another(
     assert [version.aliases for name in (other, RUN) for version in versions_of(name, paths.root)] == [
         ("candidate",), ("candidate",),
     ]  # fmt: skip
+
+
+def test_nothing_is_promoted_where_the_parameters_changed_meanwhile(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    def check() -> None:
+        raise RestorekitError("its parameters changed while promote ran")
+
+    write_model(12.0)
+    evaluate(RUN, params, paths)
+    with pytest.raises(RestorekitError, match="changed while"):
+        promote(params, paths, check=check)
+    assert champion(paths) is None
+    promote(params, paths)
+    assert champion(paths) == 1
+
+
+def test_a_run_of_its_own_is_one_of_a_second_file(params: Params, paths: Paths) -> None:
+    with pytest.raises(RestorekitError, match=r"unknown run 'dmgn-rian': did you mean 'dmgn-rain'"):
+        promote(params, paths, "dmgn-rian")
+    with pytest.raises(RestorekitError, match="'dmgn-rain' is promoted with the other runs"):
+        promote(params, paths, RUN)

@@ -92,3 +92,17 @@ def test_files_elsewhere_by_choice_stay_there(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     open_client(uri).create_experiment(EXPERIMENT, artifact_location=f"file://{tmp_path}/elsewhere")
     assert open_client(uri).get_experiment_by_name(EXPERIMENT).artifact_location == f"file://{tmp_path}/elsewhere"
+
+
+def test_a_copied_database_alone_finds_the_files_of_the_original(
+    tmp_path: Path, root: Path, make_model: Callable[..., Path]
+) -> None:
+    first, backup = tmp_path / "first", tmp_path / "backup"
+    for folder in (first, backup):
+        folder.mkdir()
+    shutil.copyfile(root / "mlflow.db", first / "mlflow.db")
+    version = find_or_register(make_model("dmgn-backup"), first)
+    shutil.copyfile(first / "mlflow.db", backup / "mlflow.db")
+    found = find_digest("dmgn-backup", version.digest, backup)
+    assert found is not None
+    assert found.source == version.source
