@@ -171,6 +171,70 @@ def _rain13k(part: str, pairs: int) -> Layout:
     )  # fmt: skip
 
 
+def _raindrop_clarity(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Jin et al., Raindrop Clarity, ECCV 2024 (github.com/jinyeying/RaindropClarity). As the authors' loader reads "
+        f"it: Drop/00001/ and Clear/00001/, a folder for each scene, in {part}/; Blur/, the blurred background without "
+        "drops, is not used. The authors' analyse/cal_rf_bf.py counts the pairs, with day and night exchanged for "
+        "training; the README's totals, 5442 by day and 9744 by night, tell which is which. Assumed: equal names in "
+        "Drop/ and Clear/" + ("." if part.endswith("Train") else "; the test has Clear/, as the training part."),
+        "raindrop", (Arrangement(("Drop/{scene}/{id}",), "Clear/{scene}/{id}"),), pairs, part=part,
+    )  # fmt: skip
+
+
+def _realblur(part: str) -> Layout:
+    return Layout(
+        "Rim et al., Real-world blur dataset for learning and benchmarking deblurring algorithms (RealBlur), ECCV 2020 "
+        f"(github.com/rimchang/RealBlur). As the authors' lists name the files: {part}/scene230/blur/blur_7.png and "
+        "gt/gt_7.png. The pairs of both lists, training and test, lie in the same folder: to use one list, link its "
+        "files into a folder of their own and state its number. Assumed, after MISCFilter: 3758 pairs for training and "
+        "980 for the test, and no others.",
+        "motion_blur", (Arrangement(("{scene}/blur/blur_{id:d}",), "{scene}/gt/gt_{id:d}"),), 4738, part=part,
+    )  # fmt: skip
+
+
+def _openrr5k(part: str, pairs: int, says: str, *targets: str) -> Layout:
+    return Layout(
+        "Cai et al., OpenRR-5k: a large-scale benchmark for reflection removal in the wild, MIPR 2025 "
+        f"(github.com/caijie0620/OpenRR-5k). As the authors state: {pairs} pairs. {says}",
+        "reflection", tuple(Arrangement(("blended/{id}",), f"{target}/{{id}}") for target in targets), pairs,
+        part=part,
+    )  # fmt: skip
+
+
+def _gt_rain(part: str, pairs: int) -> Layout:
+    return Layout(
+        "Ba et al., Not just streaks: towards ground truth for single image deraining (GT-RAIN), ECCV 2022 "
+        f"(github.com/UCLA-VMG/GT-RAIN). As the authors' code reads it: {part}/Oinari_0-0/*-R-000.png and so on, one "
+        "*-C-000.png for all of a scene; 31524 pairs with the validation. Assumed, after others: 26124 for training, "
+        "3300 for validation, 2100 for the test, which add up. GT-RAIN_val has no layout: its scene Gurutto_1-2 has a "
+        "clean image for each rainy one. Assumed: no other part has that scene.",
+        "rain", (Arrangement(("{scene}/{name}-R-{id:d}",), "{scene}/{name}-C-000"),), pairs, part=part,
+    )  # fmt: skip
+
+
+def _foundir(part: str, task: str, pairs: int) -> Layout:
+    return Layout(
+        "Li et al., FoundIR: unleashing million-scale training data, ICCV 2025 (github.com/House-Leo/FoundIR). As the "
+        f"authors lay out the test: {part}/LQ/ and {part}/GT/, where equal names may have different suffixes. The "
+        "number of pairs is that of the test, by the authors' list. Assumed: the training set has the same folders, "
+        "whose number you state" + ("; all of the blur is motion." if task == "motion_blur" else "."),
+        task, (Arrangement(("LQ/{id}",), "GT/{id}"),), pairs, part=part,
+    )  # fmt: skip
+
+
+def _outdoor_rain(part: str, pairs: int, targets: int | None, says: str) -> Layout:
+    return Layout(
+        "Li et al., Heavy rain image restoration (Outdoor-Rain), CVPR 2019 (github.com/liruoteng/HeavyRainRemoval). As "
+        f"the authors' code writes and ships it: in/im_0001_s80_a04.png for gt/im_0001.png, in {part}/. {says}",
+        "rain",
+        (
+            Arrangement(("in/im_{id:d}_s*_a*",), "gt/im_{id:d}"),
+            Arrangement(("data/im_{id:d}_s*_a*",), "gt/im_{id:d}"),
+        ), pairs, targets, part,
+    )  # fmt: skip
+
+
 LAYOUTS: dict[str, Layout] = {
     "plain": Layout(
         "Your own: input/ and target/ with equal names; folders may lie below them.",
@@ -200,6 +264,31 @@ LAYOUTS: dict[str, Layout] = {
     "rain1400-test": _rain1400("testing", 1400, 100),
     "4k-rain13k-train": _rain13k("train", 12500),
     "4k-rain13k-test": _rain13k("test", 500),
+    "spa-data-train": Layout(
+        "Wang et al., Spatial attentive single-image deraining with a high quality real rain dataset (SPA-Data), CVPR "
+        "2019 (github.com/stevewongv/SPANet). As the authors state: real_world/000/000-f/000-f_x_y.png, f the frame, "
+        "x and y the place. Assumed, after others' loaders: real_world_gt/000/000_x_y.png for all frames; 638492 "
+        "pairs, as later papers count them. One loader skips 274/274-14, whose files lie in the wrong folder.",
+        "rain", (
+            Arrangement(("real_world/{scene}/*/{scene}-*_{x:d}_{y:d}",), "real_world_gt/{scene}/{scene}_{x:d}_{y:d}"),
+        ), 638492,
+    ),
+    "spa-data-test": Layout(
+        "As spa-data-train, real_test_1000: 1000 pairs. Assumed, after others' loaders: rain/000.png and gt/000gt.png.",
+        "rain", (Arrangement(("rain/{id:d}",), "gt/{id:d}gt"),), 1000, part="real_test_1000",
+    ),
+    "gt-rain-train": _gt_rain("GT-RAIN_train", 26124),
+    "gt-rain-test": _gt_rain("GT-RAIN_test", 2100),
+    "outdoor-rain-train": _outdoor_rain(
+        "train", 9000, 600,
+        "There are 15 for each of 600; streak/, trans/ and atm/ are not used. Assumed: some copies call in/ data/.",
+    ),
+    "outdoor-rain-test": _outdoor_rain(
+        "Test1", 750, None,
+        "Assumed: 750 pairs, the number in TransWeather's copy, which calls in/ data/.",
+    ),
+    "foundir-rain": _foundir("10Rain", "rain", 100),
+    "foundir-nightrain": _foundir("12NightRain", "rain", 50),
     "reside-its": Layout(
         f"{_RESIDE}. As shipped: hazy/1_1_0.90179.png for clear/1.png, ten for each; trans/ is not used.",
         "haze", (
@@ -222,6 +311,18 @@ LAYOUTS: dict[str, Layout] = {
         "shipped: hazy/01_outdoor_hazy.jpg and GT/01_outdoor_GT.jpg.",
         "haze", (Arrangement(("hazy/{id:d}_outdoor_hazy",), "GT/{id:d}_outdoor_GT"),), 45, 45,
     ),
+    "nh-haze": Layout(
+        "Ancuti et al., NH-HAZE: an image dehazing benchmark with non-homogeneous hazy and haze-free images, CVPRW "
+        "2020. As the authors state: 55 pairs. Assumed, after others' loaders: 01_hazy.png and 01_GT.png side by side.",
+        "haze", (Arrangement(("{id:d}_hazy",), "{id:d}_GT"),), 55, 55,
+    ),
+    "dense-haze": Layout(
+        "Ancuti et al., Dense-Haze: a benchmark for image dehazing with dense-haze and haze-free images, ICIP 2019. As "
+        "the report of NTIRE 2019 states: 55 pairs; the paper has 33. Assumed, after others' loaders: "
+        "hazy/01_hazy.png and GT/01_GT.png in Dense_Haze_NTIRE19/.",
+        "haze", (Arrangement(("hazy/{id:d}_hazy",), "GT/{id:d}_GT"),), 55, 55,
+    ),
+    "foundir-haze": _foundir("08Haze", "haze", 200),
     "sir2-objects": _sir2("SolidObjectDataset", 200),
     "sir2-postcard": _sir2("PostcardDataset", 199),
     "sir2-wild": _sir2("WildSceneDataset", 55),
@@ -249,13 +350,44 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "uhdrr4k-train": _uhdrr4k("train", 2999),
     "uhdrr4k-test": _uhdrr4k("test", 168),
+    "nature20": Layout(
+        "Li et al., Single image reflection removal through cascaded refinement (IBCLN), CVPR 2020, the test of its "
+        "Nature set. As DSRNet passes it on: 20 pairs. Assumed, after users of that copy: "
+        "Nature/blended/1_143.jpg and Nature/transmission_layer/ with equal names. IBCLN's own archive may differ.",
+        "reflection", (Arrangement(("blended/{id}",), "transmission_layer/{id}"),), 20, part="Nature",
+    ),
+    "openrr-5k-train": _openrr5k(
+        "trian_5k", 5000, "Assumed, after others' loaders: blended/ and transmission_layer/ with equal names in "
+        "trian_5k/, as the archive is called.", "transmission_layer",
+    ),
+    "openrr-5k-val": _openrr5k(
+        "val_300", 300, "val_300_blended.zip and val_300_transmission.zip must be unpacked into one folder. Assumed: "
+        "blended/, and transmission_layer/ or transmission/ with equal names, in val_300/.",
+        "transmission_layer", "transmission",
+    ),
     "raindrop-train": _raindrop("train", 861),
     "raindrop-test_a": _raindrop("test_a", 58),
     "raindrop-test_b": _raindrop("test_b", 249),
+    "raindrop-clarity-day-train": _raindrop_clarity("DayRainDrop_Train", 4713),
+    "raindrop-clarity-day-test": _raindrop_clarity("DayRainDrop_Test", 729),
+    "raindrop-clarity-night-train": _raindrop_clarity("NightRainDrop_Train", 8655),
+    "raindrop-clarity-night-test": _raindrop_clarity("NightRainDrop_Test", 1089),
+    "foundir-raindrop": _foundir("11Raindrop", "raindrop", 100),
     "gopro-train": _gopro("train", 2103),
     "gopro-test": _gopro("test", 1111),
     "hide-train": _hide(("train/{id}",), 6397),
     "hide-test": _hide(("test/test-close-ups/{id}", "test/test-long-shot/{id}"), 2025),
+    "realblur-j": _realblur("RealBlur-J_ECC_IMCORR_centroid_itensity_ref"),
+    "realblur-r": _realblur("RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"),
+    "rsblur": Layout(
+        "Rim et al., Realistic blur synthesis for learning image deblurring (RSBlur), ECCV 2022 "
+        "(github.com/rimchang/RSBlur). As the authors state: 13358 pairs, 0001/000001/real_blur/real_blur.png and "
+        "0001/000001/gt/gt_sharp.png; avg65_img/, a synthetic blur, and its mask are not used. The authors' lists "
+        "split them into training, validation and test, all in the same folder: to use one list, link its files into "
+        "a folder of their own and state its number. Assumed: the pairs in one first folder count as one scene.",
+        "motion_blur", (Arrangement(("{scene}/{id}/real_blur/real_blur",), "{scene}/{id}/gt/gt_sharp"),), 13358, 13358,
+    ),
+    "foundir-blur": _foundir("01Blur", "motion_blur", 150),
 }  # fmt: skip
 
 _PARIS = "Doersch et al., What makes Paris look like Paris?, 2012, as the authors of Context Encoders pass it on"

@@ -86,6 +86,70 @@ EXAMPLES: dict[str, list[list[Row]]] = {
     "hide-test": [
         [("test/test-close-ups/1.png", "GT/1.png", None, "1"), ("test/test-long-shot/2.png", "GT/2.png", None, "2")],
     ],
+    "spa-data-train": [
+        [("real_world/000/000-1/000-1_0_256.png", "real_world_gt/000/000_0_256.png", None, "000"),
+         ("real_world/000/000-12/000-12_0_256.png", "real_world_gt/000/000_0_256.png", None, "000"),
+         ("real_world/001/001-1/001-1_0_256.png", "real_world_gt/001/001_0_256.png", None, "001")],
+    ],
+    "spa-data-test": [
+        [("real_test_1000/rain/000.png", "real_test_1000/gt/000gt.png", None, "000gt")],
+        [("rain/999.png", "gt/999gt.png", None, "999gt")],
+    ],
+    "gt-rain-train": [
+        [("GT-RAIN_train/Albergo_0-0/Albergo_0-0-Webcam-R-000.png",
+          "GT-RAIN_train/Albergo_0-0/Albergo_0-0-Webcam-C-000.png", None, "Albergo_0-0"),
+         ("GT-RAIN_train/Albergo_0-0/Albergo_0-0-Webcam-R-007.png",
+          "GT-RAIN_train/Albergo_0-0/Albergo_0-0-Webcam-C-000.png", None, "Albergo_0-0")],
+    ],
+    "gt-rain-test": [
+        [("Oinari_0-0/Oinari_0-0-Webcam-R-000.png", "Oinari_0-0/Oinari_0-0-Webcam-C-000.png", None, "Oinari_0-0"),
+         ("Winter_Garden_0-4/Winter_Garden_0-1-Webcam-R-000.png",
+          "Winter_Garden_0-4/Winter_Garden_0-1-Webcam-C-000.png", None, "Winter_Garden_0-4")],
+    ],
+    "outdoor-rain-train": [
+        [("train/in/im_0001_s80_a04.png", "train/gt/im_0001.png", None, "im_0001"),
+         ("train/in/im_0001_s100_a06.png", "train/gt/im_0001.png", None, "im_0001")],
+    ],
+    "outdoor-rain-test": [
+        [("synthetic/Test1/in/im_0004_s80_a04.png", "synthetic/Test1/gt/im_0004.png", None, "im_0004")],
+        [("data/im_0001_s80_a04.png", "gt/im_0001.png", None, "im_0001")],
+    ],
+    "foundir-rain": [[("10Rain/LQ/0801.png", "10Rain/GT/0801.png", None, "0801")]],
+    "foundir-nightrain": [[("12NightRain/LQ/1001.png", "12NightRain/GT/1001.png", None, "1001")]],
+    "foundir-haze": [[("08Haze/LQ/0501.jpg", "08Haze/GT/0501.jpg", None, "0501")]],
+    "foundir-raindrop": [[("LQ/0901.JPG", "GT/0901.png", None, "0901")]],
+    "foundir-blur": [[("01Blur/LQ/0001.png", "01Blur/GT/0001.png", None, "0001")]],
+    "nh-haze": [[("NH-HAZE/01_hazy.png", "NH-HAZE/01_GT.png", None, "01_GT")]],
+    "dense-haze": [
+        [("Dense_Haze_NTIRE19/hazy/01_hazy.png", "Dense_Haze_NTIRE19/GT/01_GT.png", None, "01_GT")],
+    ],
+    "nature20": [[("Nature/blended/1_143.jpg", "Nature/transmission_layer/1_143.jpg", None, "1_143")]],
+    "openrr-5k-train": [[("trian_5k/blended/1.jpg", "trian_5k/transmission_layer/1.jpg", None, "1")]],
+    "openrr-5k-val": [
+        [("val_300/blended/1.jpg", "val_300/transmission_layer/1.jpg", None, "1")],
+        [("val_300/blended/1.jpg", "val_300/transmission/1.jpg", None, "1")],
+    ],
+    "raindrop-clarity-day-train": [
+        [("DayRainDrop_Train/Drop/00001/00001.png", "DayRainDrop_Train/Clear/00001/00001.png", None, "00001"),
+         ("DayRainDrop_Train/Drop/00002/00001.png", "DayRainDrop_Train/Clear/00002/00001.png", None, "00002")],
+    ],
+    "raindrop-clarity-day-test": [[("Drop/00007/00001.png", "Clear/00007/00001.png", None, "00007")]],
+    "raindrop-clarity-night-train": [
+        [("NightRainDrop_Train/Drop/00001/00001.png", "NightRainDrop_Train/Clear/00001/00001.png", None, "00001")],
+    ],
+    "raindrop-clarity-night-test": [
+        [("NightRainDrop_Test/Drop/00060/00001.png", "NightRainDrop_Test/Clear/00060/00001.png", None, "00060")],
+    ],
+    "realblur-j": [
+        [("RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene230/blur/blur_7.png",
+          "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene230/gt/gt_7.png", None, "scene230")],
+    ],
+    "realblur-r": [[("scene015/blur/blur_21.png", "scene015/gt/gt_21.png", None, "scene015")]],
+    "rsblur": [
+        [("RSBlur/0001/000022/real_blur/real_blur.png", "RSBlur/0001/000022/gt/gt_sharp.png", None, "0001"),
+         ("RSBlur/0001/000023/real_blur/real_blur.png", "RSBlur/0001/000023/gt/gt_sharp.png", None, "0001"),
+         ("RSBlur/0019/003082/real_blur/real_blur.png", "RSBlur/0019/003082/gt/gt_sharp.png", None, "0019")],
+    ],
     "masked": [
         [("photo/x.jpg", "photo/x.jpg", None, "x"), ("photo/b/y.jpg", "photo/b/y.jpg", None, "b/y")],
         [("input/x.png", "target/x.png", None, "x")],
@@ -176,6 +240,36 @@ def test_the_part_decides_where_there_are_several() -> None:
     matched = match_names(LAYOUTS["raindrop-test_b"], names)
     assert matched.pairs == ()
     assert matched.problems[0].names == ("test_a", "train")
+
+
+@pytest.mark.parametrize(
+    "layout, folder, ours, others",
+    [
+        ("realblur-r", "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref", "{}/s1/{}/{}_1.png", ("blur", "gt")),
+        ("foundir-haze", "08Haze", "{}/{}/0501.jpg", ("LQ", "GT")),
+        ("raindrop-clarity-night-train", "NightRainDrop_Train", "{}/{}/00001/00001.png", ("Drop", "Clear")),
+    ],
+)  # fmt: skip
+def test_sets_that_come_in_one_folder_are_told_apart(
+    layout: str, folder: str, ours: str, others: tuple[str, str]
+) -> None:
+    names = [ours.format(part, kind, kind) for part in (folder, "another", "a-third") for kind in others]
+    assert match_names(LAYOUTS[layout], names).folder == folder
+    assert match_names(LAYOUTS[layout], names).problems == ()
+
+
+def test_files_that_are_shipped_but_not_used_are_no_mistake() -> None:
+    unused = {
+        "raindrop-clarity-day-train": ["Drop/1/1.png", "Clear/1/1.png", "Blur/1/1.png"],
+        "rsblur": [
+            *("1/2/real_blur/real_blur.png", "1/2/gt/gt_sharp.png"),
+            *("1/2/avg65_img/avg_blur.png", "1/2/avg65_mask_100/avg_blur.png"),
+        ],
+        "outdoor-rain-train": ["in/im_0001_s80_a04.png", "gt/im_0001.png", "streak/im_0001_s80_a04.png"],
+    }
+    for layout, names in unused.items():
+        matched = match_names(LAYOUTS[layout], names)
+        assert (len(matched.pairs), matched.problems) == (1, ()), layout
 
 
 def test_targets_that_belong_to_another_part_are_no_mistake() -> None:
