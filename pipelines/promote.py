@@ -17,12 +17,12 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.results import (
-    REMEDY,
     ImageScore,
     not_evaluated,
     not_trained,
     read_evaluation,
     read_table,
+    stage_of,
 )
 from restorekit.evaluation.test_sets import PairSet, gate_set
 from restorekit.files import write_json
@@ -110,11 +110,12 @@ def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[l
             left_out[run] = reason
             continue
         pairs = gate_set(run, params, paths, Path.cwd())
-        evaluation = read_evaluation(folder, run)
+        remedy = f"run `dvc repro {stage_of('evaluate', paths, run)}`"
+        evaluation = read_evaluation(folder, run, remedy)
         if evaluation["digest"] != read_record(model)["digest"]:
-            raise RestorekitError(f"the evaluation of '{run}' is of another model than {model}: {REMEDY}")
+            raise RestorekitError(f"the evaluation of '{run}' is of another model than {model}: {remedy}")
         if {"dataset": pairs.name, "digest": pairs.digest} not in evaluation["tests"]:
-            raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {REMEDY}")
+            raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {remedy}")
         rows = [row for row in read_table(folder / "table.csv") if row.dataset == pairs.name]
         evaluated.append(Evaluated(run, model, pairs, rows))
     if not evaluated:

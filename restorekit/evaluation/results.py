@@ -187,19 +187,25 @@ def paired_gains(rows: Sequence[ImageScore], protocol: str, others: Sequence[Ima
 def not_trained(paths: Paths, run: str) -> str | None:
     """The reason why a run has no model yet, with the remedy; None where the model exists."""
     there = (paths.model(run) / "model.json").is_file()
-    return None if there else f"not trained yet: run `dvc repro {_stage('train', paths, run)}`"
+    return None if there else f"not trained yet: run `dvc repro {stage_of('train', paths, run)}`"
 
 
 def not_evaluated(paths: Paths, run: str) -> str | None:
     """The reason why a run has no evaluation yet, with the remedy; None where the evaluation exists."""
     there = (paths.evaluation(run) / "evaluation.json").is_file()
-    return None if there else f"not evaluated yet: run `dvc repro {_stage('evaluate', paths, run)}`"
+    return None if there else f"not evaluated yet: run `dvc repro {stage_of('evaluate', paths, run)}`"
 
 
-def _stage(name: str, paths: Paths, run: str) -> str:
-    """A run's stage as an argument of `dvc repro`; runs outside the main pipeline have their own dvc.yaml."""
+def stage_of(name: str, paths: Paths, run: str) -> str:
+    """A run's stage as an argument of `dvc repro`; runs outside the main pipeline have their own dvc.yaml.
+
+    One stage makes all ablations of a run: their area ends with its name.
+    """
     area = paths.areas.get(run)
-    return f"pipelines/{area.split('/')[0]}/dvc.yaml:{name}@{run}" if area else f"{name}@{run}"
+    if not area:
+        return f"{name}@{run}"
+    pipeline, *rest = area.split("/")
+    return f"pipelines/{pipeline}/dvc.yaml:{name}@{rest[-1] if rest else run}"
 
 
 def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from restorekit.evaluation.results import (
 from restorekit.files import read_json
 from restorekit.paths import Paths
 
-PROMOTE = "run `dvc repro promote`"
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -103,7 +101,7 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
 
     Raises a RestorekitError where no run has a result, or where decision and evaluation are of different models.
     """
-    log = read_json(paths.promotions / "decisions.json", "log of decisions", PROMOTE)
+    log = read_json(paths.promotions / "decisions.json", "log of decisions", _promote(paths))
     decisions = {decision["run"]: decision for decision in log["current"]}
     history: dict[str, list[Past]] = {}
     for past in log["history"]:
@@ -112,7 +110,7 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
     for run in runs:
         reason = not_evaluated(paths, run)
         if reason is None and run not in decisions:
-            reason = f"not judged yet: {PROMOTE}"
+            reason = f"not judged yet: {_promote(paths)}"
         if reason is None:
             results.append(_result(paths, run, decisions[run], history))
         else:
@@ -120,6 +118,11 @@ def read_results(paths: Paths, runs: Iterable[str]) -> tuple[list[RunResult], li
     if not results:
         raise RestorekitError("nothing to report: " + "; ".join(f"{one.run} is {one.reason}" for one in missing))
     return results, missing
+
+
+def _promote(paths: Paths) -> str:
+    """The remedy where a decision is missing: the stage of the pipeline that the report is of."""
+    return f"run `dvc repro {f'pipelines/{paths.pipeline}/dvc.yaml:' if paths.pipeline else ''}promote`"
 
 
 def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -> dict[str, list[dict[str, Any]]]:
@@ -151,7 +154,7 @@ def _result(paths: Paths, run: str, decision: dict[str, Any], history: dict[str,
     folder = paths.evaluation(run)
     evaluation = read_evaluation(folder, run)
     if decision["digest"] != evaluation["digest"]:
-        raise RestorekitError(f"the decision about '{run}' is of another model than its evaluation: {PROMOTE}")
+        raise RestorekitError(f"the decision about '{run}' is of another model than its evaluation: {_promote(paths)}")
     curves = paths.model(run) / "curves.csv"
     ensemble = evaluation.get("self_ensemble", {"views": 1, "scores": []})
     return RunResult(
