@@ -71,7 +71,7 @@ def test_a_moved_or_copied_store_finds_its_own_files(
     put: Callable[[Path, Path], object], tmp_path: Path, root: Path, make_model: Callable[..., Path]
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "a second % place"
-    first.mkdir()
+    (first / "mlruns").mkdir(parents=True)  # else the copied database goes on with the files of `root`
     shutil.copyfile(root / "mlflow.db", first / "mlflow.db")
     version = find_or_register(make_model("dmgn-moved"), first)
     assert version.source.startswith((first / "mlruns").as_uri())
@@ -98,8 +98,8 @@ def test_a_copied_database_alone_finds_the_files_of_the_original(
     tmp_path: Path, root: Path, make_model: Callable[..., Path]
 ) -> None:
     first, backup = tmp_path / "first", tmp_path / "backup"
-    for folder in (first, backup):
-        folder.mkdir()
+    (first / "mlruns").mkdir(parents=True)
+    backup.mkdir()
     shutil.copyfile(root / "mlflow.db", first / "mlflow.db")
     version = find_or_register(make_model("dmgn-backup"), first)
     shutil.copyfile(first / "mlflow.db", backup / "mlflow.db")
