@@ -40,7 +40,7 @@ TASKS = MappingProxyType(
             "rain", ("light", "heavy", "dense"), default="light", models=("dmgn", "glsgn", "dakd"), frames=True
         ),
         "haze": Task(
-            "haze", ("uniform", "varying"), default="uniform", models=("dmgn", "glsgn", "dakd"),
+            "haze", ("uniform", "varying", "patches"), default="uniform", models=("dmgn", "glsgn", "dakd"),
             members=("transmission",), frames=True,
         ),
         "raindrop": Task("raindrops", ("soft", "crisp"), models=("dakd",), members=("mask",)),

@@ -12,8 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from restorekit.degradations.depth import draw_depth, scene_depth
 from restorekit.degradations.fields import smooth_field
-from restorekit.degradations.haze import draw_depth, scattered, scene_depth
+from restorekit.degradations.haze import scattered
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform
 from restorekit.degradations.streaks import draw_streaks
 from restorekit.rng import rng_for
