@@ -59,6 +59,8 @@ class TrainShards(Strict):
     tile: Annotated[int, Field(ge=32)]  # pixels
     shards: Count
     out_of_focus: Share = 0.0  # share of variants with parts of the photograph first blurred, as by a wide aperture
+    clean: Share = 0.0  # share of variants left undegraded, so that a network learns to leave clean photographs alone
+    camera: Share = 0.0  # share of variants that a camera takes: noise, tone curve, sharpening, JPEG; see camera.py
 
 
 class WholeShards(Strict):
@@ -125,6 +127,8 @@ class HoleConfig(DatasetConfig):
     def _has_masks(self) -> Self:
         if (self.kind == FILES) != (self.masks is not None):
             raise ValueError("masks, a folder, is given with kind: files, and only with it")
+        if self.train.clean or self.train.camera:
+            raise ValueError("train.clean and train.camera are not for holes, outside of which nothing changes")
         return self
 
 

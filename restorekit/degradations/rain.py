@@ -1,9 +1,14 @@
-"""Rain as a camera sees it: semi-transparent streaks in several depth layers, and a veil in heavy rain.
+"""Rain as cameras see it and as data sets draw it: streaks in several layers, and a veil in heavy rain.
 
 A streak is a falling drop, smeared by the exposure. Over a background of brightness I_b it changes the photograph by
 a - b I_b (Garg and Nayar, IJCV 2007): the drop shows much of the sky, and hides the background for a part of the
 exposure. With tau the sum of all streaks over a pixel and s = 1 - exp(-tau), degraded = base + s (light - opacity
-base), where base is the photograph behind the veil, I (1 - v) + light_veil v.
+base), where base is the photograph behind the veil, I (1 - v) + light_veil v. Opacity 0 adds the streaks, opacity 1
+with white light is the screen blend.
+
+A network that is trained on one way of drawing learns to find that way, and leaves the rain of others where it is. So
+the size of the streaks against the frame, their drawing, ends and brightness, the number of layers and directions, and
+the composition are drawn for every frame.
 """
 
 from dataclasses import dataclass
@@ -15,7 +20,7 @@ import numpy as np
 from restorekit.degradations.depth import draw_depth, scene_depth
 from restorekit.degradations.fields import smooth_field
 from restorekit.degradations.haze import scattered
-from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform
+from restorekit.degradations.scene import Degraded, Scene, between, check_scene, log_uniform, new_record, uniform
 from restorekit.degradations.streaks import draw_streaks
 from restorekit.rng import rng_for
 from restorekit.tasks import TASKS
@@ -34,26 +39,37 @@ class LayerRange:
     defocus: tuple[float, float]  # standard deviation of the added blur, which widens and dims
 
 
-# From far to near. On 24 photographs of BSDS, severity 0.2 to 0.8 gives a median input PSNR of 28 to 24 dB (light), 18
-# to 13 (heavy) and 16 to 11 (dense); 20 pairs each of Rain100L and Rain100H have 25 and 11.
+# From far to near, at scale 1.
 LAYERS: dict[str, tuple[LayerRange, ...]] = {
     "light": (
-        LayerRange((340, 600), (0.38, 0.70), (0.03, 0.05), (0.0010, 0.0015), (0.0000, 0.0008)),
-        LayerRange((120, 200), (0.58, 1.05), (0.07, 0.12), (0.0017, 0.0026), (0.0000, 0.0010)),
-        LayerRange((8, 16), (0.40, 0.75), (0.12, 0.22), (0.0030, 0.0045), (0.0030, 0.0070)),
+        LayerRange((300, 600), (0.38, 0.70), (0.025, 0.06), (0.0009, 0.0017), (0.0000, 0.0010)),
+        LayerRange((100, 200), (0.58, 1.05), (0.05, 0.14), (0.0014, 0.0030), (0.0000, 0.0014)),
+        LayerRange((8, 16), (0.40, 0.75), (0.10, 0.26), (0.0025, 0.0050), (0.0000, 0.0070)),
     ),
     "heavy": (
-        LayerRange((1000, 2200), (0.35, 0.75), (0.04, 0.07), (0.0011, 0.0015), (0.0000, 0.0008)),
-        LayerRange((300, 600), (0.55, 1.10), (0.08, 0.15), (0.0016, 0.0026), (0.0000, 0.0012)),
-        LayerRange((20, 45), (0.40, 0.80), (0.14, 0.30), (0.0030, 0.0050), (0.0030, 0.0080)),
+        LayerRange((1150, 2600), (0.40, 0.90), (0.03, 0.09), (0.0009, 0.0017), (0.0000, 0.0010)),
+        LayerRange((340, 700), (0.62, 1.30), (0.06, 0.18), (0.0014, 0.0030), (0.0000, 0.0014)),
+        LayerRange((20, 45), (0.40, 0.80), (0.12, 0.34), (0.0025, 0.0055), (0.0000, 0.0080)),
     ),
     "dense": (
-        LayerRange((650, 1250), (0.70, 1.50), (0.06, 0.10), (0.0014, 0.0020), (0.0000, 0.0008)),
-        LayerRange((260, 520), (0.95, 2.05), (0.12, 0.22), (0.0024, 0.0036), (0.0000, 0.0012)),
-        LayerRange((20, 45), (0.60, 1.20), (0.20, 0.40), (0.0040, 0.0060), (0.0020, 0.0060)),
+        LayerRange((800, 1700), (0.85, 1.85), (0.05, 0.12), (0.0012, 0.0022), (0.0000, 0.0010)),
+        LayerRange((320, 680), (1.15, 2.50), (0.10, 0.26), (0.0020, 0.0040), (0.0000, 0.0014)),
+        LayerRange((25, 55), (0.70, 1.40), (0.16, 0.45), (0.0030, 0.0065), (0.0000, 0.0060)),
     ),
 }  # fmt: skip
-STRONG = {"light": (0.55, 1.8), "heavy": (0.8, 1.25), "dense": (0.8, 1.25)}  # a factor on tau, drawn on a log scale
+STRONG = {"light": (0.5, 2.0), "heavy": (0.65, 1.5), "dense": (0.65, 1.5)}  # a factor on tau, drawn on a log scale
+SCALE = (0.55, 2.4)  # a factor on all lengths, drawn on a log scale: the size of the rain against the frame
+# Noise: standard deviations above its mean from which on it shows, from much to little of the frame.
+CUT = {"light": (2.0, 1.2), "heavy": (1.2, 0.3), "dense": (0.8, -0.2)}
+NOISE_TAU = {"light": (0.38, 0.95), "heavy": (0.5, 1.4), "dense": (0.9, 2.4)}  # over severity
+# The ways to put streaks of light L and cover s over a background B, each with its share of the frames.
+COMPOSITIONS = {
+    "covering": 0.35,  # B + s (L - opacity B): Garg and Nayar's drop, which hides the background for a part of the time
+    "added": 0.3,  # B + s L, cut off at white: Rain100L and Rain100H
+    "screen": 0.2,  # B + s (1 - B)
+    "blended": 0.15,  # B + s (L - B) with a darker L, which darkens a bright sky
+}
+MIX = ("light", "light", "dense", "heavy")  # the kinds that "mixed" draws, half of them light
 COVERED = 0.05  # least share of streaks in a pixel of the mask
 # Optical depth of the rain up to depth 1, over severity.
 VEIL = {"light": (0.0, 0.0), "heavy": (0.2, 1.0), "dense": (0.0, 0.0)}
@@ -61,42 +77,35 @@ VEIL = {"light": (0.0, 0.0), "heavy": (0.2, 1.0), "dense": (0.0, 0.0)}
 
 class Rain:
     """kind "light": streaks only, near Rain100L; "heavy": many streaks and a veil, near HeavyRain; "dense": bright
-    streaks all over the frame and no veil, near Rain100H."""
+    streaks all over the frame and no veil, near Rain100H. "mixed" draws light rain for every second frame.
+    """
 
     name = "rain"
     needs_other = False
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
         params = new_record(rng, self.name, KINDS, size, severity, kind)
-        angle = float(np.clip(rng.normal(0.0, 14.0), -35.0, 35.0))
-        light = uniform(rng, (0.88, 1.0))
-        blue = uniform(rng, (0.0, 0.03))
-        low, high = STRONG[params["kind"]]
-        strong = low * (high / low) ** float(rng.random())
+        drawn = MIX[int(rng.integers(len(MIX)))]
+        if kind == "mixed":
+            params["kind"] = drawn
+        kind = params["kind"]
+        fall, crossing = _angle(rng, 16.0), rng.random() < 0.25
+        strong, scale = log_uniform(rng, STRONG[kind]), log_uniform(rng, SCALE)
+        noisy = (0.0, 0.35, 1.0)[int(rng.choice(3, p=(0.4, 0.35, 0.25)))]  # probability of a layer to be of noise
+        number = int(rng.choice((1, 2, 3), p=(0.15, 0.2, 0.65)))
+        cover = {1: 2.2, 2: 1.4, 3: 1.0}[number] if kind != "light" else 1.0  # fewer layers, more streaks in each
         layers = []
-        for layer in LAYERS[params["kind"]]:
-            much = uniform(rng, (0.85, 1.15))
-            layers.append(
-                {
-                    "density": between(layer.density, severity) * much,
-                    "tau": between(layer.tau, severity) * strong,
-                    "length": uniform(rng, layer.length),
-                    "width": uniform(rng, layer.width),
-                    "defocus": uniform(rng, layer.defocus),
-                    "angle": angle + uniform(rng, (-2.0, 2.0)),  # degrees from the vertical, positive to the right
-                    "spread": uniform(rng, (0.5, 2.5)),  # degrees, standard deviation
-                    "beads": uniform(rng, (0.0, 0.4)),  # modulation of the streaks by the drops' oscillation
-                    "seed": int(rng.integers(2**32)),
-                }
-            )
+        for layer in LAYERS[kind]:
+            angle = _angle(rng, 22.0) if crossing else fall
+            layers.append(_draw_layer(rng, layer, severity, kind, angle, strong, (scale, cover / scale**2), noisy))
+        kept = sorted(int(which) for which in rng.permutation(3)[:number])
         return {
             **params,
-            "layers": layers,
+            "layers": [layers[which] for which in kept],
             "fan": uniform(rng, (-6.0, 6.0)),  # degrees of direction from the left border to the right one
-            "light": [light - blue, light - blue / 2, light],  # sRGB of a drop
-            "opacity": uniform(rng, (0.6, 0.9)),
-            "veil": between(VEIL[params["kind"]], severity),
-            "veil_light": uniform(rng, (0.7, 0.9)),
+            **_draw_composition(rng),
+            "veil": between(VEIL[kind], severity),
+            "veil_light": uniform(rng, (0.6, 0.95)),
             "depth": draw_depth(rng),
         }
 
@@ -113,6 +122,62 @@ class Rain:
         degraded = cv2.add(base, streaks, streaks)
         mask = (share > COVERED).astype(np.float32)
         return Degraded(degraded, scene.image, degraded - scene.image, mask, None)
+
+
+def _angle(rng: np.random.Generator, deviation: float) -> float:
+    """Degrees from the vertical, positive to the right."""
+    return float(np.clip(rng.normal(0.0, deviation), -45.0, 45.0))
+
+
+def _draw_layer(
+    rng: np.random.Generator, layer: LayerRange, severity: float, kind: str, angle: float, strong: float,
+    factors: tuple[float, float], noisy: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of a layer of drops or of noise; both are drawn, so that the drawing shifts no later draws.
+
+    factors: of the lengths, and of the density.
+    """
+    scale, crowd = factors
+    placed = {
+        "length": uniform(rng, layer.length) * scale,
+        "width": uniform(rng, layer.width) * scale,
+        "defocus": uniform(rng, layer.defocus) * scale,
+        "angle": angle + uniform(rng, (-2.0, 2.0)),
+        "seed": int(rng.integers(2**32)),
+    }
+    drops = {
+        "drawing": "drops",
+        "density": between(layer.density, severity) * log_uniform(rng, (0.6, 1.6)) * crowd,
+        "tau": between(layer.tau, severity) * strong,
+        "spread": uniform(rng, (0.0, 3.0)),
+        "beads": uniform(rng, (0.0, 0.8)),
+        "ends": uniform(rng, (0.02, 0.45)),
+        "taper": uniform(rng, (-0.8, 0.8)),
+        "flat": bool(rng.random() < 0.4),
+    }
+    noise = {
+        "drawing": "noise",
+        "tau": between(NOISE_TAU[kind], severity) * strong,
+        "share": log_uniform(rng, (0.02, 0.5)),
+        "cut": between(CUT[kind], float(rng.random())),
+        "uneven": uniform(rng, (0.0, 0.5)),
+    }
+    return {**placed, **(noise if rng.random() < noisy else drops)}
+
+
+def _draw_composition(rng: np.random.Generator) -> dict[str, Any]:
+    """light: sRGB of the streaks; opacity: the share of the background that they hide."""
+    how = str(rng.choice(list(COMPOSITIONS), p=list(COMPOSITIONS.values())))
+    grey, blue = float(rng.random()), uniform(rng, (-0.01, 0.04))
+    opacity = uniform(rng, (0.5, 0.9))
+    spans = {"covering": (0.85, 1.0), "added": (0.5, 0.9), "screen": (1.0, 1.0), "blended": (0.55, 0.95)}
+    light = between(spans[how], grey)
+    blue *= how != "screen"
+    return {
+        "composition": how,
+        "light": [light - blue, light - blue / 2, light],
+        "opacity": {"covering": opacity, "added": 0.0, "screen": 1.0, "blended": 1.0}[how],
+    }
 
 
 def _veiled(scene: Scene, params: dict[str, Any]) -> np.ndarray:

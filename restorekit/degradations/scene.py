@@ -82,6 +82,12 @@ def check_scene(scene: Scene, params: dict[str, Any]) -> tuple[int, int]:
     return height, width
 
 
+def undegraded(scene: Scene) -> Degraded:
+    """The scene without a degradation: input and target are equal, the layer and the mask empty."""
+    nothing, still = np.zeros_like(scene.image), np.zeros(scene.image.shape[:2], np.float32)
+    return Degraded(scene.image.copy(), scene.image, nothing, still, np.ones_like(still))
+
+
 def visible_mask(change: np.ndarray, threshold: float = VISIBLE) -> np.ndarray:
     """float32 (H, W): 1 where a channel of `change`, float32 (H, W, 3), exceeds the threshold in magnitude."""
     limit = (float(np.float32(threshold)),) * 3
@@ -116,6 +122,11 @@ def new_record(
 def uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
     """A Python float, drawn between the two ends of `span`."""
     return float(rng.uniform(*span))
+
+
+def log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
+    """A Python float, drawn between the two ends of `span`, both above 0, on a log scale."""
+    return float(span[0] * (span[1] / span[0]) ** rng.random())
 
 
 def between(span: tuple[float, float], share: float) -> float:

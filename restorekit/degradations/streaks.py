@@ -1,4 +1,9 @@
-"""Draws many thin, soft streaks at once with anti-aliasing: the same scene at every resolution."""
+"""Draws layers of streaks with anti-aliasing, the same scene at every resolution.
+
+"drops" draws every streak by itself: thin and soft, with ends of its own. "noise" smears noise along a direction and
+keeps what stands out, as the makers of Rain100L, Rain100H and Rain800 did (Yang et al., CVPR 2017; Zhang et al., TCSVT
+2020): ragged streaks of uneven brightness.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from restorekit.degradations.fields import smooth_field
 from restorekit.rng import rng_for
 
+DRAWINGS = ("drops", "noise")
 _PIXEL = 0.35  # standard deviation of a pixel's own footprint, pixels
 _COARSE = 1.5  # pixels: wider streaks are drawn on a coarser grid and enlarged
 _REACH = 2.5  # standard deviations at which a cross section ends
@@ -34,10 +41,54 @@ class _Streaks:
 def draw_streaks(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np.ndarray:
     """The optical depth of one layer of streaks, float32 (H, W), from 0 up.
 
-    layer: density (streaks on a square of the short side), tau (in the middle of the brightest streaks), length, width,
-    defocus (fractions of the short side), angle, spread (degrees from the vertical), beads, seed. fan: degrees by which
-    the direction turns from the left border to the right one. Streaks thinner than a pixel are dimmed, not widened.
+    layer: drawing (of DRAWINGS), tau (in the middle of the brightest streaks), length, width, defocus (fractions of the
+    short side), angle (degrees from the vertical), seed. For drops: density (streaks on a square of the short side),
+    spread (of the angle, degrees), beads (depth of the modulation along a streak), ends (share of the length over which
+    a streak fades), taper (from -1, bright at the top, to 1), flat (an even cross section with steep flanks). For noise:
+    share (of the cells that are lit), cut (standard deviations above the mean from which on it shows), uneven (standard
+    deviation of the logarithm of brightness over the frame). fan: degrees by which the direction of drops turns from the
+    left border to the right one. Streaks thinner than a pixel are dimmed, not widened.
     """
+    return _smear(size, layer) if layer["drawing"] == "noise" else _draw_drops(size, layer, fan)
+
+
+def _smear(size: tuple[int, int], layer: dict[str, Any]) -> np.ndarray:
+    """Noise on a grid as fine as a streak is wide, smeared along the streaks' direction."""
+    cell = 2.0 * float(np.hypot(layer["width"], layer["defocus"]))  # of the short side
+    grid = tuple(int(np.ceil(side / min(size) / cell)) for side in size)
+    rng = rng_for(layer["seed"], "noise")
+    share = layer["share"]
+    lit = rng.random(grid, dtype=np.float32)
+    lit -= np.float32(1.0 - share)
+    np.maximum(lit, 0.0, out=lit)
+    kernel = _line(layer["length"] / cell, np.radians(layer["angle"]))
+    tau = cv2.filter2D(lit, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
+    # Mean and variance of a cell, of which `share` hold a uniform value up to `share`.
+    mean = share * share / 2
+    deviation = float(np.sqrt((share**3 / 3 - mean * mean) * np.square(kernel, dtype=np.float64).sum()))
+    start = mean + layer["cut"] * deviation
+    # Three deviations, which one cell in 700 exceeds, have the depth `tau`.
+    tau = (tau - np.float32(start)) * np.float32(layer["tau"] / ((3.0 - layer["cut"]) * deviation))
+    np.maximum(tau, 0.0, out=tau)
+    if layer["uneven"]:
+        tau *= cv2.exp(smooth_field(rng, grid, (0.3, 0.3), 2) * np.float32(layer["uneven"]))
+    shrinks = grid[0] > size[0]
+    tau = cv2.resize(tau, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.maximum(tau, 0.0, out=tau)
+
+
+def _line(length: float, angle: float) -> np.ndarray:
+    """A soft line of `length` cells, at `angle` radians from the vertical, float32 (2n + 1, 2m + 1), of sum 1."""
+    reach = length / 2 + 1.0
+    down = np.arange(-int(np.ceil(reach * np.cos(angle))), int(np.ceil(reach * np.cos(angle))) + 1)[:, None]
+    right = np.arange(-int(np.ceil(reach * abs(np.sin(angle))) + 1), int(np.ceil(reach * abs(np.sin(angle))) + 2))[None]
+    along = down * np.cos(angle) + right * np.sin(angle)
+    across = right * np.cos(angle) - down * np.sin(angle)
+    line = np.clip(length / 2 + 0.5 - np.abs(along), 0.0, 1.0) * np.exp(-2.0 * across * across)
+    return np.asarray(line / line.sum(), np.float32)
+
+
+def _draw_drops(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np.ndarray:
     short = min(size)
     factor = max(1.0, 0.7 * np.hypot(layer["width"], layer["defocus"]) * short / _COARSE)
     grid = (max(1, round(size[0] / factor)), max(1, round(size[1] / factor)))
@@ -114,18 +165,19 @@ def _samples(
     along = below * by_row(1.0 / (length * np.cos(streaks.angle)))
     thin = streaks.sigma * unit
     sigma = np.hypot(thin, _PIXEL)
-    soft = by_row(0.25 + 1.5 * sigma / length)
+    soft = by_row(layer["ends"] + 1.5 * sigma / length)
     within = np.clip(0.5 + (0.5 - np.abs(along)) / soft, 0.0, 1.0)
     peak = by_row(streaks.tau * thin / sigma / (1.0 + layer["beads"])) * within * within * (3 - 2 * within)
     swing = np.cos(by_row(streaks.phase) + by_row(2 * np.pi * streaks.beads) * along)
     peak *= 1 + np.float32(layer["beads"]) * swing
+    peak *= np.maximum(1 + np.float32(2 * layer["taper"]) * along, 0.0)
 
     columns = np.arange(-half, half + 1)
     across = columns.astype(np.float32) - (column - middle).astype(np.float32)[:, None]
     across *= by_row(np.cos(streaks.angle) / sigma)[:, None]
     across *= across
     # Out of focus, a streak is the lens's disc drawn along a line: flat in the middle, with steeper flanks.
-    across *= across * np.float32(-0.2) if layer["defocus"] > layer["width"] else np.float32(-0.5)
+    across *= across * np.float32(-0.2) if layer["flat"] else np.float32(-0.5)
     np.exp(across, out=across)
     across *= peak[:, None]
     where = (row * (width + 4 * half + 3) + middle + 2 * half + 1)[:, None] + columns

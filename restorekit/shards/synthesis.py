@@ -14,9 +14,10 @@ import numpy as np
 
 from restorekit.config import AnyDataset, FrameConfig, HoleConfig, TrainShards
 from restorekit.degradations import get_degradation
+from restorekit.degradations.camera import draw_camera, photographed
 from restorekit.degradations.holes import Holes
 from restorekit.degradations.optics import draw_focus, out_of_focus
-from restorekit.degradations.scene import Degraded, Scene
+from restorekit.degradations.scene import Degraded, Scene, undegraded
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, to_uint8
 from restorekit.image.arrays import Encoding
@@ -25,6 +26,8 @@ from restorekit.shards.frames import cut_frame, draw_frame, frame_size, is_large
 from restorekit.sources.folders import MaskFile, find_masks, load_mask
 from restorekit.sources.photo_index import Photograph, PhotoIndex, SplitName
 from restorekit.tasks import TASKS
+
+CLEAN_TAKEN = 0.5  # share of the undegraded frames that a camera takes, where it takes any
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def frame_record(recipe: FrameRecipe, index: PhotoIndex, photograph: Photograph,
         "dataset": recipe.name, "task": dataset.task, "kind": dataset.kind, "severity": severity, "split": recipe.split,
         "photograph": photograph.name, "photograph_sha256": photograph.sha256, "scene": photograph.scene,
         "short_side": dataset.short_side, "frame": frame, "other": other,
-        "focus": _draw_focus(recipe, photograph, variant),
+        "focus": _draw_focus(recipe, photograph, variant), **_draw_camera(recipe, photograph, variant),
         "mask_file": None if mask is None else asdict(mask), "params": json.loads(json.dumps(params)),
     }  # fmt: skip
 
@@ -171,7 +174,11 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
             )
         size = (scene.image.shape[0], scene.image.shape[1])
         scene = replace(scene, holes=load_mask(masks, MaskFile(**record["mask_file"]), size))
-    return get_degradation(record["task"]).apply(scene, record["params"])
+    if record["clean"]:
+        made = undegraded(scene)
+    else:
+        made = get_degradation(record["task"]).apply(scene, record["params"])
+    return made if record["camera"] is None else photographed(made, record["camera"])
 
 
 def _draw_frame(recipe: FrameRecipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
@@ -186,6 +193,18 @@ def _draw_focus(recipe: FrameRecipe, photograph: Photograph, variant: int) -> di
     share = recipe.dataset.train.out_of_focus if recipe.split == "train" else 0.0
     rng = rng_for(recipe.seed, recipe.name, recipe.split, "focus", photograph.name, variant)
     return draw_focus(rng) if rng.random() < share else None
+
+
+def _draw_camera(recipe: FrameRecipe, photograph: Photograph, variant: int) -> dict[str, Any]:
+    """clean: whether the frame is left undegraded; camera: the record of the camera that takes the frame, or None."""
+    if recipe.split != "train":
+        return {"clean": False, "camera": None}
+    shares = recipe.dataset.train
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, "camera", photograph.name, variant)
+    is_clean, taken = (float(value) for value in rng.random(2))
+    clean = is_clean < shares.clean
+    share = CLEAN_TAKEN if clean and shares.camera else shares.camera
+    return {"clean": clean, "camera": draw_camera(rng) if taken < share else None}
 
 
 def _large_enough(name: str, dataset: AnyDataset, split: SplitName, photos: PhotoIndex) -> tuple[int, ...] | None:
