@@ -74,6 +74,38 @@ def test_a_share_of_the_training_photographs_is_out_of_focus(photos: Path, tmp_p
     assert {sample.record["focus"] for sample in tests} == {None}
 
 
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "inpainting"])
+def test_a_share_of_the_training_frames_is_clean_and_a_share_passes_a_camera(
+    photos: Path, tmp_path: Path, task: str
+) -> None:
+    train = {"variants": 8, "tiles": 1, "tile": 48, "shards": 1, "clean": 0.4, "camera": 0.6}
+    plain = made(recipe(photos, task, "train", train={**train, "clean": 0.0, "camera": 0.0}), photos, tmp_path / "0")
+    samples = made(recipe(photos, task, "train", train=train), photos, tmp_path / "1")
+    index = PhotoIndex.open(photos)
+    cleans = [sample.record["clean"] for sample in samples]
+    assert 0.15 < np.mean(cleans) < 0.65
+    for before, sample, clean in zip(plain, samples, cleans, strict=True):
+        assert before.record["clean"] is False
+        assert before.record["camera"] is None
+        assert before.record["params"] == sample.record["params"]  # the degradation is the same
+        taken = sample.record["camera"] is not None
+        if not taken:
+            np.testing.assert_array_equal(sample.clean, before.clean)
+            expected = before.clean if clean else before.degraded
+            np.testing.assert_array_equal(sample.degraded, expected)
+        if clean and sample.mask is not None:
+            assert sample.mask.max() == 0
+        top, left, height, width = sample.record["tile"]
+        frame = rebuild(sample.record, index)
+        again = frame.degraded[top : top + height, left : left + width]
+        np.testing.assert_array_equal(to_uint8(again), sample.degraded)
+    for kind in (True, False):
+        cameras = [s.record["camera"] is not None for s, clean in zip(samples, cleans, strict=True) if clean == kind]
+        assert 0.1 < np.mean(cameras) < 0.95
+    tests = made(recipe(photos, task, "test", train=train), photos, tmp_path / "test")
+    assert {(sample.record["clean"], sample.record["camera"]) for sample in tests} == {(False, None)}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_samples_are_rebuilt_from_their_records(photos: Path, tmp_path: Path, task: str) -> None:
     plan = recipe(photos, task, "train")
