@@ -43,11 +43,11 @@ def draw_streaks(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np
 
     layer: drawing (of DRAWINGS), tau (in the middle of the brightest streaks), length, width, defocus (fractions of the
     short side), angle (degrees from the vertical), seed. For drops: density (streaks on a square of the short side),
-    spread (of the angle, degrees), beads (depth of the modulation along a streak), ends (share of the length over which
-    a streak fades), taper (from -1, bright at the top, to 1), flat (an even cross section with steep flanks). For noise:
-    share (of the cells that are lit), cut (standard deviations above the mean from which on it shows), uneven (standard
-    deviation of the logarithm of brightness over the frame). fan: degrees by which the direction of drops turns from the
-    left border to the right one. Streaks thinner than a pixel are dimmed, not widened.
+    spread (of the angle, degrees), beads (depth of the modulation along a streak), ends (share of the length over
+    which a streak fades), taper (from -1, bright at the top, to 1), flat (an even cross section with steep flanks). For
+    noise: share (of the cells that are lit), cut (standard deviations above the mean from which on it shows), uneven
+    (standard deviation of the logarithm of brightness over the frame). fan: degrees by which the direction of drops
+    turns from the left border to the right one. Streaks thinner than a pixel are dimmed, not widened.
     """
     return _smear(size, layer) if layer["drawing"] == "noise" else _draw_drops(size, layer, fan)
 

@@ -174,10 +174,7 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
             )
         size = (scene.image.shape[0], scene.image.shape[1])
         scene = replace(scene, holes=load_mask(masks, MaskFile(**record["mask_file"]), size))
-    if record["clean"]:
-        made = undegraded(scene)
-    else:
-        made = get_degradation(record["task"]).apply(scene, record["params"])
+    made = undegraded(scene) if record["clean"] else get_degradation(record["task"]).apply(scene, record["params"])
     return made if record["camera"] is None else photographed(made, record["camera"])
 
 

@@ -10,6 +10,7 @@ by opponents.py in an environment of their own.
 python tests/bench/degradations.py data/bench/degradations.json [python of .venv-bench]
 """
 
+import io
 import json
 import os
 import platform
@@ -26,10 +27,12 @@ os.environ.update(OMP_NUM_THREADS="1", NO_ALBUMENTATIONS_UPDATE="1")
 
 import cv2
 import numpy as np
+from PIL import Image
 from skimage import data
 
 from restorekit.cluster import keep_freed_memory
-from restorekit.degradations import Scene, get_degradation
+from restorekit.degradations import Degraded, Scene, get_degradation
+from restorekit.degradations.camera import draw_camera, photographed
 from restorekit.files import write_json
 from restorekit.image import decode_rgb, encode_rgb, to_float, to_uint8
 from restorekit.rng import rng_for
@@ -83,6 +86,7 @@ def main() -> None:
         mine, count = ours[task, kind, size]
         case = f"{task} {kind}, {size}" + (f"; {less}" if less else "")
         rows.append(_row(case, mine, count, opponent, milliseconds, not less))
+    rows += [_camera(size, images) for size, images in photographs.items()]
     rows += _decoding(photographs["256 x 256"])
     write_json(target, {"machine": _machine(), "rows": rows})
     for row in rows:
@@ -154,6 +158,24 @@ def _beside(photographs: dict[str, list[np.ndarray]], python: str) -> dict[tuple
         return {}
     found = json.loads(done.stdout.splitlines()[-1])
     return {(opponent, size): value for opponent, sizes in found.items() for size, value in sizes.items()}
+
+
+def _camera(size: str, photographs: list[np.ndarray]) -> dict[str, Any]:
+    """The camera of one record after another, beside Pillow's JPEG at quality 75, there and back."""
+    images = [to_float(one) for one in photographs]
+
+    def work(number: int) -> None:
+        image = images[number % 4]
+        photographed(Degraded(image, image, None, None, None), draw_camera(rng_for(number, "camera")))
+
+    def round_trip(number: int) -> None:
+        encoded = io.BytesIO()
+        Image.fromarray(photographs[number % 4]).save(encoded, "JPEG", quality=75)
+        np.asarray(Image.open(encoded))
+
+    repeats = 4 * REPEATS[size]
+    ours, theirs = _median(work, repeats), _median(round_trip, repeats)
+    return _row(f"camera after a degradation, {size}", ours, repeats, "Pillow JPEG round trip", theirs, True)
 
 
 def _decoding(photographs: list[np.ndarray]) -> list[dict[str, Any]]:

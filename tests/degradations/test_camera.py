@@ -66,10 +66,8 @@ def test_the_target_has_the_tones_and_neither_noise_nor_jpeg(make_scene: MakeSce
     plain = photographed(same, tones)
     np.testing.assert_allclose(plain.degraded, plain.clean, atol=0.5 / 255 + 1e-6)
     assert plain.clean.mean() < made.clean.mean() - 0.02
-    damaged = photographed(
-        same,
-        {**tones, "noise": NOISE, "sharpening": {"amount": 0.5, "radius": 1.0}, "jpeg": {"quality": 50, "sampling": "420"}},
-    )
+    parts = {"noise": NOISE, "sharpening": {"amount": 0.5, "radius": 1.0}, "jpeg": {"quality": 50, "sampling": "420"}}
+    damaged = photographed(same, {**tones, **parts})
     np.testing.assert_array_equal(damaged.clean, plain.clean)
     assert np.abs(damaged.degraded - plain.degraded).mean() > 0.01
 
