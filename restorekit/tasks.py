@@ -43,8 +43,12 @@ TASKS = MappingProxyType(
             "haze", ("uniform", "varying", "patches"), default="uniform", models=("dmgn", "glsgn", "dakd"),
             members=("transmission",), frames=True,
         ),
-        "raindrop": Task("raindrops", ("soft", "crisp"), models=("dakd",), members=("mask",)),
-        "motion_blur": Task("motion blur", ("shake", "regions"), models=("dakd",), members=("mask",)),
+        "raindrop": Task(
+            "raindrops", ("soft", "crisp", "beads", "running"), models=("glsgn", "dakd"), members=("mask",)
+        ),
+        "motion_blur": Task(
+            "motion blur", ("shake", "kernel", "layers", "regions"), models=("glsgn", "dakd"), members=("mask",)
+        ),
         "inpainting": Task(
             "holes", ("strokes", "blobs", "boxes", "borders"), models=("madf",), members=("mask",), takes_mask=True
         ),

@@ -1,30 +1,40 @@
-"""Motion blur: the scene, or a part of it, moves along a path during the exposure and is averaged in linear light.
+"""Motion blur: the scene, or a part of it, moves along a path during the exposure and is averaged in the light.
 
-"shake": the camera turns and shifts along a random path with inertia (after Boracchi and Foi, TIP 2012); roll makes the
-blur vary over the frame. "regions": parts of the photograph, fitted to its edges, move over a sharp background. As in
-GoPro (Nah et al., CVPR 2017), the target is the frame in the middle of the exposure. Paths that are long in pixels are
-followed on a coarser grid; detail finer than the grid is kept where the scene hardly moves, and lost elsewhere.
+"shake": the camera shifts along a random path, and in half of the draws it turns, so that the blur varies over the
+frame. "kernel": a jerky path, the same all over the frame. "layers": near things move further than far ones, or the
+camera follows the near ones. "regions": parts of the photograph, fitted to its edges, move over a sharp background. As
+in GoPro (Nah et al., CVPR 2017), the target is the frame in the middle of the exposure. Paths that are long in pixels
+are followed on a coarser grid; detail finer than the grid is kept where the scene hardly moves, and lost elsewhere.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from restorekit.degradations.fields import fit_to_edges, smooth_field
-from restorekit.degradations.optics import to_light, to_srgb
+from restorekit.degradations.response import draw_response, from_exposure, to_exposure
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
+from restorekit.degradations.trajectories import (
+    ROLL,
+    average_along,
+    centre_of,
+    draw_camera,
+    draw_exposure,
+    draw_kernel,
+    path_of,
+    stillness,
+)  # fmt: skip
 from restorekit.rng import rng_for
 from restorekit.tasks import TASKS
 
 KINDS = TASKS["motion_blur"].kinds
 
-# Length of the path, of the short side, over severity 0 to 1. On the sharp frames of six GoPro pairs, whose own input
-# PSNR is 23 to 31 dB with a median of 26, severity 0.2, 0.5, 0.8 gives medians of 29, 25, 24 (shake), 32, 30, 28
-# (regions) and 29, 26, 24 (mixed).
-LENGTH = {"shake": (0.006, 0.055), "regions": (0.02, 0.13)}
-ROLL = 0.3  # standard deviation of roll over the exposure: of the shift at half a short side from the centre
+# On the sharp frames of six GoPro pairs, whose own input PSNR is 23 to 31 dB with a median of 26, severity 0.2, 0.5,
+# 0.8 gives medians of 29, 26, 24 (shake, kernel and layers), 32, 30, 28 (regions) and 28, 25, 24 (mixed).
+# Length of the path, of the short side, over severity 0 to 1, before a draw that changes it by half to twice.
+LENGTH = {"shake": (0.008, 0.058), "kernel": (0.007, 0.060), "layers": (0.01, 0.08), "regions": (0.014, 0.10)}
+MUCH = (-0.7, 0.6)  # of the logarithm of that draw
 _WORK = 25e6  # pixels of a grid times the length of a shake in them: bounds the time
 _LONGEST = 10.0  # pixels of a region's path on its grid
 _WORTH_IT = 1.25  # a finer factor would lose detail and save little time
@@ -32,45 +42,40 @@ _SMALL = 96  # pixels of the short side at which regions are drawn
 
 
 class MotionBlur:
-    """kind "shake" or "regions"; "mixed": one of them, or both. Severity sets the length of the path."""
+    """kind "shake", "kernel", "layers" or "regions"; "mixed": one of them, or regions before a moving camera.
+
+    Severity sets the length of the path.
+    """
 
     name = "motion_blur"
     needs_other = False
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
         params = new_record(rng, self.name, KINDS, size, severity, kind)
-        both = rng.random() < 0.4 and kind == "mixed"
-        moves = list(KINDS) if both else [params["kind"]]
-        much = uniform(rng, (0.7, 1.3))
+        both = rng.random() < 0.3 and kind == "mixed"
+        camera = params["kind"]
+        if camera == "regions" and both:
+            camera = "shake"
         share = 0.7 if both else 1.0
-        shake = {
-            "length": between(LENGTH["shake"], severity) * much * share,  # of the short side
-            "direction": uniform(rng, (0.0, 360.0)),  # degrees
-            "curvature": uniform(rng, (0.1, 1.0)),  # 0: straight and even; 1: a wandering hand
-            "roll": float(rng.normal(0.0, ROLL)),
-            "centre": [
-                uniform(rng, (0.2, 0.8)),
-                uniform(rng, (0.2, 0.8)),
-            ],  # (y, x) of the frame: centre of the roll
-            "seed": int(rng.integers(2**32)),
-        }
-        regions = [
-            {
-                "length": between(LENGTH["regions"], severity) * uniform(rng, (0.6, 1.2)) * share,
-                "direction": float(rng.normal(0.0, 25.0)) + 180.0 * float(rng.random() < 0.5),  # mostly level
-                "curvature": uniform(rng, (0.0, 0.4)),
-                "roll": float(rng.normal(0.0, ROLL)),
-                "centre": [uniform(rng, (0.25, 0.8)), uniform(rng, (0.15, 0.85))],  # of the region and of its roll
-                "radii": [uniform(rng, (0.16, 0.38)), uniform(rng, (0.14, 0.34))],  # (y, x), of the short side
-                "seed": int(rng.integers(2**32)),
-            }
-            for _ in range(3)
-        ]
-        number = int(rng.integers(1, 4))
+        response, exposure = draw_response(rng), draw_exposure(rng)
+        moves = {"shake": draw_camera(rng, exposure), "kernel": draw_kernel(rng, exposure)}
+        moves["layers"] = draw_camera(rng, exposure)
+        layers = _draw_layers(rng)
+        if layers["sharp"]:
+            moves["layers"]["roll"] = 0.0
+        for name, move in moves.items():
+            move["length"] = between(LENGTH[name], severity) * float(np.exp(uniform(rng, MUCH))) * share
+        much = float(np.exp(uniform(rng, MUCH)))
+        number = int(rng.integers(1, 6))
+        regions = [_draw_region(rng, exposure, min(1.0, 1.4 / number**0.5)) for _ in range(5)]
+        for region in regions:
+            region["length"] = between(LENGTH["regions"], severity) * much * uniform(rng, (0.5, 1.2)) * share
         return {
             **params,
-            "shake": shake if "shake" in moves else None,
-            "regions": regions[:number] if "regions" in moves else [],
+            **response,
+            "shake": moves.get(camera),
+            "layers": layers if camera == "layers" else None,
+            "regions": regions[:number] if params["kind"] == "regions" or both else [],
         }
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
@@ -78,31 +83,102 @@ class MotionBlur:
         grid = _grid(size, params)
         image = scene.image if grid == size else cv2.resize(scene.image, grid[::-1], interpolation=cv2.INTER_AREA)
         # Four channels, the last one 1: OpenCV warps four in half the time of three, and the fourth becomes alpha.
-        light = cv2.cvtColor(to_light(image), cv2.COLOR_RGB2RGBA)
+        light = cv2.cvtColor(to_exposure(image, params), cv2.COLOR_RGB2RGBA)
+        light[..., 3] = 1.0
         still = (
             np.ones(grid, np.float32) if grid != size else None
         )  # the share of detail finer than the grid that is kept
-        if params["regions"]:
+        if params["regions"] or params["layers"]:
             outlook = _outlook(image, light)
-            for region in params["regions"]:
-                _move_region(light, _cut_out(outlook, region), region, still)
-        if params["shake"]:
+        for region in params["regions"]:
+            _move_region(light, _cut_out(outlook, region), region, still)
+        if params["layers"]:
+            light, still = _move_layers(light, _near(outlook, params["layers"]), params, still)
+        elif params["shake"]:
             path, centre = path_of(params["shake"], min(grid)), centre_of(params["shake"], grid)
             if still is not None:
                 still *= stillness(path, centre, grid)
             light = average_along(light, path, centre, cv2.BORDER_REFLECT_101)
-        blurred = to_srgb(cv2.cvtColor(light, cv2.COLOR_RGBA2RGB))
+        blurred = from_exposure(cv2.cvtColor(light, cv2.COLOR_RGBA2RGB), params)
         degraded = blurred if still is None else _with_detail(blurred, scene.image, image, still)
         layer = degraded - scene.image
         return Degraded(degraded, scene.image, layer, visible_mask(layer), None)
+
+
+def _draw_region(rng: np.random.Generator, exposure: dict[str, Any], large: float) -> dict[str, Any]:
+    """A moving part of the photograph, but for the length of its path; most move level. `large` shrinks it, up to 1."""
+    level = rng.random() < 0.6
+    direction = float(rng.normal(0.0, 25.0)) + 180.0 * float(rng.random() < 0.5)
+    anywhere = uniform(rng, (0.0, 360.0))
+    return {
+        "direction": direction if level else anywhere,
+        "curvature": uniform(rng, (0.0, 0.6)),
+        "jerks": 0.0,
+        "roll": float(rng.normal(0.0, 1.5 * ROLL)),
+        "centre": [uniform(rng, (0.15, 0.9)), uniform(rng, (0.1, 0.9))],  # of the region and of its roll
+        "radii": [large * uniform(rng, (0.1, 0.42)), large * uniform(rng, (0.1, 0.42))],  # (y, x), of the short side
+        **exposure,
+        "seed": int(rng.integers(2**32)),
+    }
+
+
+def _draw_layers(rng: np.random.Generator) -> dict[str, Any]:
+    """Depths of a scene without a depth map: nearer downwards and in smooth bumps that follow the edges."""
+    sharp, follows = bool(rng.random() < 0.35), bool(rng.random() < 0.25)
+    slowest = uniform(rng, (0.1, 0.7))
+    return {
+        "sharp": sharp,  # the layer that moves least stands still
+        "follows": follows,  # the camera follows the near things, and the far ones move
+        "slowest": 0.0 if sharp else slowest,  # speed of that layer, of the fastest one's
+        "number": int(rng.integers(2, 5)),
+        "slope": uniform(rng, (0.0, 3.0)),  # nearness over the frame's height, against the bumps' deviation of 1
+        "cell": uniform(rng, (0.2, 0.6)),  # a bump's size, of the short side
+        "seed": int(rng.integers(2**32)),
+    }
 
 
 def _grid(size: tuple[int, int], params: dict[str, Any]) -> tuple[int, int]:
     """The size at which the paths are followed: the frame's own, or a smaller one where they are long in pixels."""
     factor = max((region["length"] * min(size) / _LONGEST for region in params["regions"]), default=1.0)
     if params["shake"]:
-        factor = max(factor, (params["shake"]["length"] * min(size) * size[0] * size[1] / _WORK) ** (1 / 3))
+        passes = 0.6 * params["layers"]["number"] if params["layers"] else 1.0
+        factor = max(factor, (passes * params["shake"]["length"] * min(size) * size[0] * size[1] / _WORK) ** (1 / 3))
     return size if factor < _WORTH_IT else (max(1, round(size[0] / factor)), max(1, round(size[1] / factor)))
+
+
+def _near(outlook: "_Outlook", layers: dict[str, Any]) -> list[np.ndarray]:
+    """The alpha of all that is nearer than each limit between two layers, float32 (h, w), from far to near."""
+    size = (outlook.small.shape[0], outlook.small.shape[1])
+    near = smooth_field(rng_for(layers["seed"], "depth"), size, (layers["cell"], layers["cell"]), 2)
+    near += np.float32(layers["slope"]) * np.linspace(-0.5, 0.5, size[0], dtype=np.float32)[:, None]
+    found = []
+    for number in range(1, layers["number"]):
+        limit = np.quantile(near, number / layers["number"])
+        coarse = np.clip((near - np.float32(limit)) * np.float32(2.0) + np.float32(0.5), 0.0, 1.0)
+        found.append(np.clip(2 * fit_to_edges(outlook.image, outlook.small, coarse) - np.float32(0.5), 0.0, 1.0))
+    return found
+
+
+def _move_layers(
+    light: np.ndarray, near: list[np.ndarray], params: dict[str, Any], still: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The blurred light of layers that move at different speeds, each over the farther ones, and what stands still."""
+    move, layers, grid = params["shake"], params["layers"], (light.shape[0], light.shape[1])
+    path, centre = path_of(move, min(grid)), centre_of(move, grid)
+    speeds = np.linspace(layers["slowest"], 1.0, layers["number"])
+    if layers["follows"]:
+        speeds = speeds[::-1]
+    paths = [path * (speed, speed, 1.0) for speed in speeds]
+    blurred = average_along(light, paths[0], centre, cv2.BORDER_REFLECT_101)
+    kept = None if still is None else stillness(paths[0], centre, grid)
+    for alpha, way in zip(near, paths[1:], strict=True):
+        moved = average_along(cv2.multiply(light, cv2.merge([alpha] * 4)), way, centre, cv2.BORDER_REFLECT_101)
+        shown = cv2.extractChannel(moved, 3)
+        blurred = cv2.add(cv2.multiply(blurred, cv2.merge([1 - shown] * 4)), moved)
+        if kept is not None:
+            kept *= 1 - np.minimum(2 * cv2.max(alpha, shown), 1.0)
+            kept += alpha * np.minimum(shown, 1.0) * stillness(way, centre, grid)
+    return blurred, None if kept is None or still is None else still * kept
 
 
 class _Outlook(NamedTuple):
@@ -110,7 +186,7 @@ class _Outlook(NamedTuple):
 
     image: np.ndarray  # float32 (h, w, 3), sRGB
     small: np.ndarray  # the same with a short side of _SMALL pixels at most
-    light: np.ndarray  # float32, linear light, at half the size of `small`
+    light: np.ndarray  # float32 (h, w, 3), the exposure's light, at half the size of `small`
 
 
 class _Region(NamedTuple):
@@ -127,7 +203,8 @@ def _outlook(image: np.ndarray, light: np.ndarray) -> _Outlook:
     small_size = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
     small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     half = (max(1, small_size[0] // 2), max(1, small_size[1] // 2))
-    return _Outlook(image, small, to_light(cv2.resize(small, half, interpolation=cv2.INTER_AREA)))
+    shrunk = cv2.resize(light, half, interpolation=cv2.INTER_AREA) if half != image.shape[1::-1] else light
+    return _Outlook(image, small, cv2.cvtColor(shrunk, cv2.COLOR_RGBA2RGB))
 
 
 def _move_region(light: np.ndarray, region: _Region, move: dict[str, Any], still: np.ndarray | None) -> None:
@@ -196,63 +273,3 @@ def _with_detail(blurred: np.ndarray, image: np.ndarray, small: np.ndarray, stil
     kept: np.ndarray = cv2.resize(cv2.cvtColor(still, cv2.COLOR_GRAY2RGB), size, interpolation=cv2.INTER_LINEAR)
     cv2.multiply(detail, kept, detail)
     return cv2.add(degraded, detail, degraded)
-
-
-_STEPS = 21  # drawn points of a path, the middle one at rest
-
-
-def centre_of(move: dict[str, Any], size: tuple[int, ...]) -> tuple[float, float]:
-    """(y, x) of the centre of a move's roll, in pixels of a frame of `size`."""
-    return move["centre"][0] * size[0] - 0.5, move["centre"][1] * size[1] - 0.5
-
-
-def path_of(move: dict[str, Any], short: int) -> np.ndarray:
-    """The path, float64 (steps, 3): x and y in pixels and roll in radians, all zero in the middle of the exposure."""
-    draws = rng_for(move["seed"], "path").normal(size=(3, _STEPS + 2))
-    # A hand's tremor with inertia: velocity = 0.85 velocity + draw.
-    fading = 0.85 ** np.arange(_STEPS - 1)
-    velocity = np.cumsum(draws[:, : _STEPS - 1] / fading, axis=1) * fading
-    velocity *= move["curvature"] / np.sqrt(3.0)
-    velocity[0] += 1.0
-    velocity[2] = 1.0 + 0.5 * velocity[2]
-    places = np.concatenate([np.zeros((3, 1)), np.cumsum(velocity, axis=1)], axis=1)
-    places -= places[:, _STEPS // 2 : _STEPS // 2 + 1]
-    places[:2] /= np.hypot(velocity[0], velocity[1]).sum()
-    places[2] /= max(np.abs(velocity[2]).sum(), 1e-6)
-    angle = np.radians(move["direction"])
-    x = np.cos(angle) * places[0] - np.sin(angle) * places[1]
-    y = np.sin(angle) * places[0] + np.cos(angle) * places[1]
-    length = move["length"] * short
-    path = np.stack([x * length, y * length, places[2] * move["roll"] * move["length"] * 2], axis=1)
-    # One step for each pixel of the path hides the steps; each lies in the middle of its share of the exposure.
-    count = max(3, 2 * int(np.ceil(length * (1 + abs(move["roll"])) / 2)) + 1)
-    at = (np.arange(count) + 0.5) * ((_STEPS - 1) / count)
-    return np.stack([np.interp(at, np.arange(_STEPS), column) for column in path.T], axis=1)
-
-
-def average_along(light: np.ndarray, path: np.ndarray, centre: tuple[float, float], border: int) -> np.ndarray:
-    """The mean of `light` over the path, rolled around `centre` (y, x); float32, added in the path's order."""
-    cy, cx = centre
-    size = light.shape[1::-1]
-    total, shown = np.zeros_like(light), np.empty_like(light)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for x, y, roll in path.tolist():
-        cos, sin = math.cos(roll), math.sin(roll)
-        matrix = np.array([[cos, -sin, cx - cos * cx + sin * cy + x], [sin, cos, cy - sin * cx - cos * cy + y]])
-        cv2.warpAffine(light, matrix, size, dst=shown, flags=flags, borderMode=border)
-        cv2.add(total, shown, dst=total)
-    total *= np.float32(1 / len(path))
-    return total
-
-
-def stillness(path: np.ndarray, centre: tuple[float, float], grid: tuple[int, int]) -> np.ndarray:
-    """The share of one-pixel detail that survives, float32 (h, w): 1 at rest, 0 where the path is long."""
-    y = np.arange(grid[0], dtype=np.float32)[:, None] - np.float32(centre[0])
-    x = np.arange(grid[1], dtype=np.float32)[None] - np.float32(centre[1])
-    spread = np.zeros(grid, np.float32)
-    for axis, lever, sign in ((0, y, -1.0), (1, x, 1.0)):
-        shift, roll = path[:, axis], sign * path[:, 2]
-        covariance = np.cov(np.stack([shift, roll]), bias=True)
-        spread += np.float32(covariance[0, 0]) + lever * np.float32(2 * covariance[0, 1])
-        spread += lever * lever * np.float32(covariance[1, 1])
-    return cv2.exp(spread * np.float32(-12.0))

@@ -1,59 +1,89 @@
-"""Raindrops on the glass before the lens: each one a small lens that shows the scene upside down, out of focus.
+"""Raindrops on the glass before the lens: each one a small lens that shows the scene upside down.
 
 sRGB counts as the square root of light. With alpha the share of a pixel's light that comes through a drop, light =
 (1 - alpha) J^2 + alpha R^2, and the photograph is its square root. A drop refracts R, a wide and inverted view of the
-photograph (Roser and Geiger, ICCV-W 2009; You et al., TPAMI 2016). The camera is focused on the scene, so that the
-whole layer of drops is blurred; its grid is no finer than that blur needs.
+photograph (Roser and Geiger, ICCV-W 2009; You et al., TPAMI 2016). A camera that is focused on the scene blurs the
+whole layer of drops, by a disc or by a bell; one that is focused on the glass shows sharp drops, before a scene that
+`train.out_of_focus` has blurred. The layer's grid is no finer than the blur needs.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 
+from restorekit.degradations.drops import Water, cover, scatter
+from restorekit.degradations.optics import disc
 from restorekit.degradations.scene import Degraded, Scene, between, check_scene, new_record, uniform, visible_mask
 from restorekit.rng import rng_for
 from restorekit.tasks import TASKS
 
 KINDS = TASKS["raindrop"].kinds
 
-# Median input PSNR at severity 0.2, 0.5, 0.8 on 24 photographs of BSDS: 25, 23, 22 dB (soft) and 27, 24, 23 (crisp).
-# Two pairs of RainDrop have 19 and 20.
-DENSITY = {"soft": (14.0, 90.0), "crisp": (60.0, 330.0)}  # drops on a square of the short side, over severity 0 to 1
-RADIUS = {"soft": (0.019, 0.030), "crisp": (0.0075, 0.0125)}  # the median drop's, of the short side
-DEFOCUS = {"soft": (0.007, 0.018), "crisp": (0.0020, 0.0038)}  # standard deviation of the blur, of the short side
-SPREAD = 0.45  # standard deviation of the logarithm of the radius: many small drops, few large ones
-LARGEST = 0.08  # radius, of the short side
+# Median input PSNR at severity 0.2, 0.5, 0.8 on 24 photographs of BSDS: 26, 24, 23 dB (soft), 28, 25, 24 (crisp), 28,
+# 25, 24 (beads) and 28, 26, 24 (running). Two pairs of RainDrop have 19 and 20.
+# Drops on a square of the short side, over severity 0 to 1, for a draw that leaves the size as it is.
+DENSITY = {"soft": (19.0, 96.0), "crisp": (85.0, 460.0), "beads": (46.0, 255.0), "running": (22.0, 100.0)}
+RADIUS = {"soft": 0.024, "crisp": 0.010, "beads": 0.011, "running": 0.014}  # the median drop's, of the short side
+SIZE = {"soft": (0.5, 3.0), "crisp": (0.5, 2.0), "beads": (0.4, 6.0), "running": (0.5, 3.0)}  # a draw's factor of it
+DEFOCUS = {  # standard deviation of the blur, of the short side
+    "soft": (0.005, 0.022), "crisp": (0.0016, 0.0045), "beads": (0.0001, 0.0012), "running": (0.0003, 0.012),
+}  # fmt: skip
+GROWTH = (0.95, 1.05)  # of the radius, over severity 0 to 1
+TRAILS = (3.0, 16.0)  # on a frame as wide as it is high, over severity 0 to 1
+LAMPS = (  # colours of light: warm white, sodium, white, cold white, red, green
+    (1.0, 0.75, 0.45), (1.0, 0.6, 0.2), (1.0, 0.95, 0.85), (0.8, 0.9, 1.0), (1.0, 0.1, 0.06), (0.15, 1.0, 0.5),
+)  # fmt: skip
 COVERED = 0.1  # least alpha of a pixel of the mask, even if the pixel hardly changes
 _FINE = 2.2  # standard deviation of the blur on the grid, pixels
 _GRID = 1080  # pixels of the grid's short side at most
 _ROW = 4096
-_SCENE = 72  # pixels of the short side of the view through the drops
+_SCENE = (60, 200)  # pixels of the short side of the view through small and large drops
 
 
 class Raindrop:
-    """kind "soft": few drops far out of focus, near RainDrop's; "crisp": many small drops with visible refraction."""
+    """kind "soft": few drops far out of focus; "crisp": many small drops, nearly in focus; "beads": drops in focus,
+    tiny to huge; "running": drops that merge and run down, and the trails that they leave.
+    """
 
     name = "raindrop"
     needs_other = False
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int], severity: float, kind: str) -> dict[str, Any]:
         params = new_record(rng, self.name, KINDS, size, severity, kind)
+        kind = params["kind"]
         much = uniform(rng, (0.85, 1.15))
-        radius, defocus = float(rng.random()), float(rng.random())
+        larger = math.exp(between((math.log(SIZE[kind][0]), math.log(SIZE[kind][1])), float(rng.random())))
+        defocus = math.exp(between((math.log(DEFOCUS[kind][0]), math.log(DEFOCUS[kind][1])), float(rng.random())))
+        part, faint, opacity = _draw_part(rng), rng.random() < 0.3, uniform(rng, (0.35, 0.95))
+        gathers, gathered = rng.random() < 0.6, uniform(rng, (0.05, 0.6))
+        pale, paler = uniform(rng, (0.0, 0.35)), uniform(rng, (0.0, 0.5))
+        trails = _draw_trails(rng)
+        trails["density"] = between(TRAILS, severity) * much
+        night, lamps = rng.random() < 0.25, int(rng.integers(2, 16))
         return {
             **params,
-            "density": between(DENSITY[params["kind"]], severity) * much,  # on a square of the short side
-            "radius": between(RADIUS[params["kind"]], radius),  # median, of the short side
-            "defocus": between(DEFOCUS[params["kind"]], defocus),
-            "view": uniform(rng, (0.55, 0.85)),  # distance from a drop to the view of its rim, in short sides
-            "centred": uniform(rng, (0.25, 0.6)),  # shift of a drop's view from its place to the frame's middle
-            "wobble": uniform(rng, (0.04, 0.12)),  # irregularity of the outlines
-            "sag": uniform(rng, (0.05, 0.22)),  # excess of the lower half
-            "gain": uniform(rng, (1.0, 1.6)),  # of the refracted light: drops gather light from above the frame too
-            "pale": uniform(rng, (0.05, 0.35)),  # share of the light that comes from all around, without colour
-            "rim": uniform(rng, (0.25, 0.7)),  # darkness of the outline, which reflects light back
+            "density": between(DENSITY[kind], severity) * much * larger**-1.6 * (1.5 if part else 1.0),
+            "radius": RADIUS[kind] * larger * between(GROWTH, severity),  # median, of the short side
+            "margin": 3 * RADIUS[kind] * larger,  # beyond the frame, with drops whose rims reach into it
+            "spread": uniform(rng, (0.25, 0.65)),  # deviation of the log of the radius: many small drops, few large
+            "defocus": defocus,
+            "disc": bool(rng.random() < 0.5),  # the aperture's shape in the blur; else a bell
+            "part": part,
+            "gathered": gathered if gathers else 0.0,  # share of the drops that touch another
+            "trails": trails if kind == "running" else None,
+            "view": uniform(rng, (0.25, 0.9)),  # distance from a drop to the view of its rim, in short sides
+            "centred": uniform(rng, (0.1, 0.6)),  # shift of a drop's view from its place to the frame's middle
+            "wobble": uniform(rng, (0.02, 0.25)),  # irregularity of the outlines
+            "sag": uniform(rng, (0.0, 0.3)),  # excess of the lower half
+            "gain": uniform(rng, (0.8, 1.7)),  # of the refracted light: drops gather light from above the frame too
+            "pale": pale + paler * float(rng.random() < 0.3),  # share of the light from all around, without colour
+            "sky": uniform(rng, (0.0, 1.0)),  # how much of that light is the frame's bright upper part
+            "rim": uniform(rng, (0.1, 0.85)),  # darkness of the outline, which reflects light back
+            "opacity": opacity if faint else 1.0,
+            "lamps": lamps if night else 0,  # lamps that the drops show, most of them outside of the frame
+            "lamp_light": float(np.exp(uniform(rng, (0.0, 2.5)))),  # in multiples of white
         }
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
@@ -76,13 +106,25 @@ class Raindrop:
         return Degraded(degraded, scene.image, change, mask, None)
 
 
-class _Drops(NamedTuple):
-    """One entry a drop, float32 (N,): pixels of the grid."""
+def _draw_part(rng: np.random.Generator) -> dict[str, Any] | None:
+    """In a third of the draws, the side of a wavy line that is wet; lengths in short sides from the frame's middle."""
+    part = {
+        "direction": uniform(rng, (0.0, 360.0)),
+        "begins": uniform(rng, (-0.35, 0.2)),
+        "soft": uniform(rng, (0.05, 0.6)),
+        "phase": float(rng.random()),
+    }
+    return part if rng.random() < 0.35 else None
 
-    x: np.ndarray
-    y: np.ndarray
-    radius: np.ndarray
-    outline: np.ndarray  # (N, 5): coefficients of cos and sin of 2 and 3 angles, and the sag
+
+def _draw_trails(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "width": math.exp(uniform(rng, (math.log(0.005), math.log(0.022)))),  # of the short side: the drop's radius
+        "length": uniform(rng, (0.15, 0.8)),
+        "drift": uniform(rng, (0.0, 1.0)),  # 0: straight down
+        "torn": uniform(rng, (0.0, 0.8)),  # share of the trail that has dried
+        "seed": int(rng.integers(2**32)),
+    }
 
 
 def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
@@ -90,118 +132,73 @@ def _layer(image: np.ndarray, params: dict[str, Any]) -> np.ndarray | None:
     short = min(image.shape[:2])
     factor = max(0.75, short / _GRID, params["defocus"] * short / _FINE)
     grid = (max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor)))
-    drops = _scatter(params, image.shape[:2], short / factor)
-    where, place, within = _cover(drops, grid)
-    if not where.size:
+    water = cover(scatter(params, image.shape[:2], short / factor), grid)
+    if not water.where.size:
         return None
     layer = np.zeros((grid[0] * grid[1], 4), np.float32)
-    seen = cv2.cvtColor(_refract(image, drops, place, within, short / factor, params)[None], cv2.COLOR_RGB2RGBA)[0]
-    seen *= within[3, :, None]
-    layer.view(np.complex128)[where] = seen.view(np.complex128)  # four values as one
+    seen = cv2.cvtColor(_refract(image, water, short / factor, params)[None], cv2.COLOR_RGB2RGBA)[0]
+    seen[:, 3] = 1.0
+    seen *= (water.alpha * np.float32(params["opacity"]))[:, None]
+    layer.view(np.complex128)[water.where] = seen.view(np.complex128)  # four values as one
     layer = layer.reshape(*grid, 4)
     sigma = float(np.hypot(params["defocus"] * short / factor, 0.4))
+    if params["disc"]:
+        return np.asarray(cv2.filter2D(layer, -1, disc(2 * sigma), borderType=cv2.BORDER_REFLECT_101))
     side = 2 * math.ceil(3 * sigma) + 1
     return cv2.GaussianBlur(layer, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
 
 
-def _scatter(params: dict[str, Any], size: tuple[int, ...], unit: float) -> _Drops:
-    """The drops, small ones first; a greater density adds drops and moves none. `unit`: pixels of a short side."""
-    short = min(size)
-    margin = LARGEST
-    height, width = size[0] / short + 2 * margin, size[1] / short + 2 * margin
-    number = round(params["density"] * height * width)
-    draws = rng_for(params["seed"], "drops").random((number, 7))
-    radius = np.exp(SPREAD * rng_for(params["seed"], "radii").normal(size=number))
-    radius = np.minimum(params["radius"] * radius, LARGEST)
-    # Large drops are long and sag; surface tension keeps small ones round.
-    large = np.clip(radius / 0.03, 0.25, 1.0)
-    outline = (draws[:, 2:6] - 0.5) * (2 * params["wobble"] * large)[:, None]
-    outline[:, 0] -= 0.5 * params["sag"] * large
-    sag = params["sag"] * large * (0.4 + 0.6 * draws[:, 6])
-    order = np.argsort(radius, kind="stable")
-    columns = (draws[:, 0] * width - margin, draws[:, 1] * height - margin, radius)
-    x, y, radius = ((column[order] * unit).astype(np.float32) for column in columns)
-    return _Drops(x - 0.5, y - 0.5, radius, np.column_stack([outline, sag])[order].astype(np.float32))
-
-
-def _cover(drops: _Drops, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels of the grid within drops: flat places, the drop of each, and x, y, distance and alpha, float32 (4, N).
-
-    x, y and distance are relative to the drop's centre, in parts of the outline's distance. Where drops overlap, the
-    largest drop has the pixel.
-    """
-    reach = drops.radius * (1 + np.abs(drops.outline).sum(axis=1)) + np.float32(0.5)
-    # The rows of every drop's circle, then the pixels of every row; repeat is faster than indexing.
-    first, count = _span(drops.y, reach, grid[0])
-    drop = np.repeat(np.arange(count.size), count)
-    row = _each(first, count)
-    y = row.astype(np.float32) - drops.y[drop]
-    first, count = _span(drops.x[drop], np.sqrt(np.maximum(reach[drop] ** 2 - y * y, 0)), grid[1])
-    column = _each(first, count)
-    where = column + np.repeat(row * grid[1], count)
-    x = column.astype(np.float32) - np.repeat(drops.x[drop], count)
-    y = np.repeat(y, count)
-    far = np.sqrt(x * x + y * y) + np.float32(1e-6)
-    cos, sin = x / far, y / far
-    cos2 = cos * cos - sin * sin
-    sin2 = 2 * cos * sin
-    cos3, sin3 = cos2 * cos - sin2 * sin, sin2 * cos + cos2 * sin
-    outline = np.ones_like(far)
-    for part, wave in zip(drops.outline.T, (cos2, sin2, cos3, sin3, sin), strict=True):
-        wave *= np.repeat(part[drop], count)
-        outline += wave
-    outline *= np.repeat(drops.radius[drop], count)
-    alpha = np.clip(outline - far + np.float32(0.5), 0, 1)
-    kept = np.flatnonzero(alpha)
-    drop = np.repeat(drop, count)
-    # The last drop on a pixel keeps it, because numpy assigns in the order of the indices.
-    owner = np.empty(grid[0] * grid[1], np.intp)
-    place, claim = where.take(kept), drop.take(kept)
-    owner[place] = claim
-    kept = kept[owner.take(place) == claim]
-    outline = outline.take(kept)
-    within = [x.take(kept) / outline, y.take(kept) / outline, far.take(kept) / outline, alpha.take(kept)]
-    return where.take(kept), drop.take(kept), np.array(within)
-
-
-def _span(centre: np.ndarray, reach: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first pixel within reach of each centre, and the number of such pixels, int (N,)."""
-    first = np.clip(np.ceil(centre - reach), 0, side).astype(np.intp)
-    last = np.clip(np.floor(centre + reach), -1, side - 1).astype(np.intp)
-    return first, np.maximum(last - first + 1, 0)
-
-
-def _each(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The spans of `count` integers that begin at every `first`, joined."""
-    before = np.cumsum(count) - count
-    return np.arange(int(count.sum())) + np.repeat(first - before, count)
-
-
-def _refract(
-    image: np.ndarray, drops: _Drops, drop: np.ndarray, within: np.ndarray, unit: float, params: dict[str, Any]
-) -> np.ndarray:
-    """The light R^2 that comes through each pixel of a drop, float32 (N, 3)."""
-    scale = min(1.0, _SCENE / min(image.shape[:2]))
+def _refract(image: np.ndarray, water: Water, unit: float, params: dict[str, Any]) -> np.ndarray:
+    """The light R^2 that comes through each pixel of the water, float32 (N, 3)."""
+    detail = float(np.clip(72 * params["radius"] / 0.015, *_SCENE))
+    scale = min(1.0, detail / min(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     small = small * small
     # A drop is flat in the middle and steep at the rim, so that it bends rays more near its outline.
-    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * within[2] ** 2)
+    bent = np.float32(-params["view"] * min(size)) * (np.float32(0.55) + np.float32(0.45) * water.far**2)
     at = []
-    for axis, centre, side in ((0, drops.x, size[0]), (1, drops.y, size[1])):
+    for place, centre, side in ((water.right, water.x, size[0]), (water.down, water.y, size[1])):
         middle = (centre + np.float32(0.5)) * np.float32(min(size) / unit)
         middle += np.float32(params["centred"]) * (np.float32(side / 2) - middle)
-        at.append(middle[drop] + bent * within[axis] - np.float32(0.5))
+        at.append(middle + bent * place - np.float32(0.5))
     # In rows, because OpenCV remaps to fewer than 32768 pixels a side.
-    rows = (-(-drop.size // _ROW), _ROW)
+    rows = (-(-water.where.size // _ROW), _ROW)
     table = [np.resize(axis, rows).astype(np.float32) for axis in at]
-    seen: np.ndarray = cv2.remap(small, table[0], table[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    seen = seen.reshape(-1, 3)[: drop.size]
-    around = float(small.mean(dtype=np.float64)) * 1.4  # a drop gathers light from half a sphere, more of it sky
-    seen += np.float32(params["pale"]) * (np.float32(around) - seen)
-    edge = np.minimum(within[2], 1) ** 2
-    shade = np.float32(params["gain"]) * (1 - np.float32(params["rim"]) * edge * edge * edge)
-    seen *= shade[:, None]
-    # A drop adds no light: its pixels are no brighter than the bright parts of the scene.
+
+    def through(view: np.ndarray, border: int) -> np.ndarray:
+        seen: np.ndarray = cv2.remap(view, table[0], table[1], cv2.INTER_LINEAR, borderMode=border)
+        return seen.reshape(-1, 3)[: water.where.size]
+
+    seen = through(small, cv2.BORDER_REFLECT_101)
+    around = _around(small, params["sky"])
+    seen += np.float32(params["pale"]) * (around - seen)
+    edge = np.minimum(water.far, 1) ** 2
+    shade = (1 - np.float32(params["rim"]) * edge * edge * edge)[:, None]
+    seen *= shade * np.float32(params["gain"])
+    # A drop adds no light: its pixels are no brighter than the bright parts of the scene, but for lamps.
     bright = np.sort(small[::3, ::3].reshape(-1, 3), axis=0)
-    return np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)
+    np.minimum(seen, bright[int(0.97 * len(bright))], out=seen)
+    if params["lamps"]:
+        seen += through(_lamps(params, size), cv2.BORDER_CONSTANT) * shade
+    return seen
+
+
+def _around(small: np.ndarray, sky: float) -> np.ndarray:
+    """The grey light that a drop gathers from half a sphere, float32: of the mean frame, or of its upper part."""
+    mean = float(small.mean(dtype=np.float64)) * 1.4
+    above = float(np.quantile(small[: max(1, len(small) // 2)].mean(axis=2), 0.8))
+    return np.float32(mean + sky * (max(mean, above) - mean))
+
+
+def _lamps(params: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """The light of lamps behind the glass, float32 (h, w, 3), for `size` (w, h)."""
+    draws = rng_for(params["seed"], "lamps").random((params["lamps"], 5))
+    light = np.zeros((size[1], size[0], 3), np.float32)
+    down, right = (np.arange(side, dtype=np.float32) + np.float32(0.5) for side in size[::-1])
+    for x, y, colour, strength, radius in draws.tolist():
+        spread = (0.008 + 0.03 * radius**2) * min(size)
+        blob = np.outer(*(np.exp(-(((axis - at * axis.size) / spread) ** 2)) for axis, at in ((down, y), (right, x))))
+        shade = np.array(LAMPS[int(colour * len(LAMPS))], np.float32)
+        light += blob[..., None].astype(np.float32) * shade * np.float32(params["lamp_light"] * (0.2 + strength))
+    return light

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from restorekit.degradations import Scene
-from restorekit.degradations.motion_blur import MotionBlur
+from restorekit.degradations.motion_blur import KINDS, MotionBlur
 from restorekit.degradations.optics import GAMMA
 from restorekit.rng import rng_for
 
@@ -19,8 +19,9 @@ def draw(kind: str, severity: float = 0.8, seed: int = 1) -> dict:
 
 
 def straight(length: float, direction: float) -> dict:
-    params = draw("shake")
-    return {**params, "shake": {**params["shake"], "length": length, "direction": direction, "curvature": 0, "roll": 0}}
+    params = {**draw("shake"), "gamma": GAMMA, "shoulder": 0.0, "highlights": 0.0}
+    path = {"length": length, "direction": direction, "curvature": 0, "roll": 0, "frames": 1, "shutter": 1.0}
+    return {**params, "shake": {**params["shake"], **path}}
 
 
 def test_the_average_is_taken_in_linear_light() -> None:
@@ -59,7 +60,7 @@ def test_light_is_spread_evenly_over_short_and_long_paths(length: float) -> None
 
 def test_flat_light_stays_flat(make_scene: MakeScene) -> None:
     grey = Scene(np.full((*SIZE, 3), 0.4, np.float32))
-    for kind in ("shake", "regions"):
+    for kind in KINDS:
         np.testing.assert_allclose(MotionBlur().apply(grey, draw(kind)).degraded, 0.4, atol=2e-3)
 
 
@@ -88,6 +89,54 @@ def test_a_path_too_long_for_the_pixels_is_followed_on_a_coarser_grid(make_scene
     made = MotionBlur().apply(scene, params)
     still = np.abs(made.noise_layer).max(axis=2)
     assert (still < 2e-3).mean() > 0.3
+
+
+def test_a_kernel_is_the_same_all_over_the_frame() -> None:
+    points = np.zeros((*SIZE, 3), np.float32)
+    places = [(50, 60), (150, 200)]
+    for y, x in places:
+        points[y, x] = 0.9
+    params = {**draw("kernel", 0.5), "gamma": 1.0, "shoulder": 0.0, "highlights": 0.0}
+    light = MotionBlur().apply(Scene(points), params).degraded
+    one, two = (light[y - 40 : y + 41, x - 40 : x + 41] for y, x in places)
+    assert (one > 1e-4).sum() > 30
+    np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_near_layers_move_further_than_far_ones(follows: bool) -> None:
+    """Nearness rises downwards, so that the blur does; it falls where the camera follows the near things."""
+    checks = (np.indices(SIZE).sum(axis=0) // 3 % 2).astype(np.float32) * 0.2 + 0.4
+    params = draw("layers", 0.8)
+    params["layers"] |= {"slope": 60.0, "sharp": True, "slowest": 0.0, "follows": follows, "number": 4}
+    params["shake"] |= {"roll": 0.0, "curvature": 0.0}
+    change = np.abs(MotionBlur().apply(Scene(np.repeat(checks[..., None], 3, axis=2)), params).noise_layer)
+    top, bottom = change[:30].mean(), change[-30:].mean()
+    still, moved = (bottom, top) if follows else (top, bottom)
+    assert still < 1e-3
+    assert moved > 0.05
+
+
+def test_a_lamp_leaves_a_brighter_streak_than_white_paper() -> None:
+    image = np.full((*SIZE, 3), 0.1, np.float32)
+    image[98:102, 128:132] = 1.0
+    params = straight(0.1, 0.0)
+    paper, lamp = (MotionBlur().apply(Scene(image), {**params, "highlights": light}).degraded for light in (0.0, 6.0))
+    assert lamp[100, 120:140].mean() > paper[100, 120:140].mean() + 0.2
+    assert lamp.max() <= 1.0
+    np.testing.assert_allclose(lamp[:80], paper[:80], atol=1e-6)
+
+
+def test_lengths_reach_those_of_gopro_at_any_size() -> None:
+    """From few pixels to over 50 of a short side of 720, as GoPro's pairs have, and as large a share of any other."""
+    for kind in ("shake", "kernel", "layers"):
+        lengths = [
+            MotionBlur().sample(rng_for(seed), SIZE, severity, kind)["shake"]["length"] * 720
+            for seed in range(60)
+            for severity in (0.1, 0.9)
+        ]
+        assert min(lengths) < 8
+        assert max(lengths) > 50
 
 
 def test_mixed_sometimes_applies_both_kinds() -> None:
