@@ -34,7 +34,8 @@ class Task:
 TASKS = MappingProxyType(
     {
         "reflection": Task(
-            "reflections", ("s1", "s2", "glass"), models=("dmgn", "glsgn"), members=("layer",), frames=True
+            "reflections", ("s1", "s2", "glass", "sum", "screen"), models=("dmgn", "glsgn"), members=("layer",),
+            frames=True,
         ),
         "rain": Task(
             "rain", ("light", "heavy", "dense"), default="light", models=("dmgn", "glsgn", "dakd"), frames=True

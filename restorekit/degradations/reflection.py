@@ -1,8 +1,12 @@
-"""Reflections: the two published syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, and thick glass.
+"""Reflections: the two published syntheses of DMGN (Feng et al., TIP 2021; released code), S1 and S2, and panes.
 
 S1 follows CEILNet and ERRNet, S2 follows Zhang et al. (CVPR 2018), both as DMGN modified them. The functions `s1` and
 `s2` are the published forms. `Reflection` places the reflected photograph, scales the published lengths (stated for
 256 x 256) with the short side, and dims the reflection to a strength that grows with the severity.
+
+Networks that learn from S1 and S2 alone remove S1 and S2. Beside them, a pane (glass.py) is blended with the scene in
+the ways that published sets and cameras do: as light ("glass"), as a clipped sum of sRGB values ("sum"; the test images
+of CEILNet, Fan et al., ICCV 2017), and as T + R - T R ("screen"; DSRNet, Hu and Guo, ICCV 2023).
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +15,8 @@ import cv2
 import numpy as np
 from scipy.special import ndtr
 
-from restorekit.degradations.optics import draw_glass, glass_light, to_light, to_srgb
+from restorekit.degradations.glass import draw_glass, draw_loss, glass_light
+from restorekit.degradations.optics import GAMMA, to_light, to_srgb
 from restorekit.degradations.scene import Degraded, Scene, check_scene, new_record, uniform, visible_mask
 from restorekit.errors import RestorekitError
 from restorekit.tasks import TASKS
@@ -21,10 +26,15 @@ FRAME = 256  # pixels of the published crops, for which blur and vignette are st
 VIGNETTE = 549  # pixels that the published vignette can cover
 _REDUCED = 512  # pixels; from twice this short side on, blurred reflections are made at a smaller size
 
-# Root mean square of the reflection's change, sRGB, over severity 0 to 1 (geometric in between). Reflections are dimmed
-# to this strength, never raised above their published strength. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB.
+# Root mean square of the reflection's change, sRGB, over severity 0 to 1 (geometric in between), times a factor of each
+# frame. 0.063 at severity 0.2 is 24 dB, 0.127 at 0.8 is 18 dB; real20 lies at 0.08 to 0.21, CEILNet's test at 0.09 to
+# 0.35. S1 and S2 are dimmed to it, never raised above their published strength; a pane up to its `exposure`.
 STRENGTH = (0.05, 0.16)
-_GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light; S2's is interpolated between them
+FACTOR = (0.4, 2.6)  # limits of that factor, which is 1 in the median
+S2_FACTOR = 1.3  # largest factor of S2, whose published strength would end the severity's effect
+EXPOSURE = (4.0, 32.0)  # most light of a reflected scene, in multiples of its photograph's
+_FULL_LOSS = 0.1  # strength from which on a pane keeps back all the light that it can; less in proportion below
+_GAINS = np.geomspace(1e-4, 1.0, 28)  # in linear light; a gain is interpolated between them
 
 
 class Synthesis(NamedTuple):
@@ -91,7 +101,8 @@ def vignette(size: tuple[int, int], start: tuple[float, float], step: float) -> 
 
 
 class Reflection:
-    """kind "s1", "s2": the published syntheses; "glass": see optics.py. Severity dims the reflection to `STRENGTH`.
+    """kind "s1", "s2": the published syntheses; "glass", "sum", "screen": a pane blended as light, as a clipped sum of
+    sRGB values, or as T + R - T R. Severity dims the reflection to `STRENGTH`.
 
     The loader crops, flips and resizes the background; of the published pair geometry, the record keeps the part that
     concerns the reflected photograph.
@@ -111,20 +122,25 @@ class Reflection:
             "clip": bool(rng.random() < 0.5),
         }
         place = {"short_side": 2 * int(rng.integers(160, 241)), "offset": [float(rng.random()), float(rng.random())]}
-        much = uniform(rng, (0.85, 1.15))
-        own: dict[str, dict[str, Any]] = {"s1": s1_branch, "s2": s2_draws, "glass": draw_glass(rng)}
-        return {
-            **params,
-            "place": place,
-            "strength": float(much * STRENGTH[0] * (STRENGTH[1] / STRENGTH[0]) ** severity),
-            **own[params["kind"]],
+        much = float(np.clip(np.exp(rng.normal(0.0, 0.4)), *FACTOR))
+        if params["kind"] == "s2":
+            much = min(much, S2_FACTOR)
+        strength = float(much * STRENGTH[0] * (STRENGTH[1] / STRENGTH[0]) ** severity)
+        in_light = bool(rng.random() < 0.5)
+        pane = {
+            **draw_glass(rng),
+            "exposure": float(np.exp(rng.uniform(*np.log(EXPOSURE)))),
+            "alpha": [1 - loss * min(1.0, strength / _FULL_LOSS) for loss in draw_loss(rng)],  # transmission
+            "in_light": in_light if params["kind"] == "screen" else params["kind"] == "glass",
         }
+        own: dict[str, dict[str, Any]] = {"s1": s1_branch, "s2": s2_draws}
+        return {**params, "place": place, "strength": strength, **own.get(params["kind"], pane)}
 
     def apply(self, scene: Scene, params: dict[str, Any]) -> Degraded:
         size = check_scene(scene, params)
         if scene.other is None:
             raise RestorekitError("a reflection needs a second photograph, the scene that is reflected: give `other`")
-        operator = {"s1": _apply_s1, "s2": _apply_s2, "glass": _apply_glass}[params["kind"]]
+        operator = {"s1": _apply_s1, "s2": _apply_s2}.get(params["kind"], _apply_pane)
         reflection, mixture = operator(scene.image, scene.other, size, params)
         return Degraded(mixture, scene.image, reflection, visible_mask(mixture - scene.image), None)
 
@@ -168,15 +184,39 @@ def _apply_s2(
     return shown, mixture
 
 
-def _apply_glass(
+def _apply_pane(
     image: np.ndarray, other: np.ndarray, size: tuple[int, int], params: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    small, _ = _reduced(size)
-    light = to_light(image)
-    reflection = glass_light(to_light(place_reflected(other, small, params["place"])), params)
-    reflection *= np.float32(_s2_gain(_resized(light, small), reflection, params["alpha"], params["strength"]))
+    # A reflection in focus needs every pixel, one out of focus no more than its blur.
+    small, _ = _reduced(size, int(params["defocus"] * min(size) / 1.5))
+    placed = place_reflected(_of_aspect(other, size, params["place"]["offset"]), small, params["place"])
+    reflection = glass_light(to_light(placed), params)
+    reflection *= np.float32(_pane_gain(_resized(image, small), reflection, params))
     shown = _resized(to_srgb(reflection), size)
-    return shown, to_srgb(cv2.addWeighted(light, params["alpha"], _resized(reflection, size), 1.0, 0.0))
+    if not params["in_light"]:
+        return shown, _blended(image, shown, params)
+    return shown, to_srgb(_blended(to_light(image), _resized(reflection, size), params))
+
+
+def _blended(scene: np.ndarray, reflection: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """A pane's scene and reflection, both in linear light or both in sRGB: their sum or their screen, float32."""
+    power = 1.0 if params["in_light"] else 1 / GAMMA
+    seen = scene * np.array([alpha**power for alpha in params["alpha"]], np.float32)
+    if params["kind"] == "screen":
+        bright = np.clip(reflection, 0.0, 1.0)
+        return np.asarray(seen + bright - seen * bright)
+    seen += reflection
+    return seen if params["kind"] == "glass" else np.clip(seen, 0.0, 1.0, out=seen)
+
+
+def _of_aspect(other: np.ndarray, size: tuple[int, int], offset: list[float]) -> np.ndarray:
+    """The part of `other` with the proportions of a frame of `size`, so that it covers the frame, float32."""
+    scale = min(other.shape[0] / size[0], other.shape[1] / size[1])
+    sides = [max(1, round(side * scale)) for side in size]
+    top, left = (
+        round(share * (reached - side)) for share, reached, side in zip(offset, other.shape[:2], sides, strict=True)
+    )
+    return other[top : top + sides[0], left : left + sides[1]]
 
 
 def is_too_dark(background: np.ndarray, reflected: np.ndarray) -> bool:
@@ -242,12 +282,9 @@ def _s1_gain(reflection: np.ndarray, strength: float) -> float:
 def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, strength: float) -> float:
     """The largest factor in linear light, at most 1, with which S2's mixture changes the photograph by `strength`.
 
-    The change is measured on every n-th pixel, about 48 along the short side. A faint reflection first makes up for the
-    light that alpha takes from the background. If no factor brings the change down to `strength`, the result is the
-    factor with the least change.
+    `background` in linear light. The change is measured on every n-th pixel, about 48 along the short side.
     """
-    step = max(1, min(background.shape[:2]) // 48)
-    under, over = (np.ascontiguousarray(part[::step, ::step]) for part in (background, reflection))
+    under, over = _thinned(background, reflection, 48)
     photograph = to_srgb(under)
     if not over.any():
         return 1.0
@@ -255,19 +292,52 @@ def _s2_gain(background: np.ndarray, reflection: np.ndarray, alpha: float, stren
         float(cv2.norm(to_srgb(cv2.addWeighted(under, alpha, over, gain, 0.0)), photograph)) / under.size**0.5
         for gain in _GAINS
     ]
+    return _gain(changes, _GAINS, strength)
+
+
+def _pane_gain(image: np.ndarray, reflection: np.ndarray, params: dict[str, Any]) -> float:
+    """The largest factor, at most `exposure`, with which a pane changes the photograph by `strength`, clipped at 1."""
+    under, over = _thinned(image, reflection, 96)
+    if not over.any():
+        return 1.0
+    gains = _GAINS * params["exposure"]
+    scene, light = (to_light(under), over) if params["in_light"] else (under, to_srgb(over))
+    changes = []
+    for gain in gains:
+        mixture = _blended(scene, light * np.float32(gain if params["in_light"] else gain ** (1 / GAMMA)), params)
+        seen = np.minimum(to_srgb(mixture) if params["in_light"] else mixture, np.float32(1))
+        changes.append(float(cv2.norm(seen, under)) / under.size**0.5)
+    return _gain(changes, gains, params["strength"])
+
+
+def _thinned(background: np.ndarray, reflection: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every n-th pixel of both, about `samples` along the short side."""
+    step = max(1, min(background.shape[:2]) // samples)
+    return np.ascontiguousarray(background[::step, ::step]), np.ascontiguousarray(reflection[::step, ::step])
+
+
+def _gain(changes: list[float], gains: np.ndarray, strength: float) -> float:
+    """The largest of the rising `gains`, or between them, whose change is `strength`.
+
+    A faint reflection first makes up for the light that the glass takes from the background. If no factor brings the
+    change down to `strength`, the result is the factor with the least change.
+    """
     above = len(changes) - 1
     while above > 0 and changes[above] > strength and changes[above - 1] > strength:
         above -= 1
     if changes[-1] <= strength:
-        return 1.0
+        return float(gains[-1])
     if above == 0:
-        return float(_GAINS[int(np.argmin(changes))])
-    return float(np.exp(np.interp(strength, changes[above - 1 : above + 1], np.log(_GAINS[above - 1 : above + 1]))))
+        return float(gains[int(np.argmin(changes))])
+    return float(np.exp(np.interp(strength, changes[above - 1 : above + 1], np.log(gains[above - 1 : above + 1]))))
 
 
-def _reduced(size: tuple[int, int]) -> tuple[tuple[int, int], float]:
-    """The size at which a blurred reflection is made, and its pixels for one pixel of the published frame."""
-    factor = max(1, min(size) // _REDUCED)
+def _reduced(size: tuple[int, int], most: int = 64) -> tuple[tuple[int, int], float]:
+    """The size at which a blurred reflection is made, and its pixels for one pixel of the published frame.
+
+    `most` limits how many times smaller than the frame that is.
+    """
+    factor = max(1, min(min(size) // _REDUCED, most))
     small = (-(-size[0] // factor), -(-size[1] // factor))
     return small, min(small) / FRAME
 

@@ -1,12 +1,14 @@
 """The published syntheses S1 and S2 (dmgn.md, sections 9 and 15.11), and the additions of `Reflection`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from restorekit.degradations import Scene
+from restorekit.degradations.glass import SHAPES
 from restorekit.degradations.reflection import Reflection, is_too_dark, place_reflected, s1, s2, vignette
 from restorekit.errors import RestorekitError
 from restorekit.rng import rng_for
@@ -156,7 +158,8 @@ def glass(make_scene: MakeScene, **changes) -> tuple[Scene, dict]:
     other[40:52, 40:52] = 1.0
     params = Reflection().sample(rng_for(1), (96, 96), 1.0, "glass")
     params |= {"place": {"short_side": 256, "offset": [0.0, 0.0]}, "strength": 9.0, "defocus": 0.0, "highlights": 0.0}
-    params |= {"ghost": [0.0, 0.0], "ghost_weight": 0.0, "fade": [0.0, 0.0], "fade_corners": 0.0, "alpha": 1.0}
+    params |= {"ghost": [0.0, 0.0], "ghost_weight": 0.0, "fade": [0.0, 0.0], "fade_corners": 0.0, "alpha": [1.0] * 3}
+    params |= {"exposure": 1.0, "tint": [1.0] * 3, "cover": {"shape": "all", "rest": 0.0}}
     return Scene(np.full((96, 96, 3), 0.2, np.float32), other=other), params | changes
 
 
@@ -183,3 +186,85 @@ def test_out_of_focus_glass_keeps_its_light(make_scene: MakeScene) -> None:
     )
     assert soft.sum() == pytest.approx(sharp.sum(), rel=1e-3)
     assert (soft > 1e-3).sum() > 1.5 * (sharp > 1e-3).sum()
+
+
+@pytest.mark.parametrize("kind, in_light", [("glass", True), ("sum", False), ("screen", False), ("screen", True)])
+def test_a_pane_blends_as_its_formula_says(kind: str, in_light: bool, make_scene: MakeScene) -> None:
+    scene = make_scene((96, 128), "astronaut")
+    params = Reflection().sample(rng_for(5), (96, 128), 0.9, kind) | {"in_light": in_light}
+    made = Reflection().apply(scene, params)
+    assert made.clean is scene.image
+    power = 2.2 if in_light else 1.0
+    kept = np.array(params["alpha"]) ** (1 if in_light else 1 / 2.2)
+    seen, reflected = scene.image**power * kept, made.noise_layer**power
+    expected = {
+        "glass": seen + reflected,
+        "sum": np.minimum(seen + reflected, 1),
+        "screen": seen + np.minimum(reflected, 1) - seen * np.minimum(reflected, 1),
+    }[kind]
+    np.testing.assert_allclose(made.degraded, expected ** (1 / power), atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["glass", "sum", "screen"])
+def test_a_pane_has_the_strength_of_its_record(kind: str, make_scene: MakeScene) -> None:
+    scene = make_scene((120, 160), "astronaut")
+    close = 0
+    for seed in range(20):
+        params = Reflection().sample(rng_for(seed, kind), (120, 160), 0.5, kind)
+        change = np.clip(Reflection().apply(scene, params).degraded, 0, 1) - scene.image
+        assert np.sqrt(np.mean(change**2)) < 1.1 * params["strength"] + 0.005
+        close += abs(np.sqrt(np.mean(change**2)) / params["strength"] - 1) < 0.1
+    assert close >= 16
+
+
+def test_draws_cover_what_real_reflections_show() -> None:
+    draws = [Reflection().sample(rng_for(seed), (96, 96), 0.1 + 0.8 * seed / 799, "mixed") for seed in range(800)]
+    strength = np.array([params["strength"] for params in draws])
+    # Most of real20 and of CEILNet's test images, by the root mean square of their change.
+    assert np.percentile(strength, 2) < 0.075
+    assert np.percentile(strength, 98) > 0.21
+    assert strength.max() > 0.3
+    panes = [params for params in draws if "cover" in params]
+    assert {params["kind"] for params in panes} == {"glass", "sum", "screen"}
+    assert {params["cover"]["shape"] for params in panes} == set(SHAPES)
+    assert {params["in_light"] for params in panes if params["kind"] == "screen"} == {True, False}
+    defocus = np.array([params["defocus"] for params in panes])
+    assert 0.1 < (defocus == 0).mean() < 0.3
+    assert defocus[defocus > 0].min() < 0.001
+    assert defocus.max() > 0.025
+    assert min(min(params["alpha"]) for params in panes) < 0.7
+    assert np.median([max(params["alpha"]) for params in panes]) > 0.85
+    tint = np.array([params["tint"] for params in panes])
+    assert tint.max() == 1
+    assert tint.min() < 0.45
+    assert np.median(tint.min(1)) > 0.6
+    assert min(params["highlights"] for params in panes) < 0.5
+    assert max(params["highlights"] for params in panes) > 15
+
+
+def test_a_local_reflection_leaves_the_rest_of_the_frame(make_scene: MakeScene) -> None:
+    corners = [[0.2, 0.1], [0.2, 0.4], [0.6, 0.4], [0.6, 0.1]]
+    cover = {"shape": "windows", "rest": 0.0, "windows": [{"corners": corners, "bars": [0, 1]}]}
+    scene, params = glass(make_scene, cover=cover)
+    layer = Reflection().apply(replace(scene, other=np.ones((96, 96, 3), np.float32)), params).noise_layer[..., 0]
+    assert layer[30:50, 12:22].min() == pytest.approx(1, abs=1e-3)
+    assert layer[:, 45:].max() < 1e-3
+    assert layer[40, 22:26].min() ** 2.2 < 0.6  # the light in the bar, two pixels wide
+    assert layer[65:].max() < 1e-3
+    lamp = {"centre": [0.5, 0.75], "radius": 0.05, "stretch": 1.0, "light": [8.0, 4.0, 2.0]}
+    scene, params = glass(make_scene, cover={"shape": "lamps", "rest": 0.0, "lamps": [lamp]})
+    light = Reflection().apply(scene, params).noise_layer ** 2.2
+    assert np.unravel_index(light[..., 0].argmax(), (96, 96)) == pytest.approx((48, 72), abs=1)
+    np.testing.assert_allclose(light[48, 72] / light[48, 72, 2], [4, 2, 1], rtol=1e-3)
+    assert light[:, :40].max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(96, 160), (160, 96)])
+@pytest.mark.parametrize("other", [(300, 200), (200, 300)])
+def test_a_pane_reflects_to_its_borders(size: tuple[int, int], other: tuple[int, int]) -> None:
+    white = np.ones((*other, 3), np.float32)
+    still = {"defocus": 0.0, "fade": [0.0, 0.0], "fade_corners": 0.0, "cover": {"shape": "all", "rest": 0.0}}
+    for seed in range(6):
+        params = Reflection().sample(rng_for(seed), size, 0.5, "glass") | still
+        layer = Reflection().apply(Scene(np.full((*size, 3), 0.2, np.float32), other=white), params).noise_layer
+        np.testing.assert_allclose(layer, np.broadcast_to(layer[0, 0], layer.shape), rtol=1e-4)
