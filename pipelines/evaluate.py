@@ -49,7 +49,8 @@ def main() -> None:
 
 def settings(runs: list[str], params: Params) -> list[Any]:
     """The parameters that the evaluations of runs depend on."""
-    return [params.seed, params.evaluate, params.real.evaluate, [params.run(name).dataset for name in runs]]
+    real = [params.real.evaluate, params.real.validation]
+    return [params.seed, params.evaluate, real, [params.run(name).dataset for name in runs]]
 
 
 def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) -> None:

@@ -15,7 +15,8 @@ from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
 from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import write_dataset
-from restorekit.sources.real_pairs import find_pairs, pairs_digest
+from restorekit.sources.choosing import choosing_files, pairs_left
+from restorekit.sources.real_pairs import RealPair, find_pairs, pairs_digest
 
 
 def main() -> None:
@@ -29,7 +30,14 @@ def main() -> None:
 
 def settings(name: str, params: Params) -> list[Any]:
     """The parameters that a real set's shards depend on."""
-    return [params.seed, params.synthesize, params.real.train.get(name)]
+    return [params.seed, params.synthesize, params.real.train.get(name), params.real.validation]
+
+
+def training_pairs(name: str, params: Params, root: Path) -> tuple[RealPair, ...]:
+    """The pairs below `root` of a real set to train on, without those that choose the best state of a training."""
+    config, where = params.real.train[name], f"real.train.{name}"
+    found = find_pairs(where, root, config.layout, config.pairs)
+    return pairs_left(where, found, choosing_files(params.real.to_validate(config.task), Path.cwd()))
 
 
 def write_pairs(name: str, params: Params, paths: Paths) -> None:
@@ -38,7 +46,7 @@ def write_pairs(name: str, params: Params, paths: Paths) -> None:
         raise unknown_name("real set", name, params.real.train)
     config = params.real.train[name]
     root = Path.cwd() / Path(config.root).expanduser()
-    pairs = find_pairs(f"real.train.{name}", root, config.layout, config.pairs)
+    pairs = training_pairs(name, params, root)
     written = params.synthesize
     recipes = pair_recipes(name, config, params.seed, written.encoding, pairs, written.quality)
     with ray_cluster(params.synthesize.num_workers):

@@ -48,7 +48,8 @@ def main() -> None:
 
 def settings(params: Params) -> list[Any]:
     """The parameters that the decisions depend on."""
-    return [params.seed, params.promote, params.evaluate, params.runs, params.real.evaluate]
+    real = [params.real.evaluate, params.real.validation]
+    return [params.seed, params.promote, params.evaluate, params.runs, real]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from restorekit.cluster import ray_cluster
 from restorekit.config import Params, load_params
-from restorekit.distributed.figures import send_unsent, write_plots
+from restorekit.distributed.figures import CURVES, best_steps, read_curves, send_unsent, write_plots
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.ray_train import fit, local_cpus
 from restorekit.entry import run_entry, stage_parser
@@ -51,7 +51,8 @@ def main() -> None:
 def settings(runs: list[str], params: Params) -> list[Any]:
     """The parameters that the weights of runs depend on."""
     tasks = [params.trained_on(params.run(name).dataset).task for name in runs]
-    return [params.seed, [params.run(name) for name in runs], [params.training(name) for name in runs], tasks]
+    real = [params.real.to_validate(task) for task in tasks]
+    return [params.seed, [params.run(name) for name in runs], [params.training(name) for name in runs], tasks, real]
 
 
 def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None] = lambda: None) -> None:
@@ -69,12 +70,14 @@ def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None]
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}
         with write_atomically(paths.model(name)) as folder:
-            export_model(job, open_states(job.state), folder, record)
+            steps = export_model(job, open_states(job.state), folder, record)["steps"]
             write_plots(folder / "curves.csv", folder)
         push(paths.model(name))
         send_unsent(job.state, logger)
         version = find_or_register(paths.model(name), paths.root)
     logger.finish()
+    best = best_steps(read_curves(paths.model(name) / CURVES))
+    print(f"{name}: highest gain in validation: {'; '.join(map(str, best))}; step {steps} is exported")
     print(f"{name}: model in {paths.model(name)}, registered as {version.name} version {version.version}")
 
 
@@ -85,7 +88,8 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
     begin_epoch(0, manifests[0].num_samples, config.most_workers, config.loader_workers, config.batch_size)
     task = params.trained_on(spec.dataset).task
-    job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name))
+    real = {one: paths.validation / one for one in params.real.to_validate(task)}
+    job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name), choosing=real)
     digest = job_digest(job, [manifest.digest for manifest in manifests])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"), phases=paths.state("phases"))
     return job, {"job_digest": digest, "shards_digest": manifests[0].digest}

@@ -51,6 +51,11 @@ class Paths:
     def shards(self, dataset: str) -> Path:
         return self.root / "data" / "shards" / dataset
 
+    @property
+    def validation(self) -> Path:
+        """The real pairs that choose the best states of trainings: a folder of shards for each set."""
+        return self.root / "data" / "validation"
+
     def state(self, name: str) -> Path:
         return self.root / "data" / "state" / name
 

@@ -124,6 +124,8 @@ WRONG: list[tuple[Change, str]] = [
 
 RAIN = {"task": "rain", "layout": "rain100L-train", "root": "a", "train": {"tiles": 2, "tile": 144, "shards": 2}}
 TEST = {"task": "rain", "layout": "rain100L-test", "root": "a"}
+CHOOSING = {"task": "rain", "layout": "rain100L-train", "root": "./a/"}
+FRAMES = {"layout": "rain100L-train", "root": "a"}
 
 
 def with_real(train: dict[str, Any] | None = None, evaluate: dict[str, Any] | None = None) -> Change:
@@ -148,6 +150,14 @@ WRONG += [
     (with_real(None, {"synthetic-test": TEST}), r"that is what the synthetic test images are called"),
     (with_real(None, {"a/b": TEST}), r"real\.evaluate"),
     (with_real({"rain-x": RAIN}, {"y": TEST | {"layout": "rain100L-train"}}), r"y is what train\.rain-x is trained on"),
+    (lambda v: v["real"].update(validate={"x": CHOOSING | {"frist": 3}}), r"x\.frist: .*did you mean 'first'"),
+    (lambda v: v["real"].update(validate={"x": CHOOSING | {"layout": "unpaired"}}), r"no clean images to choose by"),
+    (lambda v: v["real"].update(validat={}), r"real\.validat: .*did you mean 'validate'"),
+    (lambda v: v["real"].update(validation={}), r"real\.validation: .*did you mean 'validate'"),
+    (
+        lambda v: (v["real"].update(validate={"x": CHOOSING}), v["datasets"]["rain"].update(pairs=[FRAMES])),
+        r"datasets\.rain\.pairs: real\.validate\.x chooses by these pairs",
+    ),
     (lambda v: (with_real_run(v), v["real"].update(evaluate={})), r"no pairs to judge it by: add some for rain"),
     (lambda v: v["photos"].update(folders=[{"root": "a", "layout": "celebA"}]), r"photos\.folders\.0.*'celeba'"),
     (lambda v: v["photos"].update(folders=[{"root": "a", "photographs": 3}]), r"name the layout"),

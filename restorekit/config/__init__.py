@@ -19,7 +19,7 @@ from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
 from restorekit.config.layers import load_params
 from restorekit.config.madf import MadfObjective, MadfRun
 from restorekit.config.params import Params
-from restorekit.config.real import PhotoFolder, RealSet, RealTraining
+from restorekit.config.real import PhotoFolder, RealConfig, RealSet, RealTraining, RealValidation
 from restorekit.config.run import Precision, Run, TrainConfig
 from restorekit.config.runs import read_run
 from restorekit.config.strict import DEFAULTS
@@ -44,8 +44,10 @@ __all__ = [
     "PhotoFolder",
     "PhotosConfig",
     "Precision",
+    "RealConfig",
     "RealSet",
     "RealTraining",
+    "RealValidation",
     "Run",
     "Split",
     "SynthesizeConfig",

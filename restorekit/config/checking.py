@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from restorekit.config.data import SECTIONS
 from restorekit.config.params import Params
@@ -96,7 +97,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _explain(problem: Any, section: type[BaseModel] | None) -> str:
     if problem["type"] == "extra_forbidden":
-        known = section.model_fields if section is not None else {}
+        known = {} if section is None else _fields(section)
         return str(unknown_name("key", str(problem["loc"][-1]), known))
     message = str(problem["msg"]).removeprefix("Value error, ")
     return message if isinstance(problem["input"], dict) else f"{message} (found {problem['input']!r})"[:400]
@@ -110,7 +111,7 @@ def _named(location: tuple[int | str, ...]) -> list[tuple[str, type[BaseModel] |
     while parts:
         part = parts.pop(0)
         path = ".".join([*(name for name, _ in named), part])
-        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        field = _fields(section).get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
         inner: Any = field.annotation if field else None
         named.append((part, _model(inner)))
         if path in _CHOICES and parts:
@@ -126,6 +127,11 @@ def _named(location: tuple[int | str, ...]) -> list[tuple[str, type[BaseModel] |
         else:
             section = inner
     return named
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by their names in the file."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _model(value: Any) -> type[BaseModel] | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from restorekit.config.ablations import Ablations
-from restorekit.config.data import AnyDataset, MaskData, PhotosConfig, SynthesizeConfig
+from restorekit.config.data import AnyDataset, FrameConfig, MaskData, PhotosConfig, SynthesizeConfig
 from restorekit.config.real import RealConfig, RealTraining
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, ModelSettings, PromoteConfig
@@ -50,6 +50,8 @@ class Params(Strict):
         for key, dataset in self.datasets.items():
             if key.split("-")[0] != dataset.task:
                 raise ValueError(f"datasets.{key}: a data set's name starts with its task, '{dataset.task}'")
+            for one in dataset.pairs if isinstance(dataset, FrameConfig) else ():
+                self.real.check_apart(f"datasets.{key}.pairs", one.layout, one.root)
         for key, real in self.real.train.items():
             if key.split("-")[0] != real.task or key in self.datasets:
                 raise ValueError(f"real.train.{key}: name it '{real.task}-' and something that no other set is called")

@@ -1,8 +1,9 @@
-"""Sections of params.yaml that name public data sets: pairs to train on, pairs to score models by, and photographs."""
+"""Sections of params.yaml that name public data sets: photographs, and pairs to train on, choose by and judge by."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from restorekit.config.strict import Count, Strict
 from restorekit.errors import unknown_name
@@ -56,6 +57,10 @@ class RealSet(Strict):
         """Whether the set has clean images, for training or scoring."""
         return LAYOUTS[self.layout].paired
 
+    def num_shards(self, split: str) -> int:
+        """The shards of a split of the set's pairs."""
+        return 1
+
 
 class PairTiles(Strict):
     """Training tiles: `tiles` squares from every pair."""
@@ -84,6 +89,21 @@ class RealTraining(RealSet):
             raise ValueError(f"layout '{self.layout}' has no clean images to train on")
         return self
 
+    def num_shards(self, split: str) -> int:
+        return self.train.shards if split == "train" else self.val.shards
+
+
+class RealValidation(RealSet):
+    """A set that chooses the best state of a training: see restorekit/sources/choosing.py."""
+
+    first: Count | None = None  # the first pairs choose; None: the pairs of every second scene
+
+    @model_validator(mode="after")
+    def _with_clean_images(self) -> Self:
+        if not self.paired:
+            raise ValueError(f"layout '{self.layout}' has no clean images to choose by")
+        return self
+
 
 SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -91,7 +111,11 @@ SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 class RealConfig(Strict):
     """Real sets by name. The name of a set to train on starts with its task, like names in `datasets`."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     train: dict[SetName, RealTraining] = Field(default_factory=dict)
+    # Pydantic's own classes have a method `validate`, so the section has another name here.
+    validation: dict[SetName, RealValidation] = Field(default_factory=dict, alias="validate")
     evaluate: dict[SetName, RealSet] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -104,6 +128,21 @@ class RealConfig(Strict):
                 raise ValueError("evaluate.synthetic-test: that is what the synthetic test images are called")
         return self
 
+    def check_apart(self, where: str, layout: str, root: str) -> None:
+        """Refuses a set of frames or pairs at `where` that `validate` names, too."""
+        for name, one in self.validation.items():
+            if (one.layout, _place(one.root)) == (layout, _place(root)):
+                raise ValueError(f"{where}: real.validate.{name} chooses by these pairs, so no run may learn from them")
+
+    def to_validate(self, task: str) -> dict[str, RealValidation]:
+        """The sets that choose the best state of the trainings of one task, in the order of the file."""
+        return {name: one for name, one in self.validation.items() if one.task == task}
+
     def to_evaluate(self, task: str) -> dict[str, RealSet]:
         """The sets of one task, in the order of the file."""
         return {name: one for name, one in self.evaluate.items() if one.task == task}
+
+
+def _place(root: str) -> str:
+    """A root as text, without the parts that make no difference."""
+    return str(Path(root).expanduser())

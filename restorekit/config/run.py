@@ -33,7 +33,7 @@ class TrainConfig(Strict):
     checkpoint_every: Count = 100  # steps
     log_every: Count = 20  # steps
     validate_every: Count = 200  # steps
-    export: Literal["last", "best"] = "last"  # the saved state; best: at the highest validation PSNR
+    export: Literal["last", "best"] = "last"  # the saved state; best: see restorekit/training/validation.py
     num_workers: Count | tuple[Count, Count] = 1  # Ray Train workers, one GPU each with use_gpu; or [fewest, most]
     resize_every_s: Positive = 60.0  # with a range: seconds between checks for room for more workers
     threads_per_worker: Count = 2

@@ -8,9 +8,11 @@ kept.
 
 import csv
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +54,40 @@ def read_curves(path: Path) -> list[tuple[int, str, float]]:
             except ValueError:
                 continue
     return rows
+
+
+@dataclass(frozen=True)
+class Best:
+    """The highest gain of a training on some validation images: "synthetic images", or "real pairs (<sets>)"."""
+
+    images: str
+    step: int
+    gain: float  # dB; of several sets the mean
+
+    def __str__(self) -> str:
+        return f"{self.images} {self.gain:+.2f} dB at step {self.step}"
+
+
+def best_steps(curves: Iterable[tuple[int, str, float]]) -> list[Best]:
+    """The highest gains in the rows of a curves file: of the synthetic images, then of the real sets if there are any.
+
+    The first step with the highest value counts, as for the state that is kept.
+    """
+    synthetic: dict[int, float] = {}
+    real: dict[int, dict[str, float]] = {}  # gains by step and set
+    for step, name, value in curves:
+        if name == "val/gain":
+            synthetic[step] = value
+        elif name.startswith("val/") and name.endswith("/gain"):
+            real.setdefault(step, {})[name.removeprefix("val/").removesuffix("/gain")] = value
+    sets = ", ".join(dict.fromkeys(name for gains in real.values() for name in gains))
+    means = {step: fmean(gains.values()) for step, gains in real.items()}
+    found = []
+    for images, gains in (("synthetic images", synthetic), (f"real pairs ({sets})", means)):
+        if gains:
+            step = max(gains, key=lambda step: (gains[step], -step))
+            found.append(Best(images, step, gains[step]))
+    return found
 
 
 def write_plots(curves: Path, folder: Path) -> None:

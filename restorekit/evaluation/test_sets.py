@@ -1,6 +1,7 @@
 """The test sets of a run: the synthetic test first, then the real sets of its task.
 
-Sets with clean images are scored; sets without give pictures only.
+Sets with clean images are scored; sets without give pictures only. Pairs that choose the best state of a training
+(restorekit/sources/choosing.py) are in no set.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from restorekit.image import to_float
 from restorekit.paths import Paths
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import ShardReader
+from restorekit.sources.choosing import choosing_files, pairs_left
 from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair, pairs_digest
 from restorekit.storage import address_of, local_path
 
@@ -67,7 +69,8 @@ class PictureSet:
 def scored_sets(run: str, params: Params, paths: Paths, base: Path) -> list[PairSet]:
     """The sets that score a run, the gate's set first; roots of real sets are relative to `base`."""
     task = params.trained_on(params.run(run).dataset).task
-    real = [real_pairs(name, one, base) for name, one in params.real.to_evaluate(task).items() if one.paired]
+    chosen = choosing_files(params.real.to_validate(task), base)
+    real = [real_pairs(name, one, base, chosen) for name, one in params.real.to_evaluate(task).items() if one.paired]
     return [*_synthetic(run, params, paths), *real]
 
 
@@ -91,9 +94,13 @@ def synthetic_test(shards: Path) -> PairSet:
     return PairSet(SYNTHETIC_TEST, manifest.digest, lambda: _from_shards(shards, 0, total), part=part)
 
 
-def real_pairs(name: str, config: RealSet, base: Path) -> PairSet:
-    """The pairs of `real.evaluate.<name>`; a RestorekitError where they do not follow their layout."""
-    root, pairs = _found(name, config, base)
+def real_pairs(name: str, config: RealSet, base: Path, chosen: frozenset[str] = frozenset()) -> PairSet:
+    """The pairs of `real.evaluate.<name>`, without those of the `chosen` files.
+
+    A RestorekitError where the set does not follow its layout, or no pair is left.
+    """
+    root, found = _found(name, config, base)
+    pairs = pairs_left(f"real.evaluate.{name}", found, chosen)
 
     def opened(start: int = 0, stop: int | None = None) -> Iterator[Pair]:
         for pair in pairs[start:stop]:

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from restorekit.errors import RestorekitError
-from restorekit.inference.memory import default_budget
 from restorekit.inference.self_ensemble import AS_IT_IS, View, mean_of_views
 from restorekit.inference.tiling import Layout, layout_for_budget, layout_for_tile, whole
 from restorekit.models.descriptor import Descriptor, StreamingModel
+from restorekit.models.memory import default_budget
 
 OnTile = Callable[[int, int], None]  # takes the tiles done and the tiles in all
 

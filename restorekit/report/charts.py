@@ -29,25 +29,31 @@ def charts_of(curves: Iterable[tuple[int, str, float]]) -> tuple[list[Chart], li
     """Two lists of charts from (step, name, value) rows: validation and losses, and all other curves.
 
     Names with the same text before the first slash share a chart. Validation figures differ in unit, so each has its
-    own chart.
+    own chart, with a line for the synthetic images and one for each set of real pairs: where a training turns, the two
+    part.
     """
     groups: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for step, name, value in curves:
         if math.isfinite(value):
-            group = name if name.startswith("val/") else name.split("/")[0]
+            parts = name.split("/")
+            group = f"val/{parts[-1]}" if parts[0] == "val" else parts[0]
             groups.setdefault(group, {}).setdefault(name, []).append((float(step), value))
     first = sorted((group for group in groups if group.startswith("val/")), reverse=True)
     first += [group for group in groups if group == "loss"]
     rest = [group for group in groups if group not in first]
-    return [line_chart(group, groups[group]) for group in first], [line_chart(group, groups[group]) for group in rest]
+    drawn = {group: line_chart(group, lines, group.startswith("val/")) for group, lines in groups.items()}
+    return [drawn[group] for group in first], [drawn[group] for group in rest]
 
 
-def line_chart(title: str, lines: Mapping[str, Points]) -> Chart:
-    """One chart of named lines of (step, value); the value axis is logarithmic where positive values span widely."""
+def line_chart(title: str, lines: Mapping[str, Points], linear: bool = False) -> Chart:
+    """One chart of named lines of (step, value).
+
+    The value axis is logarithmic where positive values span widely, unless `linear`: decibels are logarithms already.
+    """
     drawn = {name: _thinned(points) for name, points in lines.items()}
     steps = [step for points in drawn.values() for step, _ in points]
     values = [value for points in drawn.values() for _, value in points]
-    logarithmic = min(values) > 0 and max(values) / min(values) > LOG_FROM
+    logarithmic = not linear and min(values) > 0 and max(values) / min(values) > LOG_FROM
     across = _Axis(0.0, max(max(steps), 1.0), LEFT, WIDTH - RIGHT)
     up = _value_axis(values, logarithmic)
     parts = [_grid(across, up, logarithmic)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from restorekit.distributed.figures import Best, best_steps
 from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, AblationRow, SliceScore
 from restorekit.files import write_atomically, write_json
 from restorekit.metrics.protocols import METRICS
@@ -75,6 +76,7 @@ class RunSection:
     paths: list[Table]
     opponents: list[Table]
     mask_features: list[Shown]
+    best: list[Best]
     charts: list[Chart]
     more_charts: list[Chart]
 
@@ -177,6 +179,7 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
         paths=path_tables(result.patches),
         opponents=opponent_tables(result.opponents, result.opponents_say or {}, metric),
         mask_features=[_shown(folder, number, picture) for picture in result.mask_features],
+        best=best_steps(result.curves),
         charts=charts,
         more_charts=more,
     )

@@ -21,7 +21,7 @@ from restorekit.files import digest_of, read_json, sha256_file, write_atomically
 from restorekit.storage import fetch_file
 
 FORMAT = 2  # 1 had no indices
-REMEDY = "run `dvc repro synthesize`, or `dvc repro pairs` for a real set"
+REMEDY = "run `dvc repro synthesize`, or `dvc repro pairs validation` for real sets"
 _INDEX_VERSION = "v1.2"
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.config import FrameConfig, RealTraining, Split
+from restorekit.config import FrameConfig, RealSet, RealTraining, RealValidation, Split
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb
 from restorekit.image.arrays import Encoding
 from restorekit.rng import rng_for, seed_for
+from restorekit.shards.manifest import ShardManifest, write_shard
 from restorekit.shards.synthesis import FrameRecipe
 from restorekit.sources.photo_index import SplitName, split_of
-from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair
+from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair, pairs_digest
 from restorekit.tasks import TASKS
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
@@ -30,7 +31,7 @@ class PairRecipe:
     """One split of a real set: everything that its samples depend on."""
 
     name: str
-    config: RealTraining
+    config: RealSet
     split: SplitName
     seed: int
     encoding: Encoding
@@ -44,7 +45,7 @@ class PairRecipe:
 
     @property
     def num_shards(self) -> int:
-        return int(self.config.train.shards if self.split == "train" else self.config.val.shards)
+        return self.config.num_shards(self.split)
 
     def samples(self, shard: int, root: Path) -> Iterator[tuple[str, Mapping[str, bytes]]]:
         """The (key, members) pairs of one shard; the files lie below `root`."""
@@ -86,6 +87,22 @@ def pair_recipes(
             raise RestorekitError(f"{where}.{split}: {len(chosen)} pairs for {recipe.num_shards} shards: lower shards")
         recipes.append(recipe)
     return recipes
+
+
+def write_choosing(
+    folder: Path, name: str, config: RealValidation, pairs: Sequence[RealPair], base: Path
+) -> ShardManifest:
+    """Writes one lossless shard of whole `pairs` of the set `name`, and its manifest; a relative root is below `base`.
+
+    A few hundred pairs at most choose a state, so this process writes them itself.
+    """
+    recipe = PairRecipe(name, config, "val", 0, "png", tuple(pairs))
+    root = base / Path(config.root).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    shard = write_shard(folder / f"{name}.tar", recipe.samples(0, root))
+    manifest = ShardManifest(name, config.task, "val", pairs_digest(pairs), (shard,))
+    manifest.save(folder)
+    return manifest
 
 
 def _scenes_of_val(where: str, share: float, pairs: Sequence[RealPair]) -> set[str]:
@@ -135,6 +152,7 @@ def _windows(recipe: PairRecipe, pair: RealPair) -> Iterator[tuple[str, tuple[in
     if recipe.split != "train":
         yield pair.key, (0, 0, pair.height, pair.width)
         return
+    assert isinstance(recipe.config, RealTraining)
     tile = recipe.config.train.tile
     rng = rng_for(recipe.seed, recipe.name, "tiles", pair.key)
     for number in range(recipe.config.train.tiles):

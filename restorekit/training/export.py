@@ -38,6 +38,8 @@ def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, An
         "flips": list(job.config.flips),
         "precision": state.precision,
     }
+    if job.config.export == "best" and job.choosing:
+        described["chosen_by"] = list(job.choosing)
     written = save_model(folder, model, described | record)
     curves = fetch_file(job.state / "curves.csv")
     if curves.exists():

@@ -1,7 +1,7 @@
 """A job: all settings that the weights of a training depend on, in one value that travels to the workers as JSON."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from restorekit.config import DEFAULTS, Run, TrainConfig, read_run
 from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.provenance import sources, sources_digest
+from restorekit.shards.manifest import ShardManifest
 from restorekit.storage import address_of, fetch_file, local_path
 
 
@@ -24,6 +25,7 @@ class Job:
     shards: Path  # holds train/ and val/
     state: Path
     phases: Path | None = None  # keeps first phases for other trainings; None: keeps none
+    choosing: Mapping[str, Path] = field(default_factory=dict)  # real sets that choose the best state: their shards
 
     def to_json(self) -> dict[str, Any]:
         travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
@@ -33,6 +35,7 @@ class Job:
             "config": self.config.model_dump(mode="json"),
             "shards": address_of(self.shards), "state": address_of(self.state),
             "phases": None if self.phases is None else address_of(self.phases),
+            "choosing": {name: address_of(shards) for name, shards in self.choosing.items()},
         }  # fmt: skip
 
     @classmethod
@@ -42,6 +45,7 @@ class Job:
             _with_files(read_run(value["spec"]), lambda _, file: str(fetch_file(local_path(file)))),
             TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
             None if value["phases"] is None else local_path(value["phases"]),
+            {name: local_path(shards) for name, shards in value["choosing"].items()},
         )  # fmt: skip
 
 
@@ -63,7 +67,8 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """The digest of parameters, data and sources that names a training's state; the git revision is not in it.
 
     Settings count if they differ from their defaults, so that a new option with a default restarts nothing. A file of
-    weights counts by its bytes, not by its path.
+    weights counts by its bytes, not by its path. Real sets count where they choose the state that is exported; where
+    the last state is, they only draw curves.
     """
     settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL), exclude_defaults=True)
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
@@ -72,9 +77,11 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     for setting in weights:
         section, _, field = setting.partition(".")
         del spec[section][field]
-    return digest_of(
-        [job.run, spec, weights, settings, DEFAULTS, job.seed, list(shard_digests), training_sources(job.spec.model)]
-    )
+    counting: list[Any] = [job.run, spec, weights, settings, DEFAULTS, job.seed, list(shard_digests)]
+    counting.append(training_sources(job.spec.model))
+    if job.choosing and job.config.export == "best":
+        counting.append(sorted(ShardManifest.load(shards).digest for shards in job.choosing.values()))
+    return digest_of(counting)
 
 
 def training_sources(model: str) -> str:

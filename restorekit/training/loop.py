@@ -12,28 +12,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.image import to_uint8
-from restorekit.metrics.psnr import psnr_rgb
-from restorekit.models.descriptor import RestorationModel
 from restorekit.rng import seed_for
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.shards.reader import ShardReader
-from restorekit.training.batches import TrainBatch, images_of, to_tensor, to_unit, train_batches
+from restorekit.training.batches import TrainBatch, to_unit, train_batches
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError
 from restorekit.training.optimizer import learning_rate
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, TrainingState
+from restorekit.training.validation import check_memory, quality, validate
 from restorekit.training.world import World, resolved
-
-BEST_BY = "val/psnr_rgb"
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,7 @@ def train(
         if step >= config.steps:
             return
 
+        check_memory(job, world, learner)
         clock = _Clock(world)
         for batch in train_batches(
             job.shards / "train", cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
@@ -94,13 +90,14 @@ def train(
                 figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()
                 report(Report(step, figures | ({} if learner.has_one_phase else {"phase": float(progress.phase)})))
             if step % config.validate_every == 0 or last:
-                validation = _validate(job, world, learner, step)
+                validation = validate(job, world, learner)
                 progress = progress.validated(learner.phase, validation.metrics)
-                if progress.best is None or validation.metrics[BEST_BY] > progress.best:
-                    progress = replace(progress, best=validation.metrics[BEST_BY])
+                found = quality(validation.metrics, job.choosing)
+                if progress.best is None or found > progress.best:
+                    progress = replace(progress, best=found)
                     if world.is_first and learner.in_last_phase:
                         store.save_best(TrainingState(step, cursor, learner.tensors(), progress, precision))
-                report(validation)
+                report(Report(step, validation.metrics, validation.picture))
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
                 learner.settle()
                 progress = progress.next(step)
@@ -164,35 +161,6 @@ def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[s
             f"step {step}, samples {keys}: {error} ({values}). The states saved before this step are kept; "
             f"lower train.lr, or train with precision: fp32"
         ) from error
-
-
-def _validate(job: Job, world: World, learner: Learner, step: int) -> Report:
-    """Mean PSNR and the objective's figures over the validation images, which the ranks share."""
-    names = learner.objective.figure_names
-    totals = torch.zeros(3 + len(names), dtype=torch.float64)
-    picture = None
-    learner.model.eval()
-    is_mixed = resolved(job.config.precision, world.device) != "fp32"
-    autocast = torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=is_mixed)
-    restore = cast(RestorationModel, learner.model).restore
-    with learner.ema.swapped_in(learner.model), torch.inference_mode(), autocast:
-        for index, sample in enumerate(ShardReader(job.shards / "val")):
-            if index % world.size != world.rank:
-                continue
-            batch = {name: to_unit(to_tensor(image), world.device)[None] for name, image in images_of(sample).items()}
-            output = restore(batch["degraded"], batch.get("mask"))
-            restored = to_uint8(output[0].float().cpu().numpy().transpose(1, 2, 0))
-            before, after = psnr_rgb(sample.degraded, sample.clean), psnr_rgb(restored, sample.clean)
-            figures = learner.objective.figures(learner.model, batch)
-            totals += torch.tensor([1.0, before, after, *(figures[name] for name in names)], dtype=torch.float64)
-            if index == 0:
-                picture = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
-    learner.model.train()
-    count, before_sum, after_sum, *others = world.sum(totals).tolist()
-    metrics = {BEST_BY: after_sum / count, "val/gain": (after_sum - before_sum) / count}
-    return Report(
-        step, metrics | {f"val/{name}": value / count for name, value in zip(names, others, strict=True)}, picture
-    )
 
 
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:

@@ -31,7 +31,7 @@ class Progress:
     began: int = 0  # updates made before this phase
     highest: float | None = None  # of the watched figure
     stale: int = 0  # validations since the watched figure rose
-    best: float | None = None  # validation PSNR of the best state of this phase
+    best: float | None = None  # of this phase's states, by restorekit.training.validation.quality
 
     def validated(self, phase: Phase, metrics: Mapping[str, float]) -> "Progress":
         """The progress after a validation with these metrics; the watched figure is `val/<name>`."""

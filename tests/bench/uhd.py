@@ -119,7 +119,7 @@ def measure(how: dict[str, Any]) -> dict[str, float]:
 
 
 def _require(needed: int) -> None:
-    from restorekit.inference.memory import available_bytes
+    from restorekit.models.memory import available_bytes
 
     free = available_bytes()
     if needed > 0.9 * free:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from restorekit.cluster import ray_cluster
-from restorekit.distributed.figures import CurveWriter, Outbox, read_curves, send_unsent
+from restorekit.distributed.figures import Best, CurveWriter, Outbox, best_steps, read_curves, send_unsent, write_plots
 from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
 from restorekit.training.state import StateStore
@@ -31,6 +31,23 @@ def test_curves_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
         file.write("4,lo")  # a kill in the middle of a line
     CurveWriter(path, 2).append(3, {"loss": 9.0})
     assert read_curves(path) == [(1, "loss", 1.0), (2, "loss", 0.5), (3, "loss", 9.0)]
+
+
+def test_the_best_steps_are_those_of_the_highest_gains(tmp_path: Path) -> None:
+    """The synthetic gain still rises where the mean of the real ones falls; the first of equal values counts."""
+    curves = CurveWriter(tmp_path / "curves.csv", 0)
+    for step, synthetic, one, other in ((1, 1.0, 2.0, 0.0), (2, 2.0, 3.0, 1.0), (3, 3.0, 4.0, 0.0), (4, 3.0, 1.0, 1.0)):
+        metrics = {"val/psnr_rgb": 20.0, "val/gain": synthetic, "val/one/gain": one, "val/gain/gain": other}
+        curves.append(step, metrics | {"val/one/psnr_rgb": 30.0})
+    rows = read_curves(tmp_path / "curves.csv")
+    found = best_steps(rows)
+    assert found == [Best("synthetic images", 3, 3.0), Best("real pairs (one, gain)", 2, 2.0)]
+    assert str(found[1]) == "real pairs (one, gain) +2.00 dB at step 2"
+    assert best_steps(row for row in rows if row[1] == "val/gain") == found[:1]
+    assert best_steps([]) == []
+    write_plots(tmp_path / "curves.csv", tmp_path)
+    head = (tmp_path / "validation.csv").read_text().splitlines()[0]
+    assert head == "step,psnr_rgb,gain,one/gain,gain/gain,one/psnr_rgb"
 
 
 class Server:

@@ -35,7 +35,7 @@ def stages() -> dict[str, Any]:
 
 
 def test_every_stage_has_its_own_module(stages: dict[str, Any]) -> None:
-    assert list(stages) == ["photos", "synthesize", "pairs", "train", "evaluate", "promote", "report"]
+    assert list(stages) == ["photos", "synthesize", "pairs", "validation", "train", "evaluate", "promote", "report"]
     for name, body in stages.items():
         assert body["cmd"].startswith(f"python -m pipelines.{name}")
         assert f"pipelines/{name}.py" in body["deps"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.pairs import write_pairs
+from pipelines.pairs import settings, training_pairs, write_pairs
 from pipelines.train import make_job
 from restorekit.config import Params, check_params
 from restorekit.errors import RestorekitError
@@ -42,7 +42,7 @@ def write_here(params: Params, paths: Paths) -> None:
     """Does the work of `write_pairs` without a cluster."""
     config = params.real.train[NAME]
     root = Path(config.root)
-    pairs = find_pairs("real", root, config.layout)
+    pairs = training_pairs(NAME, params, root)
     for recipe in pair_recipes(NAME, config, params.seed, params.synthesize.encoding, pairs):
         for number in range(recipe.num_shards):
             stage_shard(recipe, number, paths.shards(NAME), root)
@@ -61,6 +61,17 @@ def test_a_run_trains_on_a_public_set(real: Params, tmp_path: Path) -> None:
     cursor = begin_epoch(0, train.num_samples, num_ranks=1, num_loaders=1, batch_size=2)
     batch = next(train_batches(job.shards / "train", cursor, 0, 0, job.seed, 32, ()))
     assert batch.images["degraded"].shape == batch.images["clean"].shape == (2, 3, 32, 32)
+
+
+def test_no_run_learns_from_a_pair_that_chooses(real: Params, tmp_path: Path) -> None:
+    """Of six pairs, those numbered 0, 2 and 4 choose."""
+    values = real.model_dump(mode="json")
+    values["real"]["validate"] = {"mine": {"task": "rain", "layout": "plain", "root": str(tmp_path / "own")}}
+    params = check_params(values)
+    pairs = training_pairs(NAME, params, tmp_path / "own")
+    assert [pair.input for pair in pairs] == [f"input/{number}.png" for number in (1, 3, 5)]
+    assert len(training_pairs(NAME, real, tmp_path / "own")) == 6
+    assert settings(NAME, params) != settings(NAME, real)
 
 
 @pytest.mark.slow

@@ -59,6 +59,16 @@ def test_curves_are_grouped_and_values_that_are_not_finite_left_out() -> None:
     assert charts_of([]) == ([], [])
 
 
+def test_synthetic_and_real_gains_share_a_linear_chart() -> None:
+    curves = [(step, name, 0.1 * step**2) for step in (1, 8) for name in ("val/gain", "val/psnr_rgb", "val/own/gain")]
+    first, rest = charts_of(curves)
+    assert [(chart.title, chart.names) for chart in first] == [
+        ("val/psnr_rgb", ("val/psnr_rgb",)), ("val/gain", ("val/gain", "val/own/gain")),
+    ]  # fmt: skip
+    assert not any(chart.logarithmic for chart in first)
+    assert rest == []
+
+
 def test_hostile_names_are_escaped() -> None:
     chart = line_chart('"><script>alert(1)</script>', {"<b>": [(0, 1.0), (1, 2.0)]})
     assert "<script>" not in chart.svg

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from restorekit.inference.memory import available_bytes, cgroup_free_bytes, default_budget
+from restorekit.models.memory import available_bytes, cgroup_free_bytes, default_budget
 
 
 def put(folder: Path, **files: str) -> None:
