@@ -11,7 +11,8 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import RestorekitError, unknown_name
 from restorekit.evaluation.ablation import Evaluated, ablation_rows, on_synthetic_test
-from restorekit.evaluation.results import read_evaluation, read_mask_table, read_table
+from restorekit.evaluation.results import read_evaluation
+from restorekit.evaluation.table import read_mask_table, read_table
 from restorekit.files import write_atomically, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged

@@ -15,7 +15,7 @@ from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.folder import Subject, write_evaluation
-from restorekit.evaluation.results import ALL, SliceScore
+from restorekit.evaluation.results import ALL, CleanFigure, SliceScore
 from restorekit.evaluation.test_sets import picture_sets, scored_sets
 from restorekit.files import write_atomically
 from restorekit.paths import Paths, working_root
@@ -68,14 +68,20 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
         paths = paths.with_areas({**paths.areas, run: "imported"})
     subject = Subject(run, version.name, version.version, model, record)
     with named_cluster() as spread, write_atomically(paths.evaluation(run)) as folder:
-        scores, lines = write_evaluation(folder, subject, tests, unpaired, params, spread)
+        scores, cleans, lines = write_evaluation(folder, subject, tests, unpaired, params, spread)
     push(paths.evaluation(run))
-    _log(version, record, scores, paths)
+    _log(version, record, scores, cleans, paths)
     for line in lines:
         print(f"{run} version {version.version}, {line}")
 
 
-def _log(version: RegisteredVersion, record: dict[str, Any], scores: list[SliceScore], paths: Paths) -> None:
+def _log(
+    version: RegisteredVersion,
+    record: dict[str, Any],
+    scores: list[SliceScore],
+    cleans: list[CleanFigure],
+    paths: Paths,
+) -> None:
     """Metrics and pictures to the training's MLflow run; the means of the whole sets as tags of the version."""
     metrics: dict[str, float] = {}
     tags: dict[str, str] = {}
@@ -85,6 +91,10 @@ def _log(version: RegisteredVersion, record: dict[str, Any], scores: list[SliceS
         metrics |= {f"{where}/{name}": value for name, value in values.items()}
         if score.slice == ALL:
             tags[f"{score.dataset}.{score.protocol}"] = f"{score.restored:.5g}, gain {score.gain:+.3g}"
+    for figure in cleans:
+        where = f"{figure.dataset}/{figure.name}"
+        metrics |= {f"{where}/mean": figure.mean, f"{where}/worst": figure.worst}
+        tags[f"{figure.dataset}.{figure.name}"] = f"{figure.mean:.5g}, worst {figure.worst:.5g}"
     logger = RunLogger(tracking_uri(paths.root), version.run_id)
     logger.log_metrics(metrics, step=int(record["steps"]))
     logger.log_files(paths.evaluation(record["run"]) / "samples", "evaluation")

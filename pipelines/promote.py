@@ -17,15 +17,17 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.results import (
+    CleanFigure,
     ImageScore,
     not_evaluated,
     not_trained,
     read_evaluation,
-    read_table,
     stage_of,
 )
+from restorekit.evaluation.table import read_table
 from restorekit.evaluation.test_sets import PairSet, gate_set
 from restorekit.files import write_json
+from restorekit.metrics.clean_metrics import CLEAN_PSNR
 from restorekit.models.checkpoint import read_record
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
@@ -60,6 +62,7 @@ class Evaluated:
     model: Path
     pairs: PairSet  # the test images that decide
     rows: list[ImageScore]  # the model's scores on them
+    clean: CleanFigure | None  # the model's PSNR on their clean photographs; None for a network that takes a mask
 
 
 def promote(params: Params, paths: Paths, only: str | None = None, check: Callable[[], None] = lambda: None) -> None:
@@ -77,7 +80,7 @@ def promote(params: Params, paths: Paths, only: str | None = None, check: Callab
     candidates = [find_or_register(one.model, paths.root) for one in evaluated]
     check()
     decisions = [
-        judge(one.run, candidate, one.rows, one.pairs, params, paths.root)
+        judge(one.run, candidate, one.rows, one.pairs, params, paths.root, one.clean)
         for one, candidate in zip(evaluated, candidates, strict=True)
     ]
     names = sorted({decision.name for decision in decisions})
@@ -118,7 +121,9 @@ def read_evaluated(runs: Iterable[str], params: Params, paths: Paths) -> tuple[l
         if {"dataset": pairs.name, "digest": pairs.digest} not in evaluation["tests"]:
             raise RestorekitError(f"the evaluation of '{run}' is on other test images than data/shards holds: {remedy}")
         rows = [row for row in read_table(folder / "table.csv") if row.dataset == pairs.name]
-        evaluated.append(Evaluated(run, model, pairs, rows))
+        cleans = [CleanFigure.from_json(one) for one in evaluation["clean"]]
+        clean = {one.dataset: one for one in cleans if one.name == CLEAN_PSNR}
+        evaluated.append(Evaluated(run, model, pairs, rows, clean[pairs.name] if clean else None))
     if not evaluated:
         reasons = "; ".join(f"{run} is {why}" for run, why in left_out.items())
         raise RestorekitError(f"nothing to promote: {reasons or 'there are no runs'}")

@@ -57,6 +57,20 @@ def test_a_model_shares_settings_that_a_run_can_override() -> None:
     assert params.run("dakd-motion_blur--long").options.width == 32
 
 
+def test_a_second_files_promotion_settings_win_over_those_below_it(copy: Path) -> None:
+    alone = load_params(copy / "params.yaml").promote
+    more = load_params(copy / "params.yaml", copy / "pipelines/more/params.yaml").promote
+    long = load_params(copy / "params.yaml", copy / "pipelines/long/params.yaml").promote
+    assert (alone.clean_psnr, more.clean_psnr, long.clean_psnr) == (25.0, 25.0, 40.0)
+    assert long == alone.model_copy(update={"clean_psnr": 40.0})
+    values = edit(copy / "pipelines/more/params.yaml")  # the file below long's
+    values["promote"] = {"min_gain": 0.5, "clean_psnr": 30.0}
+    (copy / "pipelines/more/params.yaml").write_text(yaml.safe_dump(values))
+    over = load_params(copy / "params.yaml", copy / "pipelines/long/params.yaml").promote
+    assert (over.min_gain, over.clean_psnr) == (0.5, 40.0)
+    assert load_params(copy / "params.yaml").promote == alone
+
+
 @pytest.mark.parametrize("file, section, name", list(deletions()))
 def test_a_deletion_removes_the_run_or_data_set_everywhere(copy: Path, file: str, section: str, name: str) -> None:
     """Deletes each run, and each data set with its runs in the same file; other files stay unchanged."""
@@ -101,6 +115,9 @@ def test_a_name_in_two_files_is_refused(copy: Path) -> None:
         ({"runs": None}, r"long/params\.yaml: runs is a mapping of names, found None"),
         ({"over": "pipelines/mor/params.yaml"}, r"no params\.yaml in .*pipelines/mor"),
         ({"ablations": {"dakdd": {}}}, r"ablations\.dakdd"),
+        ({"promote": {"clean_psrn": 40.0}}, r"promote\.clean_psrn: .*did you mean 'clean_psnr'"),
+        ({"promote": {"clean_psnr": 70.0}}, r"promote\.clean_psnr: .*found 70"),
+        ({"promote": 40.0}, r"long/params\.yaml: promote is a mapping of names, found 40"),
         ({"runs": {"madf-inpainting--long": {"model": "madf", "dataset": "inpainting", "options": {"widht": 3}}}},
          r"(?s)params\.yaml with .*runs\.madf-inpainting--long\.options\.widht: .*did you mean 'width'"),
     ],

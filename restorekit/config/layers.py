@@ -1,8 +1,9 @@
 """Reads params.yaml and a second file layered over it: more data sets, runs and ablations, next to their dvc.yaml.
 
-A second file has the sections `datasets`, `runs` and `ablations`, and `over`: another second file as its base. The
-outputs of its runs lie in data/<the file's folder>/. A run whose data set is in no file is left out, because the user
-has deleted the data set. Only a stage that is asked for this run raises an error.
+A second file has the sections `datasets`, `runs` and `ablations`; `promote`, whose values win over those of params.yaml
+where a run of the file is promoted; and `over`: another second file as its base. The outputs of its runs lie in
+data/<the file's folder>/. A run whose data set is in no file is left out, because the user has deleted the data set.
+Only a stage that is asked for this run raises an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from restorekit.config.params import Params
 from restorekit.errors import RestorekitError, unknown_name
 
 Read = Callable[[Path], dict[str, Any]]
-SECTIONS = ("datasets", "runs", "ablations")  # of a second file
+SECTIONS = ("datasets", "runs", "ablations")  # of a second file: mappings of names
+SETTINGS = ("promote",)  # sections of a second file whose values win over those below it
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -61,8 +63,8 @@ def _layers(root: Path, extra: Path, read: Read) -> list[tuple[Path, dict[str, A
     """The second file and its bases, bases first, each with its values."""
     values = dict(read(extra))
     for key in values:
-        if key not in (*SECTIONS, "over"):
-            raise RestorekitError(f"{extra}: {unknown_name('key', str(key), (*SECTIONS, 'over'))}")
+        if key not in (*SECTIONS, *SETTINGS, "over"):
+            raise RestorekitError(f"{extra}: {unknown_name('key', str(key), (*SECTIONS, *SETTINGS, 'over'))}")
         if key != "over" and not isinstance(values[key], dict):
             raise RestorekitError(f"{extra}: {key} is a mapping of names, found {values[key]!r}")
     below = values.pop("over", None)
@@ -73,6 +75,6 @@ def _add(merged: dict[str, Any], layer: Mapping[str, Any], file: Path) -> None:
     for section, more in layer.items():
         known = merged.get(section) or {}
         twice = sorted(set(known) & set(more))
-        if twice:
+        if twice and section not in SETTINGS:
             raise RestorekitError(f"{file}: {', '.join(f'{section}.{name}' for name in twice)} stands in another file")
         merged[section] = {**known, **more}

@@ -57,3 +57,5 @@ class PromoteConfig(Strict):
 
     metric: Literal["psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y"] = "psnr_rgb"
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # the interval's lower end must exceed this gain
+    # Floor in dB of clean photographs against themselves, as a mean; not for networks that take a mask. None: no floor.
+    clean_psnr: Annotated[float, Field(gt=0.0, le=60.0)] | None = 25.0  # 60 is the figure of an untouched photograph

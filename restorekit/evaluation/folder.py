@@ -4,7 +4,7 @@ evaluation.json   all results, for the report, the gate and the ablations
 metrics.json      the whole test sets by protocol, for `dvc metrics`
 slices.csv        the slices by protocol, for `dvc plots`
 table.csv         a row for each image
-samples/          triptychs, and maps over photographs
+samples/          triptychs, maps over photographs, and the clean photograph of each set that came out worst
 """
 
 import csv
@@ -17,11 +17,13 @@ import numpy as np
 from torch import nn
 
 from restorekit.config import Params
+from restorekit.evaluation.clean import CleanStudy, chosen_keys, clean_figures, clean_findings
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
-from restorekit.evaluation.results import ALL, EVALUATION_FORMAT, Facts, ImageScore, SliceScore, write_table
+from restorekit.evaluation.results import ALL, CLEAN, EVALUATION_FORMAT, CleanFigure, Facts, ImageScore, SliceScore
 from restorekit.evaluation.scoring import Restore, Restored, restoring, scoring
 from restorekit.evaluation.slices import slice_scores
 from restorekit.evaluation.studies import Findings, Study, studies_of
+from restorekit.evaluation.table import write_table
 from restorekit.evaluation.test_sets import Pair, PairSet, PictureSet
 from restorekit.files import write_atomically, write_json
 from restorekit.image import encode_rgb, to_uint8
@@ -51,8 +53,8 @@ def write_evaluation(
     unpaired: Sequence[PictureSet],
     params: Params,
     spread: bool = False,
-) -> tuple[list[SliceScore], list[str]]:
-    """Writes the evaluation of a network into `folder`; returns the scores and lines to print.
+) -> tuple[list[SliceScore], list[CleanFigure], list[str]]:
+    """Writes the evaluation of a network into `folder`; returns the scores, those of clean images, and lines to print.
 
     `unpaired` sets give pictures only. With `spread` the nodes of the connected Ray cluster share the scoring.
     """
@@ -60,18 +62,21 @@ def write_evaluation(
     (folder / "samples").mkdir(parents=True)
     views = trained_views(record) if config.self_ensemble else AS_IT_IS
     scored, restore = scoring(model, config.precision, spread), restoring(model, config.precision)
-    studies = studies_of(model, config.precision, folder / "samples", views)
+    studies, harm = studies_of(model, config.precision, folder / "samples", views), CleanStudy(model, config.precision)
     rows: list[ImageScore] = []
     samples: list[dict[str, Any]] = []
     for pairs in tests:
-        of_set, shown = _score_set(folder, pairs, scored, config.samples, studies)
+        of_set, shown = _score_set(folder, pairs, scored, config.samples, studies, harm)
         rows += of_set
         samples += shown
     for pictures in unpaired:
         samples += _write_pictures(folder, pictures, restore, config.samples)
+    samples += _write_worst(folder, harm) if config.samples else []
     scores = slice_scores(rows, params.seed, config.resamples)
     found = [study.findings(rows, params.seed, config.resamples) for study in studies]
-    write_table(folder / "table.csv", rows, [mask for findings in found for mask in findings.masks])
+    cleans = clean_figures(harm.rows, params.seed, config.resamples)
+    found.append(clean_findings(cleans))
+    write_table(folder / "table.csv", rows, [mask for findings in found for mask in findings.masks], harm.rows)
     write_slices(folder / "slices.csv", scores)
     write_json(folder / "metrics.json", _metrics(scores, found))
     write_json(
@@ -90,7 +95,7 @@ def write_evaluation(
     lines = [*_headlines(scores), *(line for findings in found for line in findings.lines)]
     if config.self_ensemble and len(views) == 1:
         lines.append("trained without flips: there is no mean of views to score")
-    return scores, lines
+    return scores, cleans, lines
 
 
 def write_slices(path: Path, scores: Sequence[SliceScore]) -> None:
@@ -127,15 +132,19 @@ def _score_set(
     scored: Callable[[PairSet], Iterator[Restored]],
     count: int,
     studies: Sequence[Study],
+    harm: CleanStudy,
 ) -> tuple[list[ImageScore], list[dict[str, Any]]]:
     """Scores a set and writes its pictures; returns the set's rows and the pictures' entries."""
-    chosen, rows, samples = choose(pairs.facts(), count), [], []
+    facts = pairs.facts()
+    chosen, clean, rows, samples = choose(facts, count), chosen_keys(facts), [], []
     for restored in scored(pairs):
         row, pair = restored.score, restored.pair
         rows.append(row)
         number = chosen.index(pair.facts.key) if pair.facts.key in chosen else None
         for study in studies:
             study.take(pairs.name, restored, number)
+        if pair.facts.key in clean:
+            harm.take(pairs.name, pair)
         if number is not None:
             shown = (pair.degraded, restored.image, pair.clean)
             place = f"{pairs.name}-{number + 1:02d}"
@@ -150,6 +159,17 @@ def _write_pictures(folder: Path, pictures: PictureSet, restore: Restore, count:
         image = to_uint8(restore(Pair(facts, degraded, clean=degraded)))  # a stand-in: no score is taken
         place = f"{pictures.name}-{chosen.index(facts.key) + 1:02d}"
         samples.append(_write_sample(folder, place, pictures.name, facts, (degraded, image, None), ({}, {})))
+    return samples
+
+
+def _write_worst(folder: Path, harm: CleanStudy) -> list[dict[str, Any]]:
+    """Writes the clean photograph of each test set that came out worst, before and after; none without a study."""
+    samples = []
+    for dataset, worst in harm.worst().items():
+        facts = Facts(f"{worst.facts.key}-{CLEAN}", worst.facts.photograph, kind=CLEAN)
+        shown = (worst.before, worst.after, None)
+        figures = {name: value for name, value in worst.figures.items() if value is not None}
+        samples.append(_write_sample(folder, f"{dataset}-{CLEAN}", dataset, facts, shown, ({}, figures)))
     return samples
 
 

@@ -45,7 +45,7 @@ def choose(facts: Sequence[Facts], count: int) -> list[str]:
     rank = {one.key: (place + 0.5) / len(facts) for place, one in enumerate(severities)}
     left = {
         name: [one.key for one in severities if one.photograph == name]
-        for name in _spread(sorted({one.photograph for one in facts}), count)
+        for name in spread(sorted({one.photograph for one in facts}), count)
     }
     chosen: list[str] = []
     while len(chosen) < count and any(left.values()):
@@ -104,7 +104,7 @@ def _side_by_side(panels: Sequence[np.ndarray], gutter: int) -> np.ndarray:
     return np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
 
 
-def _spread(names: list[str], count: int) -> list[str]:
+def spread(names: list[str], count: int) -> list[str]:
     """At most `count` of the names, evenly over the list."""
     if len(names) <= count:
         return names

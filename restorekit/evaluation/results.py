@@ -1,26 +1,24 @@
-"""The results of an evaluation as rows: the types, the table of images, and the constants that readers need.
+"""The results of an evaluation as rows: their types, and the constants that readers need.
 
 The report, the gate and the ablations read evaluations through this file, which imports neither torch nor a network.
 """
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from restorekit.errors import RestorekitError
-from restorekit.files import read_json, write_atomically
+from restorekit.files import read_json
 from restorekit.metrics.protocols import gain
 from restorekit.paths import Paths
 
-R = TypeVar("R")
-
-EVALUATION_FORMAT = 3  # of evaluation.json
+EVALUATION_FORMAT = 4  # of evaluation.json
 SYNTHETIC_TEST = "synthetic-test"  # the test set of synthesized images; real sets have their own names
 ALL = "all"  # the slice of all images of a test set
+CLEAN = "clean"  # the slice of a test set's clean photographs, which a network should leave as they are
 REMEDY = "run `dvc repro evaluate`"
 
 
@@ -69,6 +67,16 @@ class MaskScore:
     psnr_oracle: float
     psnr_black: float
     psnr_white: float
+
+
+@dataclass(frozen=True)
+class CleanScore:
+    """What the network did to the clean image of one row; the figures of CLEAN_METRICS, None where undefined."""
+
+    dataset: str
+    key: str  # of the image that the clean one belongs to
+    photograph: str
+    figures: dict[str, float | None]
 
 
 # Figures of a mask's row; differences are paired, image by image.
@@ -146,6 +154,19 @@ class MaskFigure(_WithInterval):
 
 
 @dataclass(frozen=True)
+class CleanFigure(_WithInterval):
+    """One figure of CLEAN_METRICS over the clean photographs of a set, each once."""
+
+    dataset: str
+    name: str
+    n: int  # photographs for which the figure is defined
+    mean: float
+    ci95: tuple[float, float]  # of the mean
+    worst: float  # the value farthest from that of an untouched photograph
+    worst_of: str  # its photograph
+
+
+@dataclass(frozen=True)
 class Mean(_WithInterval):
     """A mean over the images of all seeds; the interval resamples pairs of a seed and a photograph, then images."""
 
@@ -214,78 +235,6 @@ def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, A
     if value["format"] != EVALUATION_FORMAT:
         raise RestorekitError(f"the evaluation of '{run}' is of another version of restorekit: {remedy}")
     return value
-
-
-COLUMNS = ("dataset", "key", "photograph", "kind", "severity", "hole_share", "width", "height")
-_MASK = "mask."  # prefix of the mask columns' names
-_MASK_COLUMNS = tuple(field.name for field in fields(MaskScore) if field.name not in COLUMNS)
-
-
-def write_table(path: Path, rows: Sequence[ImageScore], masks: Sequence[MaskScore] = ()) -> None:
-    """Writes table.csv, a line for each image: its facts, its scores, and any scores of its predicted mask.
-
-    The columns of a protocol are `<protocol>.degraded` and `.restored`, those of a mask `mask.<figure>`; undefined
-    values are empty.
-    """
-    protocols = list(rows[0].restored) if rows else []
-    mask_of = {(mask.dataset, mask.key): mask for mask in masks}
-    header = [*COLUMNS, *(f"{name}.{side}" for name in protocols for side in ("degraded", "restored"))]
-    with write_atomically(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header + [_MASK + name for name in _MASK_COLUMNS if masks])
-        for row in rows:
-            facts = row.facts
-            about = [row.dataset, facts.key, facts.photograph, facts.kind, facts.severity, facts.hole_share]
-            values: list[float | None] = [
-                value for name in protocols for value in (row.degraded[name], row.restored[name])
-            ]
-            mask = mask_of.get((row.dataset, facts.key))
-            values += [getattr(mask, name, None) for name in _MASK_COLUMNS if masks]
-            # csv writes None as an empty field, and floats with all their digits.
-            writer.writerow([*about, row.width, row.height, *values])
-
-
-def read_table(path: Path) -> list[ImageScore]:
-    """The images' rows as `write_table` wrote them, to the bit."""
-    return _read(path, _image_row)
-
-
-def read_mask_table(path: Path) -> list[MaskScore]:
-    """The masks' rows as `write_table` wrote them, to the bit; empty for a network that predicts no mask."""
-    return [row for row in _read(path, _mask_row) if row is not None]
-
-
-def _read(path: Path, row_of: Callable[[dict[str, str]], R]) -> list[R]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [row_of(line) for line in csv.DictReader(file)]
-    except FileNotFoundError:
-        raise RestorekitError(f"no table of scores at {path}: {REMEDY}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise RestorekitError(f"the table of scores at {path} cannot be read ({error}): {REMEDY}") from error
-
-
-def _image_row(line: dict[str, str]) -> ImageScore:
-    values = {name: text for name, text in line.items() if name not in COLUMNS and not name.startswith(_MASK)}
-    facts = Facts(
-        line["key"], line["photograph"], line["kind"] or None, _number(line["severity"]), _number(line["hole_share"])
-    )
-    degraded, restored = (
-        {name.removesuffix(side): float(text) for name, text in values.items() if name.endswith(side)}
-        for side in (".degraded", ".restored")
-    )
-    return ImageScore(line["dataset"], facts, int(line["width"]), int(line["height"]), degraded, restored)
-
-
-def _mask_row(line: dict[str, str]) -> MaskScore | None:
-    if not line.get(f"{_MASK}share"):
-        return None
-    values: dict[str, Any] = {name: _number(line[_MASK + name]) for name in _MASK_COLUMNS}
-    return MaskScore(line["dataset"], line["key"], line["photograph"], **values)
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def _difference(after: float | None, before: float | None) -> float | None:

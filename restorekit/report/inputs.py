@@ -8,6 +8,8 @@ from typing import Any
 from restorekit.distributed.figures import read_curves
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.results import (
+    CLEAN,
+    CleanFigure,
     MaskFigure,
     OpponentScore,
     SliceScore,
@@ -15,6 +17,7 @@ from restorekit.evaluation.results import (
     read_evaluation,
 )
 from restorekit.files import read_json
+from restorekit.metrics.clean_metrics import CLEAN_METRICS
 from restorekit.paths import Paths
 
 
@@ -34,7 +37,7 @@ class Sample:
     panels: int
     dataset: str
     degraded: dict[str, float]
-    restored: dict[str, float]
+    restored: dict[str, float]  # of a clean photograph: the figures of CLEAN_METRICS, where they are defined
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class RunResult:
     masks: tuple[MaskFigure, ...] = ()  # for a network that predicts masks
     maps: tuple[Picture, ...] = ()
     patches: tuple[dict[str, Any], ...] = ()  # for a network of several paths: `path_means` of each test set
+    cleans: tuple[CleanFigure, ...] = ()  # for a network that takes no mask
     ensemble: tuple[SliceScore, ...] = ()  # of the mean of `views` views, if scored
     views: int = 1
 
@@ -130,12 +134,24 @@ def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -
 
     `degraded` and `restored` are means over n images; `ci95` is the interval of the mean paired gain. The gain is an
     improvement where it is positive: restored - degraded, or the reverse where `better` is "lower". `alias` is
-    "champion", "candidate", or "" for other versions. `opponents` fill the same holes without learning: each has a
-    row with the run's mean and the interval of its lead over the same images.
+    "champion", "candidate", or "" for other versions.
+
+    The slice "clean" holds a test set's clean photographs, each once. `degraded` is then the figure of an untouched
+    photograph and `better` is "closer": the nearer `restored` is to it, the better. `ci95` is that of the difference.
+
+    `opponents` fill the same holes without learning: each has a row with the run's mean and the interval of its lead
+    over the same images.
     """
     results = list(results)
     return {
-        "rows": [_board_row(result, score) for result in results for score in result.scores],
+        "rows": [
+            row
+            for result in results
+            for row in (
+                *(_board_row(result, score) for score in result.scores),
+                *(_clean_row(result, figure) for figure in result.cleans),
+            )
+        ],
         "opponents": [{"run": result.run, **one.to_json()} for result in results for one in result.opponents],
         "missing": [{"run": one.run, "reason": one.reason} for one in missing],
     }
@@ -143,10 +159,25 @@ def leaderboard(results: Iterable[RunResult], missing: Iterable[Missing] = ()) -
 
 def _board_row(result: RunResult, score: SliceScore) -> dict[str, Any]:
     return {
-        "run": result.run, "model": result.model, "task": result.task, "version": result.version,
-        "alias": result.alias, "dataset": score.dataset, "slice": score.slice, "n": score.n,
+        **_about(result), "dataset": score.dataset, "slice": score.slice, "n": score.n,
         "photographs": score.photographs, "protocol": score.protocol, "better": score.better,
         "degraded": score.degraded, "restored": score.restored, "ci95": list(score.ci95),
+    }  # fmt: skip
+
+
+def _clean_row(result: RunResult, figure: CleanFigure) -> dict[str, Any]:
+    untouched = CLEAN_METRICS[figure.name].untouched
+    return {
+        **_about(result), "dataset": figure.dataset, "slice": CLEAN, "n": figure.n, "photographs": figure.n,
+        "protocol": figure.name, "better": "closer", "degraded": untouched, "restored": figure.mean,
+        "ci95": [end - untouched for end in figure.ci95],
+    }  # fmt: skip
+
+
+def _about(result: RunResult) -> dict[str, Any]:
+    return {
+        "run": result.run, "model": result.model, "task": result.task, "version": result.version,
+        "alias": result.alias,
     }  # fmt: skip
 
 
@@ -175,6 +206,7 @@ def _result(paths: Paths, run: str, decision: dict[str, Any], history: dict[str,
             Picture(folder / one["file"], one["photograph"], _caption(one["panels"])) for one in evaluation["maps"]
         ),
         patches=tuple(evaluation["patches"]),
+        cleans=tuple(CleanFigure.from_json(figure) for figure in evaluation["clean"]),
         ensemble=tuple(SliceScore.from_json(score) for score in ensemble["scores"]),
         views=ensemble["views"],
     )  # fmt: skip

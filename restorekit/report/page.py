@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.distributed.figures import Best, best_steps
-from restorekit.evaluation.results import ALL, SYNTHETIC_TEST, AblationRow, SliceScore
+from restorekit.evaluation.results import ALL, CLEAN, SYNTHETIC_TEST, AblationRow, SliceScore
 from restorekit.files import write_atomically, write_json
+from restorekit.metrics.clean_metrics import CLEAN_METRICS, CLEAN_PSNR
 from restorekit.metrics.protocols import METRICS
 from restorekit.report import environment
 from restorekit.report.charts import Chart, charts_of
@@ -19,6 +20,8 @@ from restorekit.report.tables import (
     Row,
     Table,
     ablation_tables,
+    clean_cells,
+    clean_table,
     mask_table,
     opponent_tables,
     path_tables,
@@ -71,6 +74,7 @@ class RunSection:
     tests: list[TestSection]
     ensemble: list[Table]  # the mean of several views, on each test set
     comparisons: list[Comparison]
+    clean: Table | None
     masks: Table | None
     maps: list[Shown]
     paths: list[Table]
@@ -104,7 +108,7 @@ def write_report(
             has_sheets=bool(sheets),
             caveats=caveats(results),
             credits=[photograph for photograph in photographs if photograph.name in shown],
-            protocols={name: METRICS[name].says for name in _protocols(results)},
+            protocols=_protocols(results),
         )  # fmt: skip
         (partial / "index.html").write_text(page, encoding="utf-8")
         if sheets:
@@ -154,6 +158,11 @@ def caveats(results: Sequence[RunResult]) -> list[str]:
         "Equal images count as 100 dB."
     )
     texts.append("The pictures were chosen by photograph and severity before anything was restored, not by the result.")
+    if any(result.cleans for result in results):
+        texts.append(
+            "Clean photographs went through the networks too, and should come out as they are. Their one picture of "
+            "each test set, the worst, was chosen by the result."
+        )
     return texts
 
 
@@ -174,6 +183,7 @@ def _section(folder: Path, number: int, result: RunResult, metric: str) -> RunSe
         comparisons=[
             _comparison(folder, number, index, sample) for index, sample in enumerate(result.samples, start=1)
         ],
+        clean=clean_table(result.cleans) if result.cleans else None,
         masks=mask_table(result.masks) if result.masks else None,
         maps=[_shown(folder, number, picture) for picture in result.maps],
         paths=path_tables(result.patches),
@@ -192,6 +202,11 @@ def _test(result: RunResult, dataset: str, metric: str) -> TestSection:
         for name in dict.fromkeys((metric, *HEADLINE))
         if name in whole
     ]
+    headline += [
+        (Cell(one.name), *clean_cells(one), Cell(f"{dataset}, {CLEAN}"))
+        for one in result.cleans
+        if one.dataset == dataset and one.name == CLEAN_PSNR
+    ]
     of_metric = [score for score in _of(result.scores, dataset) if score.protocol == metric]
     slices = score_table(f"By slice, {metric} on {dataset}", of_metric, "slice")
     return TestSection(
@@ -209,6 +224,8 @@ def _comparison(folder: Path, number: int, index: int, sample: Sample) -> Compar
     ]
     if HEADLINE[0] in sample.restored:
         facts.append(f"{sample.degraded[HEADLINE[0]]:.2f} → {sample.restored[HEADLINE[0]]:.2f} dB")
+    if CLEAN_PSNR in sample.restored:
+        facts.append(f"{sample.restored[CLEAN_PSNR]:.2f} dB against itself, the worst")
     total = sample.panels * sample.width + (sample.panels - 1) * sample.gutter
     return Comparison(
         file=_copied(folder, f"{number:02d}-{index:02d}-{slug(sample.key)}", sample.file), title=sample.photograph,
@@ -236,5 +253,8 @@ def _of(scores: Sequence[SliceScore], dataset: str) -> list[SliceScore]:
     return [score for score in scores if score.dataset == dataset]
 
 
-def _protocols(results: Sequence[RunResult]) -> list[str]:
-    return list(dict.fromkeys(score.protocol for result in results for score in result.scores))
+def _protocols(results: Sequence[RunResult]) -> dict[str, str]:
+    """The explanation of every protocol and every figure of clean photographs that has results, by name."""
+    scored = dict.fromkeys(score.protocol for result in results for score in result.scores)
+    cleans = dict.fromkeys(figure.name for result in results for figure in result.cleans)
+    return {name: METRICS[name].says for name in scored} | {name: CLEAN_METRICS[name].says for name in cleans}

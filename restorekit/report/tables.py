@@ -9,11 +9,13 @@ from markupsafe import Markup
 from restorekit.evaluation.results import (
     ALL,
     AblationRow,
+    CleanFigure,
     MaskFigure,
     Mean,
     OpponentScore,
     SliceScore,
 )
+from restorekit.metrics.clean_metrics import CLEAN_METRICS, CleanMetric
 from restorekit.metrics.protocols import METRICS
 from restorekit.report.charts import interval_mark, side_of_zero
 
@@ -96,6 +98,36 @@ def mask_table(figures: Sequence[MaskFigure]) -> Table:
         rows.append((Cell(caption), *numbers, Cell(figure.dataset)))
     head = (*_head("figure", "mean", "95% interval", "images"), Cell("test set"))
     return Table("Where the image is degraded", head, tuple(rows))
+
+
+def clean_table(figures: Sequence[CleanFigure]) -> Table:
+    """The figures of clean photographs, which a network should leave as they are."""
+    rows = []
+    for figure in figures:
+        metric = CLEAN_METRICS[figure.name]
+        mean, low, high, worst = (_clean_number(metric, one) for one in (figure.mean, *figure.ci95, figure.worst))
+        numbers = (_clean_number(metric, metric.untouched), mean, f"{low} to {high}")
+        caption = f"{figure.name}, {metric.unit}" if metric.unit else figure.name
+        ends = (Cell(worst, "num", figure.worst_of), _number(str(figure.n)), Cell(figure.dataset))
+        rows.append((Cell(caption, note=metric.says), *map(_number, numbers), *ends))
+    head = (*_head("figure", "untouched", "mean", "95% interval", "worst", "photographs"), Cell("test set"))
+    note = (
+        "Clean photographs went through the network, each once, and should come out as they are. Point at a figure's "
+        "name for what it measures, and at the worst value for its photograph."
+    )
+    return Table("Clean photographs", head, tuple(rows), note)
+
+
+def clean_cells(figure: CleanFigure) -> Row:
+    """The cells of `score_cells` for a figure of clean photographs; what a gain would be is left out."""
+    metric = CLEAN_METRICS[figure.name]
+    mean, low, high, worst = (_clean_number(metric, one) for one in (figure.mean, *figure.ci95, figure.worst))
+    counts = (_number(str(figure.n)), _number(str(figure.n)))
+    return (_number("-"), Cell(mean, "num", f"worst {worst}"), _number("-"), _number(f"{low} to {high}"), *counts)
+
+
+def _clean_number(metric: CleanMetric, value: float) -> str:
+    return signed(value, metric.digits) if metric.signed else f"{value:.{metric.digits}f}"
 
 
 def path_tables(patches: Sequence[dict[str, Any]]) -> list[Table]:

@@ -34,6 +34,8 @@ class DecisionRecord:
     photographs: int
     decision: str
     reasons: tuple[str, ...]
+    clean_psnr: float | None = None  # of clean photographs against themselves, dB; None where it was not measured
+    clean_floor: float | None = None  # the least that was accepted; None where no floor was asked for
 
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(json.dumps(asdict(self)))

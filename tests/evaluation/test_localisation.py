@@ -16,10 +16,8 @@ from restorekit.evaluation.results import (
     Facts,
     ImageScore,
     MaskFigure,
-    read_mask_table,
-    read_table,
-    write_table,
 )
+from restorekit.evaluation.table import read_mask_table, read_table, write_table
 from restorekit.evaluation.test_sets import Pair
 from restorekit.metrics.mask_metrics import changed
 from restorekit.models import create_model

@@ -8,9 +8,10 @@ import pytest
 from skimage.data import astronaut, chelsea
 
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.results import Facts, ImageScore, paired_gains, read_table, write_table
+from restorekit.evaluation.results import Facts, ImageScore, paired_gains
 from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slice_scores, slices_of
+from restorekit.evaluation.table import read_table, write_table
 from restorekit.evaluation.test_sets import Pair, PairSet, synthetic_test
 from restorekit.image import to_float, to_uint8
 from restorekit.metrics.protocols import METRICS, gain, score

@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.evaluate import evaluate
 from restorekit.config import Params, check_params, read_run
 from restorekit.errors import RestorekitError
-from restorekit.evaluation.results import read_mask_table, read_table
+from restorekit.evaluation.table import read_clean_table, read_mask_table, read_table
 from restorekit.image import decode_rgb
 from restorekit.metrics.protocols import METRICS
 from restorekit.models import create_model
@@ -18,6 +19,7 @@ from restorekit.models.checkpoint import save_model
 from restorekit.paths import Paths
 from restorekit.tracking.store import open_client, tracking_uri
 from restorekit.tracking.versions import list_registered, versions_of
+from tests.pipelines.conftest import scenes
 
 WriteModel = Callable[..., None]
 RUN = "dmgn-rain"
@@ -35,7 +37,7 @@ def test_a_model_that_undoes_the_degradation_has_the_known_gain(
     folder = paths.evaluation(RUN)
     assert set(contents(folder)) == {
         "evaluation.json", "metrics.json", "slices.csv", "table.csv",
-        *(f"samples/synthetic-test-0{n}.png" for n in (1, 2, 3)),
+        *(f"samples/synthetic-test-{name}.png" for name in ("01", "02", "03", "clean")),
     }  # fmt: skip
     rows = read_table(folder / "table.csv")
     assert len(rows) == 6
@@ -57,8 +59,9 @@ def test_a_model_that_undoes_the_degradation_has_the_known_gain(
         "all", "kind:light", "kind:heavy", "severity:low", "severity:mid", "severity:high",
     }  # fmt: skip
     for sample in evaluation["samples"]:
-        image = decode_rgb((folder / sample["file"]).read_bytes())
-        assert image.shape == (sample["height"], 3 * sample["width"] + 2 * sample["gutter"], 3)
+        image, panels = decode_rgb((folder / sample["file"]).read_bytes()), sample["panels"]
+        assert panels == (2 if sample["kind"] == "clean" else 3)
+        assert image.shape == (sample["height"], panels * sample["width"] + (panels - 1) * sample["gutter"], 3)
     assert {sample["photograph"] for sample in evaluation["samples"]} == {"astronaut", "chelsea"}
 
     version = versions_of("dmgn-rain", paths.root)[0]
@@ -67,7 +70,52 @@ def test_a_model_that_undoes_the_degradation_has_the_known_gain(
     logged = client.get_run(version.run_id).data.metrics
     assert logged["synthetic-test/psnr_rgb/gain"] == pytest.approx(metrics["psnr_rgb"]["gain"])
     assert "synthetic-test/psnr_rgb/kind_heavy/gain" in logged
-    assert len(client.list_artifacts(version.run_id, "evaluation")) == 3
+    assert len(client.list_artifacts(version.run_id, "evaluation")) == 4
+
+
+def test_clean_photographs_have_their_figures_wherever_scores_are(
+    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(12.0)
+    evaluate(RUN, params, paths)
+    folder = paths.evaluation(RUN)
+    figures = {"clean_psnr": 26.55, "clean_detail": 1.0, "clean_shift": 12.0}
+    metrics = json.loads((folder / "metrics.json").read_text())["synthetic-test"]
+    assert {name: metrics[name]["mean"] for name in figures} == pytest.approx(figures, abs=0.1)
+    assert all(metrics[name]["ci95_low"] <= metrics[name]["mean"] <= metrics[name]["ci95_high"] for name in figures)
+    rows = read_clean_table(folder / "table.csv")
+    assert [(row.key, row.photograph) for row in rows] == [
+        ("astronaut-00000", "astronaut"), ("chelsea-00000", "chelsea"),
+    ]  # fmt: skip
+    entries = json.loads((folder / "evaluation.json").read_text())["clean"]
+    assert [(one["dataset"], one["name"], one["n"]) for one in entries] == [("synthetic-test", n, 2) for n in figures]
+    worst = min(rows, key=lambda row: row.figures["clean_psnr"] or 0.0)
+    assert (entries[0]["worst"], entries[0]["worst_of"]) == (worst.figures["clean_psnr"], worst.photograph)
+    assert "synthetic-test, 2 clean photographs: clean_psnr 26." in capsys.readouterr().out
+
+    picture = decode_rgb((folder / "samples/synthetic-test-clean.png").read_bytes()).astype(int)
+    height, width = dict(scenes())[worst.photograph].shape[:2]
+    before, after = picture[:, :width], picture[:, -width:]
+    np.testing.assert_array_equal(before, dict(scenes())[worst.photograph])
+    assert (after - before).mean() == pytest.approx(worst.figures["clean_shift"])
+    assert height == picture.shape[0]
+
+    version = versions_of("dmgn-rain", paths.root)[0]
+    assert version.tags["synthetic-test.clean_psnr"].startswith("26.")
+    assert ", worst " in version.tags["synthetic-test.clean_shift"]
+    logged = open_client(tracking_uri(paths.root)).get_run(version.run_id).data.metrics
+    assert logged["synthetic-test/clean_psnr/mean"] == pytest.approx(entries[0]["mean"])
+    assert logged["synthetic-test/clean_psnr/worst"] == pytest.approx(entries[0]["worst"])
+
+
+def test_without_pictures_there_is_none_of_a_clean_photograph(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    values = params.model_dump(mode="json")
+    values["evaluate"]["samples"] = 0
+    write_model(24.0)
+    evaluate(RUN, check_params(values), paths)
+    assert not [name for name in contents(paths.evaluation(RUN)) if name.startswith("samples/")]
 
 
 def test_a_second_evaluation_gives_the_same_bytes_and_no_second_version(

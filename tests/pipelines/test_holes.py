@@ -75,6 +75,9 @@ def test_holes_are_compared_with_opponents_for_trained_and_imported_models(paths
     promote(params, paths)
     decision = json.loads((paths.promotions / "decisions.json").read_text())["current"][0]
     assert decision["opponent"] == "the mean fill of the holes"
+    assert (evaluation["clean"], decision["clean_psnr"], decision["clean_floor"]) == ([], None, None)
+    assert params.promote.clean_psnr is not None
+    assert not any("clean" in reason for reason in decision["reasons"])
     assert decision["gain"] == pytest.approx(scores["all", "psnr_rgb"]["gain"])
 
     evaluate("madf-inpainting", params, paths, paths.root / "theirs")

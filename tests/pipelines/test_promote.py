@@ -103,6 +103,55 @@ def test_a_gain_below_min_gain_is_not_enough(params: Params, paths: Paths, write
     assert "10 dB" in current(paths)["reasons"][1]
 
 
+def with_floor(params: Params, floor: float | None) -> Params:
+    values = params.model_dump(mode="json")
+    values["promote"]["clean_psnr"] = floor
+    return check_params(values)
+
+
+def test_a_model_that_harms_clean_photographs_is_not_promoted(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    figure = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]["clean_psnr"]["mean"]
+    promote(with_floor(params, figure + 0.01), paths)
+    refused = current(paths)
+    assert (refused["decision"], refused["alias"]) == ("rejected", "candidate")
+    assert (refused["clean_psnr"], refused["clean_floor"]) == (figure, figure + 0.01)
+    assert refused["reasons"][-1].startswith(f"clean photographs are harmed: clean_psnr {figure:.2f} dB")
+    assert refused["reasons"][-1].endswith("the floor promote.clean_psnr")
+    assert champion(paths) is None
+    promote(with_floor(params, figure), paths)
+    assert (current(paths)["decision"], current(paths)["clean_floor"]) == ("promoted", figure)
+    assert champion(paths) == 1
+    assert [one["decision"] for one in log(paths)["history"]] == ["rejected", "promoted"]
+
+
+def test_without_a_floor_clean_photographs_decide_nothing(
+    params: Params, paths: Paths, write_model: WriteModel
+) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    promote(with_floor(params, None), paths)
+    decision = current(paths)
+    assert (decision["decision"], decision["clean_floor"]) == ("promoted", None)
+    assert decision["clean_psnr"] == pytest.approx(20.53, abs=0.1)
+    assert not any("clean" in reason for reason in decision["reasons"])
+
+
+def test_an_evaluation_of_another_format_has_the_remedy(params: Params, paths: Paths, write_model: WriteModel) -> None:
+    write_model(24.0)
+    evaluate(RUN, params, paths)
+    evaluation = paths.evaluation(RUN) / "evaluation.json"
+    values = json.loads(evaluation.read_text())
+    del values["clean"]
+    evaluation.write_text(json.dumps(values | {"format": 3}))  # the last format without clean photographs
+    with pytest.raises(RestorekitError, match="another version of restorekit: run `dvc repro evaluate@dmgn-rain`"):
+        promote(params, paths)
+    assert champion(paths) is None
+
+
 def test_an_evaluation_of_other_inputs_is_refused(params: Params, paths: Paths, write_model: WriteModel) -> None:
     write_model(12.0)
     with pytest.raises(RestorekitError, match="dmgn-rain is not evaluated yet: run `dvc repro evaluate@dmgn-rain`"):

@@ -12,7 +12,7 @@ from pipelines.evaluate import evaluate
 from pipelines.promote import promote
 from pipelines.report import report
 from restorekit.config import Params, check_params
-from restorekit.evaluation.results import read_table
+from restorekit.evaluation.table import read_clean_table, read_table
 from restorekit.image import decode_rgb, encode_rgb
 from restorekit.paths import Paths
 
@@ -58,6 +58,9 @@ def test_real_sets_are_scored_next_to_the_synthetic_test(
     assert [test["dataset"] for test in evaluation["unpaired"]] == ["alone"]
     samples = {sample["file"]: sample for sample in evaluation["samples"]}
     assert {file for file in samples if "alone" in file} == {"samples/alone-01.png", "samples/alone-02.png"}
+    synthetic = [("synthetic-test", f"{name}-00000") for name in ("astronaut", "chelsea")]
+    cleans = [(one.dataset, one.key) for one in read_clean_table(folder / "table.csv")]
+    assert cleans == synthetic + [("mine", str(number)) for number in range(4)]
     alone = samples["samples/alone-01.png"]
     assert (alone["panels"], alone["restored"]) == (2, {})
     assert decode_rgb((folder / alone["file"]).read_bytes()).shape == (33, 2 * alone["width"] + alone["gutter"], 3)
@@ -65,6 +68,8 @@ def test_real_sets_are_scored_next_to_the_synthetic_test(
     promote(params, paths)
     (decision,) = json.loads((paths.promotions / "decisions.json").read_text())["current"]
     assert (decision["dataset"], decision["decision"]) == ("synthetic-test", "promoted")
+    clean = {(one["dataset"], one["name"]): one["mean"] for one in evaluation["clean"]}
+    assert decision["clean_psnr"] == clean["synthetic-test", "clean_psnr"] != clean["mine", "clean_psnr"]
     report(params, paths)
     board = json.loads((paths.report / "leaderboard.json").read_text())["rows"]
     assert {row["dataset"] for row in board} == {"synthetic-test", "mine"}
@@ -90,6 +95,7 @@ def test_real_pairs_decide_for_a_run_without_synthetic_ones(
     promote(params, paths)
     (decision,) = json.loads((paths.promotions / "decisions.json").read_text())["current"]
     assert (decision["dataset"], decision["decision"], decision["photographs"]) == ("mine", "promoted", 4)
+    assert decision["clean_psnr"] == pytest.approx(20.5, abs=0.1)
 
 
 def test_a_second_evaluation_gives_the_same_bytes(

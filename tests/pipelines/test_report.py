@@ -13,6 +13,7 @@ from pipelines.promote import promote
 from pipelines.report import report
 from restorekit.config import Params, check_params
 from restorekit.errors import RestorekitError
+from restorekit.metrics.clean_metrics import CLEAN_METRICS
 from restorekit.metrics.protocols import METRICS
 from restorekit.paths import Paths
 
@@ -47,19 +48,25 @@ def reported(params: Params, paths: Paths, write_model: WriteModel) -> Path:
 
 def test_the_leaderboard_has_its_fixed_form(reported: Path) -> None:
     rows = json.loads((reported / "leaderboard.json").read_text())["rows"]
-    assert len(rows) == 6 * len(METRICS)  # slices x protocols
+    assert len(rows) == 6 * len(METRICS) + len(CLEAN_METRICS)  # slices x protocols, and clean photographs
     for row in rows:
         assert {name: type(value) for name, value in row.items()} == ROW
-        assert row["better"] in ("higher", "lower")
+        assert row["better"] in (("closer",) if row["slice"] == "clean" else ("higher", "lower"))
         assert len(row["ci95"]) == 2
         assert row["ci95"][0] <= row["ci95"][1]
         gain = row["restored"] - row["degraded"]
-        low, high = row["ci95"] if row["better"] == "higher" else [-end for end in row["ci95"][::-1]]
+        low, high = row["ci95"] if row["better"] != "lower" else [-end for end in row["ci95"][::-1]]
         assert low - 1e-9 <= gain <= high + 1e-9
     first = next(row for row in rows if row["slice"] == "all" and row["protocol"] == "psnr_rgb")
     assert (first["run"], first["model"], first["task"], first["version"]) == (RUN, "dmgn", "rain", 1)
     assert (first["alias"], first["dataset"], first["n"], first["photographs"]) == ("champion", "synthetic-test", 6, 2)
     assert first["restored"] > first["degraded"] + 20
+    clean = {row["protocol"]: row for row in rows if row["slice"] == "clean"}
+    assert {name: row["degraded"] for name, row in clean.items()} == {
+        name: metric.untouched for name, metric in CLEAN_METRICS.items()
+    }
+    assert clean["clean_psnr"]["restored"] == pytest.approx(20.53, abs=0.1)  # brighter by 24 levels
+    assert (clean["clean_psnr"]["n"], clean["clean_psnr"]["photographs"]) == (2, 2)
 
 
 def test_the_page_needs_no_network_and_all_its_files_are_there(reported: Path) -> None:
@@ -71,7 +78,7 @@ def test_the_page_needs_no_network_and_all_its_files_are_there(reported: Path) -
         if not address.startswith("#"):
             assert (reported / address).is_file(), address
     assert not re.search(r"https?://|@import|url\(", page)
-    assert len(list((reported / "pictures").iterdir())) == 3
+    assert len(list((reported / "pictures").iterdir())) == 4
 
 
 def test_the_page_shows_the_results(reported: Path) -> None:
@@ -79,7 +86,8 @@ def test_the_page_shows_the_results(reported: Path) -> None:
     for text in (
         RUN, "champion", "version 1", "promoted", "synthetic-test", "psnr_rgb", "ssim_rgb", "kind:heavy",
         "severity:low", "few photographs", "All test images are synthetic", "95% interval",
-        "loss/background", "val/psnr_rgb", "<svg", "astronaut", "CC0", "leaderboard.json",
+        "loss/background", "val/psnr_rgb", "<svg", "astronaut", "CC0", "leaderboard.json", "Clean photographs",
+        "clean_detail", "dB against itself, the worst", "synthetic-test, clean",
     ):  # fmt: skip
         assert text in page, text
 

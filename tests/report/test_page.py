@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from restorekit.evaluation.results import MASK_FIGURES, MaskFigure, OpponentScore, SliceScore
+from restorekit.evaluation.results import MASK_FIGURES, CleanFigure, MaskFigure, OpponentScore, SliceScore
 from restorekit.image import encode_rgb
 from restorekit.report.inputs import Missing, Past, Picture, RunResult, Sample
 from restorekit.report.page import caveats, slug, write_report
@@ -148,6 +148,26 @@ def test_the_page_shows_every_path_and_the_border_cost(picture: Path, tmp_path: 
     assert "Means over 7 frames" in page
     assert "cost +0.25 dB" in page
     assert HOSTILE not in page
+
+
+def test_the_page_shows_what_clean_photographs_lost(picture: Path, tmp_path: Path) -> None:
+    figures = (
+        CleanFigure("synthetic-test", "clean_psnr", 5, 41.25, (38.5, 44.0), 33.125, HOSTILE),
+        CleanFigure("synthetic-test", "clean_shift", 5, -1.25, (-2.5, 0.125), -4.5, HOSTILE),
+    )
+    write_report(tmp_path / "report", [result("plain", picture, cleans=figures)], [])
+    page = (tmp_path / "report" / "index.html").read_text()
+    cells = ("60.00", "41.25", "38.50 to 44.00")
+    assert "".join(f'<td class="num">{cell}</td>' for cell in cells) in page.replace("\n", "")
+    assert f'title="{escape(HOSTILE)}">33.12</td>' in page
+    assert "\N{MINUS SIGN}1.25" in page
+    assert "synthetic-test, clean" in page
+    assert 'title="worst 33.12">41.25</td>' in page
+    assert "<dt><code>clean_shift</code></dt>" in page
+    assert HOSTILE not in page
+    without = tmp_path / "without"
+    write_report(without, [result("plain", picture)], [])
+    assert not [text for text in ("Clean photographs", "clean_") if text in (without / "index.html").read_text()]
 
 
 def test_a_network_without_masks_has_no_mask_section(picture: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from restorekit.tracking.gate import IDENTITY, Evidence, decide
+from restorekit.evaluation.results import CleanFigure
+from restorekit.tracking.gate import IDENTITY, CleanFloor, Evidence, decide
 
 
 def evidence(gain: float, low: float, high: float, n: int = 24, metric: str = "psnr_rgb") -> Evidence:
@@ -44,3 +45,37 @@ def test_reasons_say_gain_interval_opponent_and_counts() -> None:
     one = decide(evidence(0.01, 0.01, 0.01, n=1, metric="ssim_rgb"), 0.0, "mine", None)
     assert "ssim_rgb +0.0100 (95% interval +0.0100 to +0.0100)" in one.reasons[0]
     assert one.reasons[0].endswith("on 1 image of 1 photograph")
+
+
+def clean(mean: float, floor: float) -> CleanFloor:
+    return CleanFloor(
+        CleanFigure("made", "clean_psnr", 2, mean, (mean - 3.0, mean + 3.0), mean - 4.0, "chelsea"), floor
+    )
+
+
+@pytest.mark.parametrize("mean, outcome", [(24.99, "rejected"), (25.0, "promoted"), (41.0, "promoted")])
+def test_a_gain_counts_only_at_the_floor_of_clean_photographs_or_above(mean: float, outcome: str) -> None:
+    assert decide(evidence(2.0, 1.5, 2.5), 0.0, "mine", "other", clean(mean, 25.0)).outcome == outcome
+
+
+def test_the_floor_does_not_replace_the_gain() -> None:
+    decision = decide(evidence(2.0, -0.1, 4.0), 0.0, "mine", None, clean(60.0, 25.0))
+    assert decision.outcome == "rejected"
+    assert "may be chance" in decision.reasons[1]
+
+
+def test_a_champion_stays_champion_below_the_floor_and_the_reasons_say_it() -> None:
+    decision = decide(evidence(2.0, 1.5, 2.5), 0.0, "mine", "mine", clean(20.0, 25.0))
+    assert decision.outcome == "already champion"
+    assert "below 25 dB" in decision.reasons[-1]
+
+
+def test_a_refusal_says_the_figure_the_floor_and_the_parameter() -> None:
+    assert decide(evidence(2.0, 1.5, 2.5), 0.0, "mine", None, clean(22.25, 25.0)).reasons[-1] == (
+        "clean photographs are harmed: clean_psnr 22.25 dB (95% interval 19.25 to 25.25, worst 18.25) of 2 clean "
+        "photographs is below 25 dB, the floor promote.clean_psnr"
+    )
+    assert decide(evidence(2.0, 1.5, 2.5), 0.0, "mine", None, clean(41.5, 40.0)).reasons[-1] == (
+        "clean_psnr 41.50 dB (95% interval 38.50 to 44.50, worst 37.50) of 2 clean photographs is not below 40 dB, the "
+        "floor promote.clean_psnr"
+    )
