@@ -17,10 +17,11 @@ from restorekit.distributed.figures import CURVES, best_steps, read_curves, send
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.ray_train import fit, local_cpus
 from restorekit.entry import run_entry, stage_parser
-from restorekit.files import read_json, write_atomically, write_json
+from restorekit.files import digest_of, read_json, write_atomically, write_json
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import git_revision, unchanged
 from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import begin_epoch
 from restorekit.storage import fetch_file, push, push_file
 from restorekit.tracking.registry import find_or_register
@@ -50,8 +51,8 @@ def main() -> None:
 
 def settings(runs: list[str], params: Params) -> list[Any]:
     """The parameters that the weights of runs depend on."""
-    tasks = [params.trained_on(params.run(name).dataset).task for name in runs]
-    real = [params.real.to_validate(task) for task in tasks]
+    tasks = [params.tasks_of(params.run(name)) for name in runs]
+    real = [params.real_choosing(params.run(name)) for name in runs]
     return [params.seed, [params.run(name) for name in runs], [params.training(name) for name in runs], tasks, real]
 
 
@@ -84,15 +85,16 @@ def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None]
 def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, str]]:
     """The job of a run, with the state folder named by its digest, and the digests for the model's record."""
     spec, config = with_weight_files(params.run(name), name, paths.root), params.training(name)
-    shards = paths.shards(spec.dataset)
-    manifests = [ShardManifest.load(shards / split) for split in ("train", "val")]
-    begin_epoch(0, manifests[0].num_samples, config.most_workers, config.loader_workers, config.batch_size)
-    task = params.trained_on(spec.dataset).task
-    real = {one: paths.validation / one for one in params.real.to_validate(task)}
-    job = Job(name, task, params.seed + spec.seed, spec, config, shards, paths.state(name), choosing=real)
-    digest = job_digest(job, [manifest.digest for manifest in manifests])
+    shards, *others = (paths.shards(dataset) for dataset in spec.shares)
+    real = {one: paths.validation / one for one in params.real_choosing(spec)}
+    seed, task = params.seed + spec.seed, params.task_of(spec)
+    job = Job(name, task, seed, spec, config, shards, paths.state(name), choosing=real, others=tuple(others))
+    num_samples = MixedReader(job.train_shards, seed).num_samples
+    begin_epoch(0, num_samples, config.most_workers, config.loader_workers, config.batch_size)
+    first, *more = (ShardManifest.load(folder).digest for folder in job.train_shards)
+    digest = job_digest(job, [first, ShardManifest.load(shards / "val").digest, *more])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"), phases=paths.state("phases"))
-    return job, {"job_digest": digest, "shards_digest": manifests[0].digest}
+    return job, {"job_digest": digest, "shards_digest": digest_of([first, *more]) if more else first}
 
 
 def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:

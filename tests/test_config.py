@@ -175,6 +175,59 @@ def test_a_run_can_be_trained_on_real_pairs() -> None:
     assert check_params(params.model_dump(mode="json")) == params
 
 
+def with_shares(shares: Any, run: str = "dmgn-rain") -> Change:
+    def change(values: dict[str, Any]) -> None:
+        with_real_run(values)
+        values["runs"][run] = {**values["runs"][run], "dataset": shares}
+
+    return change
+
+
+WRONG += [
+    (
+        with_shares({"rain": 0.7, "rain-100L": 0.4}),
+        r"runs\.dmgn-rain\.dataset: the shares add up to 1\.1; they must add",
+    ),
+    (with_shares({"rain": 1.0}), r"runs\.dmgn-rain\.dataset: one data set needs no share: write rain alone"),
+    (with_shares({"rain": 1.0, "rain-100L": 0}), r"runs\.dmgn-rain\.dataset: each share is a number above 0"),
+    (with_shares(["rain", "rain-100L"]), r"runs\.dmgn-rain\.dataset: write a data set's name, or several with shares"),
+    (
+        with_shares({"rain": 0.7, "rain-100": 0.3}),
+        r"runs\.dmgn-rain: unknown data set 'rain-100'.*did you mean 'rain-100L'",
+    ),
+    (with_shares({"rain-100L": 0.7, "rain": 0.3}), r"named <model>-<data set>, here 'dmgn-rain-100L'"),
+    (
+        with_shares({"rain": 0.7, "haze": 0.3}),
+        r"runs\.dmgn-rain: variant 'rain' is not for 'haze', whose task is 'haze'",
+    ),
+    (
+        with_shares({"rain": 0.7, "inpainting": 0.3}, "dakd-rain"),
+        r"dakd-rain: dakd is for .*; 'inpainting' is for inpaint",
+    ),
+    (
+        lambda v: (
+            with_shares({"rain": 0.7, "rain-100L": 0.3})(v),
+            v["real"]["train"]["rain-100L"]["train"].update(tile=48),
+        ),
+        r"crop 64 is larger than the tiles of 'rain-100L' \(48\)",
+    ),
+]
+
+
+def test_a_run_can_be_trained_on_several_data_sets() -> None:
+    values = shipped()
+    with_shares({"rain": 0.5, "raindrop": 0.25, "rain-100L": 0.25}, "dakd-rain")(values)
+    params = check_params(values)
+    run = params.run("dakd-rain")
+    assert run.shares == {"rain": 0.5, "raindrop": 0.25, "rain-100L": 0.25}
+    assert (run.first_set, params.task_of(run), params.tasks_of(run)) == ("rain", "rain", ["rain", "raindrop"])
+    assert list(params.real_tests(run)) == ["rain100L"]
+    assert run.data_in_words == "rain (50 %), raindrop (25 %), rain-100L (25 %)"
+    assert check_params(params.model_dump(mode="json")) == params
+    alone = params.run("glsgn-rain")
+    assert (alone.shares, alone.first_set, alone.data_in_words) == ({"rain": 1.0}, "rain", "rain")
+
+
 @pytest.mark.parametrize("change, message", WRONG)
 def test_each_wrong_value_is_named_by_its_place(change: Change, message: str) -> None:
     values = shipped()

@@ -29,7 +29,7 @@ from restorekit.distributed.trace import read_trace, samples_of_epochs
 from restorekit.entry import run_entry
 from restorekit.errors import RestorekitError
 from restorekit.paths import working_root
-from restorekit.shards.manifest import ShardManifest
+from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import begin_epoch
 from restorekit.training.job import Job
 
@@ -92,7 +92,7 @@ def lose_a_node(run: str, steps: int, elastic: bool, state: Path) -> None:
 def middle_of_an_epoch(job: Job) -> int:
     """A step inside an epoch, within the first third of the steps."""
     config = job.config
-    known = ShardManifest.load(job.shards / "train").num_samples
+    known = MixedReader(job.train_shards, job.seed).num_samples
     epoch = begin_epoch(0, known, config.most_workers, config.loader_workers, config.batch_size)
     return min(epoch.num_steps // 2, config.steps // 3)
 
@@ -119,7 +119,7 @@ def check_trace(job: Job) -> None:
             vain = sum(not one.counts for one in made if one.rank == 0)
             first, last = made[0].step, max(one.step for one in made)
             print(f"{start:12d}  {first:4d} to {last:4d}  {epoch:5d}  {nodes}" + f" ({vain} in vain)" * bool(vain))
-    known = ShardManifest.load(job.shards / "train").num_samples
+    known = MixedReader(job.train_shards, job.seed).num_samples
     for epoch, seen in samples_of_epochs(steps).items():
         print(f"epoch {epoch}: {len(seen)} of {known} samples, {sum(seen.values())} times in all")
         whole = epoch < max(one.epoch for one in steps)

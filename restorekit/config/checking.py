@@ -81,13 +81,12 @@ def _training_problems(params: Params, values: Any, name: str) -> list[str]:
                 place = _given_at(values, place)
             problems.append(f"{'.'.join(place)}: {_explain(p, TrainConfig)}")
         return problems
-    data = params.trained_on(run.dataset)
-    found = {
-        f"crop {config.crop} is larger than the tiles of '{run.dataset}' ({data.train.tile})": (
-            config.crop > data.train.tile
-        ),
-        **run.problems(data.task, config),
-    }
+    found: dict[str, bool] = {}
+    for dataset in run.shares:
+        data = params.trained_on(dataset)
+        tile = data.train.tile
+        found[f"crop {config.crop} is larger than the tiles of '{dataset}' ({tile})"] = config.crop > tile
+        found |= run.problems(dataset, data.task, config)
     return [f"{section}.{name}: {problem}" for problem, is_so in found.items() if is_so]
 
 

@@ -68,9 +68,9 @@ class DakdRun(Run):
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         return {"recompute": options.get("recompute", False)}  # recompute changed only the memory of a training
 
-    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
+    def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
         return {
-            f"dakd is for {', '.join(TASKS)}; '{self.dataset}' is for {task}": task not in TASKS,
+            f"dakd is for {', '.join(TASKS)}; '{dataset}' is for {task}": task not in TASKS,
             f"localise_steps {self.objective.localise_steps} leaves none of {training.steps} steps to restore": (
                 self.objective.localise_steps >= training.steps
             ),

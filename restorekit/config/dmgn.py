@@ -93,10 +93,10 @@ class DmgnRun(Run):
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         return {"final_tanh": options.get("variant") == "reflection"}
 
-    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
+    def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
         adversarial = self.objective.adversarial > 0
         return {
-            f"variant '{self.options.variant}' is not for '{self.dataset}', whose task is '{task}'": (
+            f"variant '{self.options.variant}' is not for '{dataset}', whose task is '{task}'": (
                 self.options.variant != task
             ),
             f"adversarial needs crops of {CRITIC_MIN_SIZE} pixels or more": (

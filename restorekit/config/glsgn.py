@@ -82,10 +82,10 @@ class GlsgnRun(Run):
         figures = {"path1_grid": "4x4", "order": "fine_first", "f_tap": "last", "h3_source": "h3", "gate": "plain"}
         return {**free, **figures, "output": "residual"}
 
-    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
+    def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
         alone = self.options.design != "stepwise"
         return {
-            f"glsgn is for {', '.join(TASKS)}, and the task of '{self.dataset}' is '{task}'": task not in TASKS,
+            f"glsgn is for {', '.join(TASKS)}, and the task of '{dataset}' is '{task}'": task not in TASKS,
             f"glsgn takes frames of {MIN_SIZE} pixels or more: raise train.crop": training.crop < MIN_SIZE,
             f"paths has nothing to weigh with design {self.options.design}: take paths: 0": (
                 alone and self.objective.paths > 0

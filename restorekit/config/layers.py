@@ -53,8 +53,10 @@ def load_params(path: Path, extra: Path | None = None, read: Read | None = None)
     sets = {*merged["datasets"], *params.real.train}
     for name in areas:
         dataset = merged["runs"][name].get("dataset") if isinstance(merged["runs"][name], Mapping) else None
-        if isinstance(dataset, str) and dataset not in sets:
-            left_out[name] = dataset
+        named = (dataset,) if isinstance(dataset, str) else dataset if isinstance(dataset, Mapping) else ()
+        missing = [one for one in named if one not in sets]
+        if missing:
+            left_out[name] = missing[0]
     merged["runs"] = {name: run for name, run in merged["runs"].items() if name not in left_out}
     return check_params(merged, f"{path.name} with {extra}").layered(extra.parent.name, areas, left_out)
 

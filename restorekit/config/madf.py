@@ -78,10 +78,10 @@ class MadfRun(Run):
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         return {"recompute": options.get("recompute", False)}  # recompute changed only the memory of a training
 
-    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
+    def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
         samples = training.batch_size // training.most_workers // training.accumulate
         return {
-            f"madf is for {', '.join(TASKS)}, and the task of '{self.dataset}' is '{task}'": task not in TASKS,
+            f"madf is for {', '.join(TASKS)}, and the task of '{dataset}' is '{task}'": task not in TASKS,
             f"crop {training.crop} is no multiple of {MULTIPLE} pixels, which madf needs": (
                 training.crop % MULTIPLE != 0
             ),

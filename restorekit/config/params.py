@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from restorekit.config.ablations import Ablations
 from restorekit.config.data import AnyDataset, FrameConfig, MaskData, PhotosConfig, SynthesizeConfig
-from restorekit.config.real import RealConfig, RealTraining
+from restorekit.config.real import RealConfig, RealSet, RealTraining, RealValidation
 from restorekit.config.run import Run, TrainConfig
 from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, ModelSettings, PromoteConfig
 from restorekit.config.strict import Name, Strict
@@ -67,15 +67,18 @@ class Params(Strict):
 
     def _check_run(self, name: str, run: Run) -> None:
         sets: dict[str, AnyDataset | MaskData | RealTraining] = {**self.datasets, **self.real.train}
-        if run.dataset not in sets:
-            raise ValueError(f"runs.{name}: {unknown_name('data set', run.dataset, sets)}")
-        if name.partition("--")[0] != f"{run.model}-{run.dataset}":
-            raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{run.dataset}'")
-        if isinstance(sets[run.dataset], MaskData):
-            raise ValueError(f"runs.{name}: '{run.dataset}' holds masks and no photographs to learn from")
-        task = sets[run.dataset].task
-        if run.dataset in self.real.train and not any(one.paired for one in self.real.to_evaluate(task).values()):
-            raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {task} to real.evaluate")
+        for dataset in run.shares:
+            if dataset not in sets:
+                raise ValueError(f"runs.{name}: {unknown_name('data set', dataset, sets)}")
+            if isinstance(sets[dataset], MaskData):
+                raise ValueError(f"runs.{name}: '{dataset}' holds masks and no photographs to learn from")
+        first = run.first_set
+        if name.partition("--")[0] != f"{run.model}-{first}":
+            raise ValueError(f"runs.{name}: a run is named <model>-<data set>, here '{run.model}-{first}'")
+        is_real = all(dataset in self.real.train for dataset in run.shares)
+        if is_real and not any(one.paired for one in self.real_tests(run).values()):
+            tasks = " or ".join(self.tasks_of(run))
+            raise ValueError(f"runs.{name}: no pairs to judge it by: add some for {tasks} to real.evaluate")
 
     def dataset(self, name: str) -> AnyDataset | MaskData:
         """The synthesized data set `name`."""
@@ -90,6 +93,22 @@ class Params(Strict):
         if name not in sets:
             raise unknown_name("data set", name, sets)
         return sets[name]
+
+    def task_of(self, run: Run) -> str:
+        """The task of a run: that of its first data set."""
+        return self.tasks_of(run)[0]
+
+    def tasks_of(self, run: Run) -> list[str]:
+        """The tasks of all data sets of a run, the first set's first."""
+        return list(dict.fromkeys(self.trained_on(name).task for name in run.shares))
+
+    def real_tests(self, run: Run) -> dict[str, RealSet]:
+        """The sets of `real.evaluate` for the tasks of a run."""
+        return {name: one for task in self.tasks_of(run) for name, one in self.real.to_evaluate(task).items()}
+
+    def real_choosing(self, run: Run) -> dict[str, RealValidation]:
+        """The sets of `real.validate` for the tasks of a run."""
+        return {name: one for task in self.tasks_of(run) for name, one in self.real.to_validate(task).items()}
 
     @property
     def ablation_runs(self) -> dict[str, Run]:

@@ -124,8 +124,8 @@ class RealConfig(Strict):
         for name, one in self.evaluate.items():
             if (one.layout, one.root) in trained:
                 raise ValueError(f"evaluate.{name} is what train.{trained[one.layout, one.root]} is trained on")
-            if name == "synthetic-test":
-                raise ValueError("evaluate.synthetic-test: that is what the synthetic test images are called")
+            if name.startswith("synthetic-test"):
+                raise ValueError(f"evaluate.{name}: that is what the synthetic test images are called")
         return self
 
     def check_apart(self, where: str, layout: str, root: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from restorekit.config.strict import Count, Positive, Share, Strict
 
@@ -73,13 +73,18 @@ class TrainConfig(Strict):
 
 
 class Run(Strict):
-    """A run: a network, the data set that it is trained on, its objective, and its changes to `train`."""
+    """A run: a network, its data, its objective, and its changes to `train`.
+
+    `dataset` is a data set, or several with shares: {rain: 0.7, rain-100L: 0.3}. The first one leads: it names the run
+    and the run's task, its validation images validate, and its length is an epoch's (see shards/mixture.py). The others
+    can be of other tasks that the network is for, for a network that takes several degradations away.
+    """
 
     weight_files: ClassVar[tuple[str, ...]] = ()  # settings that name files of weights: "options.trunk_weights"
     renamed_options: ClassVar[Mapping[str, str]] = {}  # of the network: the name in older checkpoints, the name now
 
     model: str
-    dataset: str
+    dataset: str | dict[str, float]
     options: Strict  # of `create_model`
     objective: Strict
     train: dict[str, Any] = Field(default_factory=dict)  # overrides of the shared `train`, checked as a TrainConfig
@@ -88,17 +93,50 @@ class Run(Strict):
     # initial weights are drawn for the run's own options.
     starts_as: dict[str, Any] | None = None
 
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _with_shares(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise ValueError("write a data set's name, or several with shares: {rain: 0.7, haze: 0.3}")
+        shares = dict(value)
+        if not all(isinstance(one, float | int) and not isinstance(one, bool) and one > 0 for one in shares.values()):
+            raise ValueError("each share is a number above 0; leave out a data set that has none")
+        if len(shares) < 2:
+            raise ValueError(f"one data set needs no share: write {', '.join(shares) or 'its name'} alone")
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {sum(shares.values()):g}; they must add up to 1")
+        return shares
+
     @model_validator(mode="after")
     def _starts_as_it_can(self) -> Self:
         if self.starts_as:
             type(self.options).model_validate({**self.options.model_dump(), **self.starts_as})
         return self
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The data sets of the run, each with its share of the training samples."""
+        return {self.dataset: 1.0} if isinstance(self.dataset, str) else dict(self.dataset)
+
+    @property
+    def first_set(self) -> str:
+        """The data set that names the run and its task."""
+        return next(iter(self.shares))
+
+    @property
+    def data_in_words(self) -> str:
+        """The data sets for a reader: "rain", or "rain (70 %), rain-100L (30 %)"."""
+        if isinstance(self.dataset, str):
+            return self.dataset
+        return ", ".join(f"{name} ({100 * share:.3g} %)" for name, share in self.dataset.items())
+
     @classmethod
     def former_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Removed options, each with the only value that the network with `options` still supports."""
         return {}
 
-    def problems(self, task: str, training: TrainConfig) -> dict[str, bool]:
-        """Messages for impossible combinations, each with whether it applies to this run on a data set of `task`."""
+    def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
+        """Messages for impossible combinations, each with whether it applies to this run on `dataset`, of `task`."""
         raise NotImplementedError

@@ -47,7 +47,7 @@ def ablation_rows(runs: Sequence[Evaluated], seed: int, resamples: int) -> list[
     """
     groups: dict[tuple[str, str], dict[str, list[Evaluated]]] = {}
     for one in runs:
-        groups.setdefault((one.spec.model, one.spec.dataset), {}).setdefault(label_of(one.run), []).append(one)
+        groups.setdefault((one.spec.model, one.spec.first_set), {}).setdefault(label_of(one.run), []).append(one)
     rows = []
     for labels in groups.values():
         first = next(iter(labels.values()))
@@ -67,7 +67,7 @@ def _row(label: str, runs: list[Evaluated], first: list[Evaluated], seed: int, r
         raise RestorekitError(f"{runs[0].run}: '{first[0].run}', its reference, has no run of seed {missing[0]}")
 
     def mean(values: np.ndarray, groups: list[str]) -> Mean:
-        rng = rng_for(seed, "ablation", runs[0].spec.model, runs[0].spec.dataset)
+        rng = rng_for(seed, "ablation", runs[0].spec.model, runs[0].spec.first_set)
         return Mean(float(values.mean()), mean_interval(values, groups, rng, resamples))
 
     def over_seeds(protocol: str, others: Mapping[int, Evaluated] | None) -> Mean:
@@ -83,7 +83,7 @@ def _row(label: str, runs: list[Evaluated], first: list[Evaluated], seed: int, r
             masks[name] = mean(np.array([value for value, _ in found]), [group for _, group in found])
     settings = _settings(first[0].spec)
     return AblationRow(
-        model=runs[0].spec.model, dataset=runs[0].spec.dataset, label=label,
+        model=runs[0].spec.model, dataset=runs[0].spec.first_set, label=label,
         settings={name: value for name, value in specs[0].items() if settings.get(name) != value},
         seeds=tuple(seeds), steps=runs[0].steps, images=len(runs[0].scores),
         photographs=len({score.facts.photograph for score in runs[0].scores}),

@@ -16,7 +16,9 @@ from restorekit.metrics.protocols import gain
 from restorekit.paths import Paths
 
 EVALUATION_FORMAT = 4  # of evaluation.json
-SYNTHETIC_TEST = "synthetic-test"  # the test set of synthesized images; real sets have their own names
+# The test set of synthesized images. A run's further synthesized data sets have theirs as synthetic-test-<data set>;
+# real sets have their own names.
+SYNTHETIC_TEST = "synthetic-test"
 ALL = "all"  # the slice of all images of a test set
 CLEAN = "clean"  # the slice of a test set's clean photographs, which a network should leave as they are
 REMEDY = "run `dvc repro evaluate`"

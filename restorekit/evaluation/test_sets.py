@@ -1,4 +1,4 @@
-"""The test sets of a run: the synthetic test first, then the real sets of its task.
+"""The test sets of a run: the synthetic test of each of its data sets, then the real sets of their tasks.
 
 Sets with clean images are scored; sets without give pictures only. Pairs that choose the best state of a training
 (restorekit/sources/choosing.py) are in no set.
@@ -68,30 +68,31 @@ class PictureSet:
 
 def scored_sets(run: str, params: Params, paths: Paths, base: Path) -> list[PairSet]:
     """The sets that score a run, the gate's set first; roots of real sets are relative to `base`."""
-    task = params.trained_on(params.run(run).dataset).task
-    chosen = choosing_files(params.real.to_validate(task), base)
-    real = [real_pairs(name, one, base, chosen) for name, one in params.real.to_evaluate(task).items() if one.paired]
+    one_run = params.run(run)
+    chosen = choosing_files(params.real_choosing(one_run), base)
+    named = params.real_tests(one_run)
+    real = [real_pairs(name, one, base, chosen) for name, one in named.items() if one.paired]
     return [*_synthetic(run, params, paths), *real]
 
 
 def picture_sets(run: str, params: Params, base: Path) -> list[PictureSet]:
-    """The sets without clean images for a run's task."""
-    task = params.trained_on(params.run(run).dataset).task
-    return [real_pictures(name, one, base) for name, one in params.real.to_evaluate(task).items() if not one.paired]
+    """The sets without clean images for a run's tasks."""
+    named = params.real_tests(params.run(run))
+    return [real_pictures(name, one, base) for name, one in named.items() if not one.paired]
 
 
 def gate_set(run: str, params: Params, paths: Paths, base: Path) -> PairSet:
-    """The set that decides promotion: the synthetic test, or the first real set of a run without a synthetic test."""
+    """The set that decides promotion: the first synthetic test, or the first real set of a run without one."""
     synthetic = _synthetic(run, params, paths)
     return synthetic[0] if synthetic else scored_sets(run, params, paths, base)[0]
 
 
-def synthetic_test(shards: Path) -> PairSet:
-    """The test shards of a data set, the folder `data/shards/<data set>/test`."""
+def synthetic_test(shards: Path, name: str = SYNTHETIC_TEST) -> PairSet:
+    """The test shards of a data set, the folder `data/shards/<data set>/test`, as a set `name`."""
     manifest, place = ShardManifest.load(shards), address_of(shards)  # another node has a mirror of its own
     total = manifest.num_samples
     part = PairPart(total, lambda start, stop: _from_shards(local_path(place), start, stop))
-    return PairSet(SYNTHETIC_TEST, manifest.digest, lambda: _from_shards(shards, 0, total), part=part)
+    return PairSet(name, manifest.digest, lambda: _from_shards(shards, 0, total), part=part)
 
 
 def real_pairs(name: str, config: RealSet, base: Path, chosen: frozenset[str] = frozenset()) -> PairSet:
@@ -126,8 +127,10 @@ def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:
 
 
 def _synthetic(run: str, params: Params, paths: Paths) -> list[PairSet]:
-    dataset = params.run(run).dataset
-    return [] if dataset in params.real.train else [synthetic_test(paths.shards(dataset) / "test")]
+    """The tests of the run's synthesized data sets; those after the first have the data set in their name."""
+    made = [dataset for dataset in params.run(run).shares if dataset not in params.real.train]
+    names = [SYNTHETIC_TEST, *(f"{SYNTHETIC_TEST}-{dataset}" for dataset in made[1:])]
+    return [synthetic_test(paths.shards(one) / "test", name) for one, name in zip(made, names, strict=False)]
 
 
 def _from_shards(shards: Path, start: int, stop: int) -> Iterator[Pair]:

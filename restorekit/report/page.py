@@ -125,14 +125,14 @@ def caveats(results: Sequence[RunResult]) -> list[str]:
     """The limits of these results: a sentence or two for each that applies."""
     scores = [score for result in results for score in result.scores]
     texts = []
-    if scores and all(score.dataset == SYNTHETIC_TEST for score in scores):
+    if scores and all(score.dataset.startswith(SYNTHETIC_TEST) for score in scores):
         texts.append(
             "All test images are synthetic: clean photographs that this project degraded itself, with the operators "
             "that the networks were trained on. Networks trained on synthetic degradations often do much less for real "
             "photographs, and nothing here measures that. Do not compare these figures with published ones on other "
             "test sets."
         )
-    real = list(dict.fromkeys(score.dataset for score in scores if score.dataset != SYNTHETIC_TEST))
+    real = list(dict.fromkeys(score.dataset for score in scores if not score.dataset.startswith(SYNTHETIC_TEST)))
     if real:
         texts.append(
             f"{', '.join(real)}: pairs from your folders, not made here. Public ones are under licences of their own; "

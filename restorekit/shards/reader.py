@@ -7,7 +7,7 @@ sample is one read of the file, at its place in the index.
 import json
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.image import decode_grey, decode_rgb
 from restorekit.shards.manifest import REMEDY, ShardManifest
-from restorekit.shards.plan import BLOCK_SHARDS, EpochOrder
+from restorekit.shards.plan import BLOCK_SHARDS
 from restorekit.tasks import MEMBERS
 
 RawSample = dict[str, bytes]
@@ -59,10 +59,10 @@ class ShardReader:
         opened = self._shard(shard)
         return _decode(*self._members_of(opened, index), self._members, opened.path)
 
-    def in_order(self, order: EpochOrder, positions: Sequence[int]) -> Iterator[ShardSample]:
-        """The samples at `positions` of an epoch's order."""
-        for position in positions:
-            yield self.sample(*order.locate(position))
+    def images(self) -> set[str]:
+        """The images of the first sample, such as "degraded", "clean" and "layer"."""
+        first = next(number for number, shard in enumerate(self.manifest.shards) if shard.samples)
+        return {name.partition(".")[0] for name in self._shard(first).places(0)[1]} - {"json"}
 
     def __iter__(self) -> Iterator[ShardSample]:
         for number, shard in enumerate(self.manifest.shards):

@@ -1,6 +1,6 @@
 """Batches in the order of the reading plan, decoded and augmented in loader workers: a pure function of the cursor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from restorekit.errors import RestorekitError
 from restorekit.shards.augmentation import PairAugmentation
-from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch
+from restorekit.shards.mixture import MixedReader
+from restorekit.shards.plan import Cursor, batch_at, begin_epoch
 from restorekit.shards.reader import ShardReader, ShardSample
 
 IMAGES = ("degraded", "clean", "layer", "mask")  # the members of a sample that a batch holds, if present
@@ -49,7 +50,9 @@ class PackedBatch:
 class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
     """The batches of one rank from a cursor on, epoch after epoch, without end."""
 
-    def __init__(self, shards: Path, cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]) -> None:
+    def __init__(
+        self, shards: Mapping[Path, float], cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]
+    ) -> None:
         self._shards, self._cursor, self._rank = shards, cursor, rank
         self._seed, self._crop, self._flips = seed, crop, flips
 
@@ -67,28 +70,41 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
 
     def _batches(self, own: int, stride: int) -> Iterator[PackedBatch]:
         """Every `stride`th batch from number `own` on: a DataLoader takes batches from its workers in turn."""
-        reader = ShardReader(self._shards, members=frozenset(IMAGES))
-        sizes = [shard.samples for shard in reader.manifest.shards]
+        reader = MixedReader(self._shards, self._seed, members=frozenset(IMAGES))
+        common = common_images(reader.readers) if len(reader.readers) > 1 else None
         augmentation = lru_cache(maxsize=None)(lambda names: PairAugmentation(self._crop, self._flips, names))
         cursor = self._cursor
         while True:
-            order = EpochOrder(sizes, self._seed, cursor.epoch)
+            order = reader.mixture.epoch(cursor.epoch)
             for step in range(cursor.step + own, cursor.num_steps, stride):
                 batch = batch_at(cursor, self._rank, step)
                 samples = list(reader.in_order(order, batch.positions))
-                augment = augmentation(tuple(images_of(samples[0])))
-                cut = [augment(images_of(sample), self._seed, cursor.epoch, sample.key) for sample in samples]
-                keys = tuple(sample.key for sample in samples)
+                images = [images_of(one) if common is None else _wanted(one, common) for _, one in samples]
+                augment = augmentation(tuple(images[0]))
+                cut = [
+                    augment(one, place.seed, place.epoch, sample.key)
+                    for one, (place, sample) in zip(images, samples, strict=True)
+                ]
+                keys = tuple(reader.name(*one) for one in samples)
                 yield PackedBatch(*pack(cut), keys, batch.weight, cursor.epoch, step + 1)
             own = (own - (cursor.num_steps - cursor.step)) % stride
-            cursor = _next_epoch(cursor, reader.manifest.num_samples)
+            cursor = _next_epoch(cursor, reader.num_samples)
 
 
 def train_batches(
-    shards: Path, cursor: Cursor, rank: int, loader_workers: int, seed: int, crop: int, flips: tuple[str, ...]
+    shards: Mapping[Path, float],
+    cursor: Cursor,
+    rank: int,
+    loader_workers: int,
+    seed: int,
+    crop: int,
+    flips: tuple[str, ...],
 ) -> Iterator[TrainBatch]:
-    """Batches without end from `cursor` on, epoch after epoch, from the same loader workers."""
-    num_samples = ShardReader(shards).manifest.num_samples
+    """Batches without end from `cursor` on, epoch after epoch, from the same loader workers.
+
+    `shards` are the folders of the data sets, each with its share.
+    """
+    num_samples = MixedReader(shards, seed).num_samples
     data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
     # Without a timeout the loop would wait for a dead loader worker for ever.
     for packed in DataLoader(data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0):
@@ -125,6 +141,23 @@ def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
 def images_of(sample: ShardSample) -> dict[str, np.ndarray]:
     """The members of a sample that a training uses: the pair, and layer and mask if present."""
     return {name: getattr(sample, name) for name in IMAGES if getattr(sample, name) is not None}
+
+
+def common_images(readers: list[ShardReader]) -> frozenset[str]:
+    """The images in every batch of several data sets: those that all sets have, and a layer if one set has it.
+
+    A mask that not all sets have is left out: only MADF takes masks, and all data sets for inpainting have them.
+    """
+    found = [reader.images() for reader in readers]
+    return frozenset(set.intersection(*found) | (set.union(*found) & {"layer"}))
+
+
+def _wanted(sample: ShardSample, common: frozenset[str]) -> dict[str, np.ndarray]:
+    """The images of a sample of a mixture; its layer is the light that was added, where it has no other."""
+    images = images_of(sample)
+    if "layer" in common and "layer" not in images:
+        images["layer"] = cv2.subtract(sample.degraded, sample.clean)  # 0 where light was lost
+    return {name: images[name] for name in IMAGES if name in common}
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

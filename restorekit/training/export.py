@@ -31,7 +31,7 @@ def export_model(job: Job, store: StateStore, folder: Path, record: dict[str, An
         "run": job.run,
         "model": job.spec.model,
         "task": job.task,
-        "dataset": job.spec.dataset,
+        "dataset": job.spec.data_in_words,
         "options": job.spec.options.model_dump(mode="json"),
         "seed": job.seed,
         "steps": state.step,

@@ -22,10 +22,17 @@ class Job:
     seed: int
     spec: Run
     config: TrainConfig
-    shards: Path  # holds train/ and val/
+    shards: Path  # of the first data set; holds train/ and val/
     state: Path
     phases: Path | None = None  # keeps first phases for other trainings; None: keeps none
     choosing: Mapping[str, Path] = field(default_factory=dict)  # real sets that choose the best state: their shards
+    others: tuple[Path, ...] = ()  # shards of the run's other data sets, in the order of its shares
+
+    @property
+    def train_shards(self) -> dict[Path, float]:
+        """The folders of the training samples, each with its data set's share, the first set's first."""
+        folders = (self.shards, *self.others)
+        return {folder / "train": share for folder, share in zip(folders, self.spec.shares.values(), strict=True)}
 
     def to_json(self) -> dict[str, Any]:
         travelling = _with_files(self.spec, lambda _, file: address_of(Path(file)))
@@ -36,6 +43,7 @@ class Job:
             "shards": address_of(self.shards), "state": address_of(self.state),
             "phases": None if self.phases is None else address_of(self.phases),
             "choosing": {name: address_of(shards) for name, shards in self.choosing.items()},
+            "others": [address_of(folder) for folder in self.others],
         }  # fmt: skip
 
     @classmethod
@@ -46,6 +54,7 @@ class Job:
             TrainConfig.model_validate(value["config"]), local_path(value["shards"]), local_path(value["state"]),
             None if value["phases"] is None else local_path(value["phases"]),
             {name: local_path(shards) for name, shards in value["choosing"].items()},
+            tuple(local_path(folder) for folder in value["others"]),
         )  # fmt: skip
 
 

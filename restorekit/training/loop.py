@@ -19,6 +19,7 @@ from torch import Tensor
 
 from restorekit.errors import RestorekitError
 from restorekit.rng import seed_for
+from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.shards.reader import ShardReader
 from restorekit.training.batches import TrainBatch, to_unit, train_batches
@@ -73,7 +74,7 @@ def train(
         check_memory(job, world, learner)
         clock = _Clock(world)
         for batch in train_batches(
-            job.shards / "train", cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
+            job.train_shards, cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
         ):
             clock.data_arrived()
             torch.manual_seed(seed_for(job.seed, "step", step, world.rank))
@@ -131,7 +132,7 @@ def _resume(
     The cursor continues in this world, whatever the world of the state was.
     """
     config = job.config
-    num_samples = ShardReader(job.shards / "train").manifest.num_samples
+    num_samples = MixedReader(job.train_shards, job.seed).num_samples
     shape = (num_samples, world.size, config.loader_workers, config.batch_size)
     state = store.load_latest()
     if state is not None:

@@ -67,11 +67,12 @@ def first_phase_folder(job: Job, phase: Phase, weights: Mapping[str, Tensor]) ->
         if field in changed.get(section, {}):
             named[setting] = changed[section][field]
     loop = job.config.model_dump(mode="json", exclude=_WITHOUT, exclude_defaults=True)
-    data = [ShardManifest.load(job.shards / split).digest for split in ("train", "val")]
+    folders = (*job.train_shards, job.shards / "val")
+    data = [*(ShardManifest.load(folder).digest for folder in folders), job.spec.shares]
     steps = phase_steps(phase, Progress(), job.config.steps)  # the span of the learning rate schedule
     sources = training_sources(job.spec.model)
     digest = digest_of([phase.name, steps, named, _digest(weights), loop, DEFAULTS, job.seed, data, sources])
-    return job.phases / f"{job.spec.model}-{job.spec.dataset}-{phase.name}-{digest[:16]}"
+    return job.phases / f"{job.spec.model}-{job.spec.first_set}-{phase.name}-{digest[:16]}"
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:

@@ -61,7 +61,7 @@ class Ours:
 
         shape = (ShardReader(folder).manifest.num_samples, RANKS, loaders, int(os.environ.get("BENCH_WHOLE", BATCH)))
         self.cursor = begin_epoch(0, *shape) if cursor is None else continue_with(cursor, *shape)
-        self.stream = train_batches(folder, self.cursor, RANK, loaders, SEED, CROP, FLIPS)
+        self.stream = train_batches({folder: 1.0}, self.cursor, RANK, loaders, SEED, CROP, FLIPS)
 
     @staticmethod
     def pack(source, folder):

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from skimage.data import astronaut
 
-from restorekit.config import RealSet, load_params
+from restorekit.config import RealSet, check_params, load_params
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slice_scores
-from restorekit.evaluation.test_sets import real_pairs, real_pictures, scored_sets
+from restorekit.evaluation.test_sets import gate_set, real_pairs, real_pictures, scored_sets
 from restorekit.image import encode_rgb, to_float
 from restorekit.paths import Paths
 from restorekit.provenance import PACKAGE
@@ -92,10 +93,31 @@ def test_photographs_without_clean_images_are_opened_by_key(tmp_path: Path) -> N
 def test_runs_on_synthetic_sets_are_scored_on_the_synthetic_test(run: str, pipeline: str, tmp_path: Path) -> None:
     root = PACKAGE.parent
     params, paths = load_params(root / "params.yaml", root / f"pipelines/{pipeline}/params.yaml"), Paths(tmp_path)
-    dataset = params.run(run).dataset
+    dataset = params.run(run).first_set
     test = paths.shards(dataset) / "test"
     test.mkdir(parents=True)
     image = encode_rgb(astronaut()[:9, :9], "png")
     shard = write_shard(test / "0.tar", iter([("a", {"degraded.png": image, "clean.png": image, "json": b"{}"})]))
     ShardManifest(dataset, "rain", "test", "made", (shard,)).save(test)
     assert [pairs.name for pairs in scored_sets(run, params, paths, tmp_path)] == ["synthetic-test"]
+
+
+def test_a_run_on_several_sets_is_judged_by_each_and_promoted_by_the_first(tmp_path: Path) -> None:
+    root = PACKAGE.parent
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    write_set(tmp_path / "its")
+    values["real"]["evaluate"] = {"its": {"task": "haze", "layout": "reside-its", "root": "its", "pairs": 4}}
+    run = {"model": "glsgn", "dataset": {"rain": 0.5, "haze": 0.3, "reflection": 0.2}}
+    values["runs"] = {"glsgn-rain": run | {"options": {"width": 8}}}
+    params, paths = check_params(values), Paths(tmp_path)
+    image = encode_rgb(astronaut()[:9, :9], "png")
+    for dataset in ("rain", "haze", "reflection"):
+        test = paths.shards(dataset) / "test"
+        test.mkdir(parents=True)
+        shard = write_shard(test / "0.tar", iter([("a", {"degraded.png": image, "clean.png": image, "json": b"{}"})]))
+        ShardManifest(dataset, dataset, "test", "made", (shard,)).save(test)
+    found = scored_sets("glsgn-rain", params, paths, tmp_path)
+    made = ["synthetic-test", "synthetic-test-haze", "synthetic-test-reflection"]
+    assert [pairs.name for pairs in found] == [*made, "its"]
+    assert gate_set("glsgn-rain", params, paths, tmp_path).digest == found[0].digest
+    assert found[0].digest == ShardManifest.load(paths.shards("rain") / "test").digest

@@ -163,7 +163,7 @@ def test_problems_of_a_run_are_reported():
 
     def named(run: GlsgnRun, task: str = "rain", **changes: Any) -> list[str]:
         config = training.model_copy(update=changes)
-        return [problem for problem, found in run.problems(task, config).items() if found]
+        return [problem for problem, found in run.problems("rain", task, config).items() if found]
 
     assert named(spec()) == []
     assert "the task of 'rain' is 'inpainting'" in named(spec(), "inpainting")[0]

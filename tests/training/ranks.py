@@ -79,9 +79,7 @@ def gradient(job, world, task):
     torch.set_default_dtype(torch.float64)
     learner = Learner(job, world)
     cursor = begin_epoch(0, 22, world.size, 0, job.config.batch_size)
-    batch = next(
-        train_batches(job.shards / "train", cursor, world.rank, 0, job.seed, job.config.crop, job.config.flips)
-    )
+    batch = next(train_batches(job.train_shards, cursor, world.rank, 0, job.seed, job.config.crop, job.config.flips))
     images = {name: to_unit(image, world.device).double() for name, image in batch.images.items()}
     learner.update(images, batch.weight, 0.0)
     if world.is_first:

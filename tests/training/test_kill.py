@@ -78,7 +78,7 @@ def keys_of(shards: Path, cursor: Cursor, loaders: int, steps: int) -> list[str]
     """The keys that all ranks together read in a number of steps."""
     read = []
     for rank in range(cursor.num_ranks):
-        for batch in islice(train_batches(shards, cursor, rank, loaders, 5, 24, ()), steps):
+        for batch in islice(train_batches({shards: 1.0}, cursor, rank, loaders, 5, 24, ()), steps):
             read.extend(batch.keys if batch.weight else ())
     return read
 
@@ -98,7 +98,7 @@ def test_each_sample_is_read_once_by_worlds_that_follow_each_other(
 def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
     """Two workers take turns: after an epoch of five steps the second one reads the first step of the next epoch."""
     cursor = begin_epoch(0, NUM_SAMPLES, 1, 2, batch_size=5)
-    batches = list(islice(train_batches(tiny_shards / "train", cursor, 0, 2, 5, 24, ()), 15))
+    batches = list(islice(train_batches({tiny_shards / "train": 1.0}, cursor, 0, 2, 5, 24, ()), 15))
     assert [(batch.cursor.epoch, batch.cursor.step) for batch in batches] == [
         (e, s) for e in range(3) for s in range(1, 6)
     ]
