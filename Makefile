@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro repro-all long ablate test lint test-slow photos-uhd params-paper lock clean \
+.PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd
 
 help: ## this list
@@ -36,6 +36,11 @@ repro-all: repro ## then the seven other runs, and data/more/report/index.html o
 long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long, up to four hours; goes on where it was
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of pipelines/long/params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
+
+mixed: setup ## RUN=dakd-rain--weather: writes the stages of runs on several data sets, then makes one of pipelines/mixed/params.yaml
+	@test -n "$(RUN)" || { echo "error: name a run: make mixed RUN=..., one of pipelines/mixed/params.yaml" >&2; exit 1; }
+	$(BIN)/python -m pipelines.mixed.stages
+	$(BIN)/dvc repro pipelines/mixed/dvc.yaml:promote-$(RUN)
 
 ablate: setup ## MODEL=dakd, or without it all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
 	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-FILES = ("params.yaml", *(f"pipelines/{name}/params.yaml" for name in ("more", "long", "ablations")))
+FILES = ("params.yaml", *(f"pipelines/{name}/params.yaml" for name in ("more", "long", "ablations", "mixed")))
 
 
 def shipped_values() -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_a_deletion_removes_the_run_or_data_set_everywhere(copy: Path, file: str
         if section == "runs":
             assert not any(run.startswith(f"{name}--") and run in params.ablation_runs for run in runs)
         else:
-            assert name not in {run.dataset for run in runs.values()}
+            assert name not in {dataset for run in runs.values() for dataset in run.shares}
 
 
 def test_a_run_with_a_deleted_data_set_raises_only_on_request(copy: Path) -> None:

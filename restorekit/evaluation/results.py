@@ -222,13 +222,15 @@ def not_evaluated(paths: Paths, run: str) -> str | None:
 def stage_of(name: str, paths: Paths, run: str) -> str:
     """A run's stage as an argument of `dvc repro`; runs outside the main pipeline have their own dvc.yaml.
 
-    One stage makes all ablations of a run: their area ends with its name.
+    One stage makes all ablations of a run: their area ends with its name. Runs on several data sets have written stages
+    (pipelines/mixed/stages.py).
     """
     area = paths.areas.get(run)
     if not area:
         return f"{name}@{run}"
     pipeline, *rest = area.split("/")
-    return f"pipelines/{pipeline}/dvc.yaml:{name}@{rest[-1] if rest else run}"
+    joint = "-" if pipeline == "mixed" else "@"
+    return f"pipelines/{pipeline}/dvc.yaml:{name}{joint}{rest[-1] if rest else run}"
 
 
 def read_evaluation(folder: Path, run: str, remedy: str = REMEDY) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import yaml
 from dvc.repo import Repo
 from networkx import descendants
 
-from restorekit.config import load_params
+from pipelines.mixed.stages import written
+from restorekit.config import check_params, load_params
 from restorekit.tasks import MODELS
 from tests.shipped import FILES, ROOT
 
@@ -99,11 +100,36 @@ def test_every_run_has_metrics_plots_and_an_artifact(stages: dict[str, Any]) -> 
     }
 
 
+def test_the_stages_of_runs_on_several_sets_are_those_written_from_their_parameters() -> None:
+    params = load_params(ROOT / "params.yaml", ROOT / "pipelines/mixed/params.yaml")
+    own = yaml.safe_load((ROOT / "pipelines/mixed/params.yaml").read_text())["runs"]
+    assert (ROOT / "pipelines/mixed/dvc.yaml").read_text() == written((name, params.run(name)) for name in own)
+
+
+def test_a_run_on_several_sets_depends_on_each_and_differs_from_a_long_one_in_nothing_else() -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["runs"] = {"dakd-rain": values["runs"]["dakd-haze"] | {"dataset": {"rain": 0.7, "haze": 0.3}}}
+    found = yaml.safe_load(written([("dakd-rain--x", check_params(values).run("dakd-rain"))]))["stages"]
+    assert list(found) == ["train-dakd-rain--x", "evaluate-dakd-rain--x", "promote-dakd-rain--x"]
+    long = stages_of("pipelines/long")
+    for name, body in found.items():
+        text = yaml.safe_dump(long[name.partition("-")[0]]).replace("${key}", "dakd-rain--x")
+        text = text.replace("${item.model}", "dakd").replace("data/long", "data/mixed")
+        expected = yaml.safe_load(text.replace("pipelines/long", "pipelines/mixed"))
+        at = expected["deps"].index("data/shards/${item.dataset}")
+        expected["deps"][at : at + 1] = ["data/shards/rain", "data/shards/haze"]
+        assert body == expected
+
+
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the shipped parameters and stages, under DVC."""
     folder = tmp_path_factory.mktemp("repo")
-    for file in [*FILES, "dvc.yaml", *(f"pipelines/{name}/dvc.yaml" for name in ("more", "long", "ablations"))]:
+    for file in [
+        *FILES,
+        "dvc.yaml",
+        *(f"pipelines/{name}/dvc.yaml" for name in ("more", "long", "ablations", "mixed")),
+    ]:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / file, folder / file)
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
@@ -121,6 +147,20 @@ def test_the_main_pipeline_does_not_depend_on_other_pipelines(repo: Path, monkey
         needed = {one.addressing for stage in main for one in descendants(graph, stage)}
     assert {"photos", "train@dakd-haze"} <= needed
     assert not any(":" in name for name in needed)
+
+
+def test_a_run_on_several_sets_waits_for_the_sets_of_other_pipelines(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo)
+    shutil.copyfile(ROOT / "params.yaml", repo / "params.yaml")
+    with Repo(str(repo)) as opened:
+        graph = opened.index.graph
+        (promoted,) = (stage for stage in graph if stage.name == "promote-dakd-rain--weather")
+        needed = {str(one.name) for one in descendants(graph, promoted)}
+    sets = {"synthesize@rain", "synthesize@haze", "synthesize@raindrop"}
+    stages = {f"{name}-dakd-rain--weather" for name in ("train", "evaluate")}
+    assert needed == {"photos"} | sets | stages
 
 
 @pytest.mark.parametrize("data_set", ["reflection", "rain", "haze", "inpainting"])

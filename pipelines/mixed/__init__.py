@@ -1,0 +1,1 @@
+"""Runs on several data sets, and what writes their stages."""
