@@ -21,7 +21,6 @@ from restorekit.errors import RestorekitError
 from restorekit.rng import seed_for
 from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
-from restorekit.shards.reader import ShardReader
 from restorekit.training.batches import TrainBatch, to_unit, train_batches
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner, NotFiniteError
