@@ -18,7 +18,10 @@ from restorekit.rng import rng_for
 from restorekit.tasks import TASKS
 
 KINDS = TASKS["haze"].kinds
-BETA = (0.4, 1.6)  # over severity 0 to 1, times a factor of each frame
+# Over severity 0 to 1, times a factor of each frame. Median input PSNR of kind "uniform" at severity 0.2, 0.5 and 0.8
+# over BSDS: 18.0, 15.1 and 13.7 dB (17.7, 14.9 and 13.2 with RESIDE's ranges alone); 90 % of the frames at 0.5 lie
+# between 10 and 24 dB. Real pairs: RESIDE 8 to 20 dB, indoor ones made from NYU's depth 9 to 17.
+BETA = (0.4, 1.6)
 FACTOR = (0.4, 2.2)  # limits of that factor, which is 1 in the median
 AIRLIGHT = (0.25, 1.0)  # limits of each channel, sRGB
 BRIGHT = 0.7  # from here up lies RESIDE's airlight, and that of most frames
