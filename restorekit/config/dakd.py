@@ -37,7 +37,7 @@ class DakdObjective(Strict):
     localise_steps: Count  # maximum of the first phase, which ends early when the mask's F1 stops rising
     patience: Count = 3  # validations without a rise of F1 that end the first phase
     white_weight: Positive = 1.0  # weight of a degraded pixel in the mask's cross-entropy
-    pixel: Literal["l1", "huber"] = "l1"
+    pixel: Literal["l1", "huber", "psnr"] = "l1"
     huber_delta: Positive = 0.1  # where huber turns from square to absolute, on the scale of [0, 1]
     distillation: Annotated[float, Field(ge=0.0)] = 0.1
     attentive: StrictBool = True  # distillation weighted by the teacher's attention

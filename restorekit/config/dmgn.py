@@ -62,7 +62,7 @@ class DmgnObjective(Strict):
     dmgn.md has perceptual 0.2, and adversarial 0 or 1.
     """
 
-    pixel: Literal["l1", "huber"] = "l1"
+    pixel: Literal["l1", "huber", "psnr"] = "l1"
     coarse: Annotated[float, Field(ge=0.0)] = 1.0
     noise: Annotated[float, Field(ge=0.0)] = 1.0
     perceptual: Annotated[float, Field(ge=0.0)] = 0.0  # factor of all three perceptual distances

@@ -49,7 +49,7 @@ class GlsgnOptions(Strict):
 class GlsgnObjective(Strict):
     """Weights of GLSGN's losses; the weight of the fused image is 2 (glsgn.md 7)."""
 
-    pixel: Literal["l1", "huber"] = "l1"
+    pixel: Literal["l1", "huber", "psnr"] = "l1"
     paths: Annotated[float, Field(ge=0.0)] = 1.0  # weight of every path's image, at the path's scale
     perceptual: Annotated[float, Field(ge=0.0)] = 0.1  # weight, for a random square of the fused image
     perceptual_trunk: Literal["vgg19", "vgg16_shift_tolerant"] = "vgg16_shift_tolerant"

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from restorekit.config.dakd import DakdRun
 from restorekit.losses.features import distillation
-from restorekit.losses.pixel import cross_entropy, huber, l1, mask_target, rare_dice
+from restorekit.losses.pixel import cross_entropy, huber, l1, log_mse, mask_target, rare_dice
 from restorekit.metrics.mask_metrics import iou_f1
 from restorekit.models.dakd import DAKD, DakdResult
 from restorekit.objectives.objective import Objective, Phase, Terms
@@ -76,6 +76,8 @@ class DakdLosses(Objective):
         """The pixel distance of two images in [0, 1]."""
         if self.settings.pixel == "huber":
             return huber(found, wanted, self.settings.huber_delta)
+        if self.settings.pixel == "psnr":
+            return log_mse(found, wanted)
         return l1(found, wanted)
 
     def _mask_terms(self, result: DakdResult, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from restorekit.config.dmgn import DmgnRun
 from restorekit.losses.adversarial import PatchDiscriminator, critic_loss, generator_loss
 from restorekit.losses.features import Perceptual
-from restorekit.losses.pixel import huber, l1
+from restorekit.losses.pixel import huber, l1, log_mse
 from restorekit.models.dmgn import DmgnResult
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
@@ -68,6 +68,8 @@ class DmgnLosses(Objective):
         """The pixel distance of two images in [-1, 1]."""
         if self.settings.pixel == "huber":
             return huber(found, wanted, HUBER_DELTA)
+        if self.settings.pixel == "psnr":
+            return log_mse(found / 2, wanted / 2)
         return l1(found, wanted)
 
     def noise_target(self, batch: dict[str, Tensor]) -> Tensor | None:

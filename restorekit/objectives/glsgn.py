@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from restorekit.config.glsgn import GlsgnRun
 from restorekit.losses.features import FeatureDistance
-from restorekit.losses.pixel import huber, l1
+from restorekit.losses.pixel import huber, l1, log_mse
 from restorekit.metrics.psnr import CAP_DB
 from restorekit.models.glsgn import GLSGN, GlsgnResult
 from restorekit.models.glsgn.pyramid import scales
@@ -63,6 +63,8 @@ class GlsgnLosses(Objective):
         """The pixel distance of two images in [0, 1]."""
         if self.settings.pixel == "huber":
             return huber(found, wanted, HUBER_DELTA)
+        if self.settings.pixel == "psnr":
+            return log_mse(found, wanted)
         return l1(found, wanted)
 
     def _crops(self, *images: Tensor) -> list[Tensor]:

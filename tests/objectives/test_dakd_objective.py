@@ -146,8 +146,9 @@ def test_the_objective_takes_tau_from_the_models_options() -> None:
     assert made.tau == 0.3
 
 
-def test_both_phases_overfit_one_pair() -> None:
-    data, made = batch(32), objective(pixel="huber", distillation=0.01)
+@pytest.mark.parametrize("pixel", ["huber", "psnr"])
+def test_both_phases_overfit_one_pair(pixel: str) -> None:
+    data, made = batch(32), objective(pixel=pixel, distillation=0.01)
     torch.manual_seed(0)
     model = DAKD(DakdOptions(width=6, init="he", zero_last=True))
     for index, part in enumerate((model.teacher, model.student)):

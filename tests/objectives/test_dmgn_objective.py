@@ -1,5 +1,6 @@
 """DMGN's objective: loss terms, weights, the noise image's target, the flow of gradients, and a short training."""
 
+import math
 from typing import Any
 
 import pytest
@@ -172,6 +173,12 @@ def test_invalid_settings_are_refused(section: str, values: dict[str, Any], mess
     }  # fmt: skip
     with pytest.raises(RestorekitError, match=message):
         check_params(params)
+
+
+def test_psnr_is_measured_on_the_scale_of_0_to_1() -> None:
+    images = torch.rand(1, 3, 8, 8)
+    found = objective(pixel="psnr").distance(2 * (images + 0.1) - 1, 2 * images - 1)
+    assert found.item() == pytest.approx(math.log(0.01 + 5e-5), rel=1e-3)
 
 
 @pytest.mark.parametrize("variant", ["reflection", "rain"])

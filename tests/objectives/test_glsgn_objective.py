@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -84,6 +85,13 @@ def test_huber_is_l1_for_large_errors_and_square_for_small_ones():
     made = objective(spec(pixel="huber"))
     assert made.distance(torch.tensor([1.0]), torch.tensor([0.0])).item() == pytest.approx(1 - 0.05)
     assert made.distance(torch.tensor([0.02]), torch.tensor([0.0])).item() == pytest.approx(0.02**2 / 0.2)
+
+
+def test_psnr_is_the_mean_of_the_images_log_errors():
+    images = torch.rand(2, 3, 8, 8)
+    errors = torch.tensor([0.01, 0.1])[:, None, None, None]
+    found = objective(spec(pixel="psnr")).distance(images + errors, images)
+    assert found.item() == pytest.approx(np.log([1e-4 + 5e-5, 1e-2 + 5e-5]).mean(), rel=1e-3)
 
 
 def test_designs_without_paths_have_only_the_fused_term():
