@@ -16,7 +16,7 @@ from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.evaluation.folder import Subject, write_evaluation
 from restorekit.evaluation.results import ALL, CleanFigure, SliceScore
-from restorekit.evaluation.test_sets import picture_sets, scored_sets
+from restorekit.evaluation.test_sets import picture_sets, scored_sets, shift_notes
 from restorekit.files import write_atomically
 from restorekit.paths import Paths, working_root
 from restorekit.provenance import unchanged
@@ -61,6 +61,8 @@ def evaluate(run: str, params: Params, paths: Paths, given: Path | None = None) 
     """
     tests = scored_sets(run, params, paths, Path.cwd())
     unpaired = picture_sets(run, params, Path.cwd())
+    for note in shift_notes(tests):
+        print(f"note: {note}")
     version = find_or_register(given or fetch(paths.model(run)), paths.root)
     model, record = load_version(version, paths.root)
     if given is not None:

@@ -16,7 +16,7 @@ from restorekit.provenance import unchanged
 from restorekit.shards.real_shards import pair_recipes
 from restorekit.shards.staging import write_dataset
 from restorekit.sources.choosing import choosing_files, pairs_left
-from restorekit.sources.real_pairs import RealPair, find_pairs, pairs_digest
+from restorekit.sources.real_pairs import RealPair, find_pairs, pairs_digest, shifts_told
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def write_pairs(name: str, params: Params, paths: Paths) -> None:
     config = params.real.train[name]
     root = Path.cwd() / Path(config.root).expanduser()
     pairs = training_pairs(name, params, root)
+    if note := shifts_told(f"real.train.{name}", root, pairs):
+        print(f"note: {note}")
     written = params.synthesize
     recipes = pair_recipes(name, config, params.seed, written.encoding, pairs, written.quality)
     with ray_cluster(params.synthesize.num_workers):

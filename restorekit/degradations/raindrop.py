@@ -184,7 +184,7 @@ def _refract(image: np.ndarray, water: Water, unit: float, params: dict[str, Any
     return seen
 
 
-def _around(small: np.ndarray, sky: float) -> np.ndarray:
+def _around(small: np.ndarray, sky: float) -> np.float32:
     """The grey light that a drop gathers from half a sphere, float32: of the mean frame, or of its upper part."""
     mean = float(small.mean(dtype=np.float64)) * 1.4
     above = float(np.quantile(small[: max(1, len(small) // 2)].mean(axis=2), 0.8))

@@ -18,6 +18,7 @@ from restorekit.image import to_float
 from restorekit.paths import Paths
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import ShardReader
+from restorekit.sources.alignment import shift_note
 from restorekit.sources.choosing import choosing_files, pairs_left
 from restorekit.sources.real_pairs import RealPair, find_pairs, load_pair, pairs_digest
 from restorekit.storage import address_of, local_path
@@ -112,6 +113,22 @@ def real_pairs(name: str, config: RealSet, base: Path, chosen: frozenset[str] = 
 
     known = tuple(_real_facts(pair) for pair in pairs)
     return PairSet(name, pairs_digest(pairs), opened, known, PairPart(len(pairs), opened))
+
+
+def shift_notes(sets: Sequence[PairSet]) -> list[str]:
+    """A line for each real set in which a pair is shifted by more than a pixel."""
+    notes = []
+    for one in sets:
+        part = one.part
+        if one.known is None or part is None:  # made here, and so aligned
+            continue
+        note = shift_note(
+            f"real.evaluate.{one.name}",
+            part.num_pairs,
+            lambda number, part=part: ((p.facts.key, p.degraded, p.clean) for p in part.open(number, number + 1)),  # type: ignore[misc]
+        )
+        notes += [] if note is None else [note]
+    return notes
 
 
 def real_pictures(name: str, config: RealSet, base: Path) -> PictureSet:

@@ -1,7 +1,7 @@
 """Real pairs of a degraded and a clean photograph in a user's folder: complete by their layout, or an error."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.files import digest_of, sha256_file
 from restorekit.image import read_image, to_uint8
 from restorekit.layouts import LAYOUTS, Layout, get_layout
+from restorekit.sources.alignment import shift_note
 from restorekit.sources.folders import FILL, HOLE, list_pictures
 from restorekit.sources.matching import Matched, MatchedPair, listed, match_names, resembling
 
@@ -88,6 +89,17 @@ def load_pair(root: Path, pair: RealPair) -> LoadedPair:
     holes = _read(root / pair.mask, pair.mask_sha256).max(axis=2) >= HOLE
     shown = np.where(holes[..., None], np.uint8(FILL), degraded) if pair.target == pair.input else degraded
     return LoadedPair(shown, clean, layer, holes.astype(np.uint8) * np.uint8(255))
+
+
+def shifts_told(where: str, root: Path, pairs: Sequence[RealPair]) -> str | None:
+    """A line that names pairs whose images are shifted by more than a pixel, if any; `where` begins it."""
+
+    def load(number: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        loaded = load_pair(root, pairs[number])
+        if loaded.clean is not None:
+            yield pairs[number].input, loaded.degraded, loaded.clean
+
+    return shift_note(where, len(pairs), load)
 
 
 def pairs_digest(pairs: Iterable[RealPair]) -> str:

@@ -12,7 +12,7 @@ from restorekit.config import RealSet, check_params, load_params
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.scoring import score_pairs
 from restorekit.evaluation.slices import slice_scores
-from restorekit.evaluation.test_sets import gate_set, real_pairs, real_pictures, scored_sets
+from restorekit.evaluation.test_sets import gate_set, real_pairs, real_pictures, scored_sets, shift_notes
 from restorekit.image import encode_rgb, to_float
 from restorekit.paths import Paths
 from restorekit.provenance import PACKAGE
@@ -44,6 +44,20 @@ def test_real_pairs_are_scored_like_synthetic_pairs(tmp_path: Path) -> None:
     (score,) = slice_scores(rows, 1, 100)
     assert (score.dataset, score.n, score.photographs) == ("its", 4, 2)  # two hazy images for each clean one
     assert score.degraded == pytest.approx((28.13 + 22.11) / 2, abs=0.01)
+
+
+def test_a_set_with_a_shifted_pair_has_a_note(tmp_path: Path) -> None:
+    for folder in ("input", "target"):
+        (tmp_path / folder).mkdir()
+    for name, shift in (("fits", 0), ("moved", 4)):
+        degraded, clean = (astronaut()[:120, start : start + 160] for start in (100 + shift, 100))
+        (tmp_path / f"input/{name}.png").write_bytes(encode_rgb(np.ascontiguousarray(degraded), "png"))
+        (tmp_path / f"target/{name}.png").write_bytes(encode_rgb(np.ascontiguousarray(clean), "png"))
+    write_set(tmp_path / "its")
+    plain = config(layout="plain", root=".", pairs=2)
+    (note,) = shift_notes([real_pairs("mine", plain, tmp_path), real_pairs("its", config(), tmp_path)])
+    assert note.startswith("real.evaluate.mine: 1 of 2 pairs")
+    assert "moved by 4.0" in note
 
 
 def test_masks_come_with_their_pairs(tmp_path: Path) -> None:

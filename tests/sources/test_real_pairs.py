@@ -9,7 +9,7 @@ from restorekit.degradations.holes import FILL
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for
-from restorekit.sources.real_pairs import find_pairs, load_pair, pairs_digest
+from restorekit.sources.real_pairs import find_pairs, load_pair, pairs_digest, shifts_told
 
 
 def write(root: Path, name: str, size: tuple[int, int] = (9, 7)) -> np.ndarray:
@@ -189,3 +189,21 @@ def test_a_file_that_changes_afterwards_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "input" / "a.png").unlink()
     with pytest.raises(RestorekitError, match="can no longer be read"):
         load_pair(tmp_path, pair)
+
+
+def test_a_shifted_pair_is_told_by_name_and_is_no_error(tmp_path: Path) -> None:
+    image = write(tmp_path, "input/fits.png", (120, 90))
+    for name, pixels in (
+        ("target/fits.png", image),
+        ("input/moved.png", image[:, 3:]),
+        ("target/moved.png", image[:, :-3]),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encode_rgb(np.ascontiguousarray(pixels), "png"))
+    pairs = find_pairs("real", tmp_path, "plain")
+    note = shifts_told("real.train.mine", tmp_path, pairs)
+    assert note is not None
+    assert note.startswith("real.train.mine: 1 of 2 pairs")
+    assert "input/moved.png by 3.0" in note
+    assert "fits" not in note
+    assert shifts_told("real.train.mine", tmp_path, pairs[:1]) is None
