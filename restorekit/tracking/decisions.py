@@ -10,7 +10,7 @@ from restorekit.tracking.registry import REMEDY, set_description, set_tags
 from restorekit.tracking.versions import RegisteredVersion, versions_of
 
 TAG = "decisions"
-MAX_DECISIONS = 100  # kept for a version; an MLflow tag holds at most 100,000 characters
+MAX_DECISIONS = 80  # kept for a version; an MLflow tag holds at most 100,000 characters
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,9 @@ def test_a_record_survives_the_round_trip(root: Path, make_model: MakeModel) -> 
 
 def test_the_tag_stays_within_mlflows_limit(root: Path, make_model: MakeModel) -> None:
     version = find_or_register(make_model("dmgn-long"), root)
-    reasons = ("x" * 250, "y" * 100)
-    long = [replace(record(version, gain=float(n)), reasons=reasons, number=n) for n in range(MAX_DECISIONS)]
+    reasons = ("x" * 250, "y" * 100, "z" * 180)
+    wide = replace(record(version, gain=1 / 3), reasons=reasons, digest="d" * 64, test_digest="t" * 64)
+    long = [replace(wide, number=n, clean_psnr=100 / 3, clean_floor=25.0) for n in range(MAX_DECISIONS)]
     assert len(str([one.to_json() for one in long])) < 100_000
     for n in range(3):
         record_decision(version, record(version, gain=float(n)), root)
