@@ -27,6 +27,7 @@ class TrainConfig(Strict):
     grad_clip: Positive = 1.0  # global norm
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     precision: Precision = "auto"  # auto: bf16 if the GPU or CPU supports bf16, else fp32
+    tf32: bool = False  # on a GPU, products of float32 with factors of ten bits: faster, and coarser than fp32 says
     compile: bool = False  # torch.compile needs a C++ compiler and takes minutes: for trainings of hours
     channels_last: bool = False  # memory layout of images and weights
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)

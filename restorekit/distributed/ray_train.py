@@ -26,7 +26,7 @@ from restorekit.files import write_atomically
 from restorekit.storage import fetch_file, push_file, remote_of
 from restorekit.training.job import Job
 from restorekit.training.loop import Report, train
-from restorekit.training.world import World, agreed
+from restorekit.training.world import World, agreed, tune
 
 REFUSAL = "refused.txt"  # in the state's folder: the reason why another attempt would fail, too
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -142,6 +142,7 @@ def _work(config: dict[str, Any]) -> None:
     keep_freed_memory(KEPT_BYTES, KEPT_BYTES)
     context = ray.train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), torch.device(get_device()))
+    tune(world.device, job.config.tf32)
     precision = agreed(job.config.precision, world)
     job = replace(job, config=job.config.model_copy(update={"precision": precision}))
     recorder = Recorder(job, config["open_logger"]) if world.is_first else None

@@ -36,9 +36,8 @@ class Recorder:
             if self._open_logger is not None:
                 self._outbox = Outbox(job.state, self._open_logger, lambda text: note_event(job, text))
             device = torch.device("cuda" if job.config.use_gpu else "cpu")
-            note_event(
-                job, f"{'resumed' if report.resumed else 'began'} {_place(report, job)}, in {job.config.precision}"
-            )
+            began = "resumed" if report.resumed else "began"
+            note_event(job, f"{began} {_place(report, job)}, in {_arithmetic(job.config)}")
             for warning in _warnings(job.config, device):
                 note_event(job, warning)
         if report.resumed:
@@ -65,6 +64,11 @@ class Recorder:
             self._outbox.save(step)
         for name in (CURVES, EVENTS):
             push_file(self._job.state / name)
+
+
+def _arithmetic(config: TrainConfig) -> str:
+    """The precision; on a GPU also whether products of float32 are rounded to TF32."""
+    return config.precision + (f", {'with' if config.tf32 else 'without'} TF32" if config.use_gpu else "")
 
 
 def _warnings(config: TrainConfig, device: torch.device) -> list[str]:

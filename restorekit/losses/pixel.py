@@ -54,7 +54,7 @@ def cross_entropy(logit: Tensor, mask: Tensor, white_weight: float = 1.0) -> Ten
     threshold well below a half. With the ratio of black to white pixels as the weight, a half is the best threshold.
     """
     return F.binary_cross_entropy_with_logits(
-        logit.float(), mask.float(), pos_weight=logit.new_tensor(white_weight).float()
+        logit.float(), mask.float(), pos_weight=torch.full((), white_weight, device=logit.device)
     )
 
 

@@ -11,7 +11,7 @@ from restorekit.config.madf import MadfRun
 from restorekit.losses.features import PooledFeatures, content, style
 from restorekit.losses.pixel import l1, total_variation
 from restorekit.models.madf import MadfResult
-from restorekit.models.madf.filling import colours, normalised
+from restorekit.models.madf.filling import ColourRange
 from restorekit.models.trunks import create_trunk
 from restorekit.objectives.objective import Objective, Terms
 
@@ -29,6 +29,7 @@ class MadfLosses(Objective):
         super().__init__()
         self.settings = settings = run.objective
         self.critic = None
+        self.range = ColourRange()
         last, weights = run.options.refinements, settings
         pixels = tuple(range(last + 1)) if weights.incremental else (last,)
         contents = (pixels[1:] or pixels) if weights.incremental else (last,)
@@ -40,8 +41,8 @@ class MadfLosses(Objective):
             self.features = PooledFeatures(create_trunk(settings.trunk, settings.trunk_weights))
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Terms:
-        clean, missing = normalised(batch["clean"]), batch["mask"]
-        result: MadfResult = model(normalised(batch["degraded"]), 1 - missing)
+        clean, missing = self.range.normalised(batch["clean"]), batch["mask"]
+        result: MadfResult = model(self.range.normalised(batch["degraded"]), 1 - missing)
         outputs = [output.float() for output in result.outputs]
         composites = [torch.where(missing == 0, clean, torch.lerp(clean, output, missing)) for output in outputs]
         losses = {}
@@ -52,7 +53,7 @@ class MadfLosses(Objective):
         if self.features is not None:
             losses |= self._seen(self.features, clean, outputs, composites)
         losses["tv"] = TOTAL_VARIATION * total_variation(composites[-1])
-        return Terms(losses, colours(composites[-1].detach()).clamp(0, 1), outputs)
+        return Terms(losses, self.range.colours(composites[-1].detach()).clamp(0, 1), outputs)
 
     def _seen(
         self, features: PooledFeatures, clean: Tensor, outputs: list[Tensor], composites: list[Tensor]

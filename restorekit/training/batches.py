@@ -167,5 +167,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def to_unit(image: Tensor, device: torch.device) -> Tensor:
-    """uint8 -> float32 in [0, 1] on `device`."""
+    """uint8 -> float32 in [0, 1] on `device`. From pinned memory, the copy to a GPU does not hold up the host."""
+    if device.type == "cuda":
+        image = image.pin_memory()
     return image.to(device, non_blocking=True).float().div_(255.0)

@@ -1,5 +1,6 @@
 """The learner: network, objective and critic with their optimisers and averages; one call makes one update."""
 
+import math
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -8,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.config import TrainConfig
-from restorekit.errors import RestorekitError
 from restorekit.models import create_model
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
@@ -20,6 +20,8 @@ from restorekit.training.world import World, compile_warning, compiled, mixed
 
 class Learner:
     """The learning parts of a training, equal on every rank: the job's seed and name give the first weights."""
+
+    finite: Tensor  # a boolean on the device: whether the last update's gradient was finite
 
     def __init__(self, job: Job, world: World) -> None:
         config = job.config
@@ -81,7 +83,8 @@ class Learner:
         """The named losses and the gradient's norm, detached, of one optimiser step on a batch in [0, 1].
 
         With `accumulate` the batch is split, and the gradients of the parts add up to the gradient of the whole.
-        Batch statistics are then those of the parts.
+        Batch statistics are then those of the parts. Where the gradient of one rank is not finite, no weight changes on
+        any rank, and `finite` is false; the host does not wait to know.
         """
         for optimizer in self._optimizers():
             _set_rate(optimizer, lr)
@@ -96,13 +99,19 @@ class Learner:
                     losses[name] = losses.get(name, torch.zeros_like(value)) + value * share
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(_trained(self.model), self.config.grad_clip)
-        self._require_finite(norm, losses)
+        # The gradients are averaged over all ranks: one rank's gradient that is not finite makes every norm so.
+        finite = norm < math.inf
         if self.critic is not None:
-            norms = nn.utils.clip_grad_norm_(_trained(self.critic), self.config.grad_clip)
-            self._require_finite(norms, losses)
+            finite &= nn.utils.clip_grad_norm_(_trained(self.critic), self.config.grad_clip) < math.inf
+        found_inf = finite.logical_not().float()
         for optimizer in self._optimizers():
-            self.scaler.step(optimizer)
+            optimizer.found_inf = found_inf  # type: ignore[attr-defined]  # the attribute by which GradScaler skips
+            optimizer.step()
         self.scaler.update()
+        self.finite = finite
+        if self.scaler.is_enabled():
+            # An overflow costs the step, and the scale falls. A loss that is not finite stays so at any scale.
+            self.finite = self.world.everywhere(torch.isfinite(torch.stack(list(losses.values()))).all())
         loss = torch.stack([value for name, value in losses.items() if name.startswith("loss/")]).sum()
         return {"loss": loss, **losses, "grad_norm": norm.detach()}
 
@@ -130,17 +139,6 @@ class Learner:
             if isinstance(module, DistributedDataParallel) and not is_last:
                 context.enter_context(module.no_sync())
         return context
-
-    def _require_finite(self, norm: Tensor, losses: dict[str, Tensor]) -> None:
-        """Raises NotFiniteError on every rank, before any optimiser has stepped, where one rank's gradient is not."""
-        if self.scaler.is_enabled():
-            # The scaler skips a step whose gradients overflow. A loss that is not finite stays so at any scale.
-            finite = self.world.all(torch.isfinite(torch.stack(list(losses.values()))).all())
-        else:
-            # The gradients are averaged over all ranks: one rank's gradient that is not finite makes every norm so.
-            finite = bool(torch.isfinite(norm))
-        if not finite:
-            raise NotFiniteError({name: value.item() for name, value in losses.items()})
 
     def _precision(self) -> AbstractContextManager[object]:
         return mixed(self.config.precision, self.world.device)
@@ -172,14 +170,6 @@ class Learner:
             state = self.scaler.state_dict()
             state |= {"scale": tensors["scaler.scale"].item(), "_growth_tracker": int(tensors["scaler.growth"])}
             self.scaler.load_state_dict(state)
-
-
-class NotFiniteError(RestorekitError):
-    """A gradient that is not finite, on one rank or several; no weight has changed."""
-
-    def __init__(self, losses: dict[str, float]) -> None:
-        self.losses = losses  # of this rank
-        super().__init__("the gradient is not finite")
 
 
 def _first_network(job: Job) -> nn.Module:

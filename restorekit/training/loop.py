@@ -5,7 +5,6 @@ state, the step's number and the reading plan, but on no clock and on no generat
 kind of machine the loop continues in that machine's arithmetic.)
 """
 
-import math
 import resource
 import time
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from restorekit.rng import seed_for
 from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.training.batches import TrainBatch, to_unit, train_batches
+from restorekit.training.finite import FiniteCheck
 from restorekit.training.job import Job
-from restorekit.training.learner import Learner, NotFiniteError
+from restorekit.training.learner import Learner
 from restorekit.training.optimizer import learning_rate
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, TrainingState
@@ -71,7 +71,7 @@ def train(
             return
 
         check_memory(job, world, learner)
-        clock = _Clock(world)
+        clock, check = _Clock(world), FiniteCheck(world)
         for batch in train_batches(
             job.train_shards, cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
         ):
@@ -79,6 +79,7 @@ def train(
             torch.manual_seed(seed_for(job.seed, "step", step, world.rank))
             lr = learning_rate(config, step - progress.began, phase_steps(learner.phase, progress, config.steps))
             losses = _update(learner, batch, lr, step)
+            check.expect(step, batch.keys, losses, learner.finite)
             step, cursor = step + 1, batch.cursor
             learner.ema.update(learner.model, step - progress.began)
             clock.step_done(config.batch_size)
@@ -87,9 +88,11 @@ def train(
                 report(Report(step, {}, batch=batch))
             last = step == config.steps
             if step % config.log_every == 0 or last:
+                check.catch_up()
                 figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()
                 report(Report(step, figures | ({} if learner.has_one_phase else {"phase": float(progress.phase)})))
             if step % config.validate_every == 0 or last:
+                check.catch_up()
                 validation = validate(job, world, learner)
                 progress = progress.validated(learner.phase, validation.metrics)
                 found = quality(validation.metrics, job.choosing)
@@ -99,6 +102,7 @@ def train(
                         store.save_best(TrainingState(step, cursor, learner.tensors(), progress, precision))
                 report(Report(step, validation.metrics, validation.picture))
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
+                check.catch_up()
                 learner.settle()
                 progress = progress.next(step)
                 if first is not None and progress.phase == 1:
@@ -107,6 +111,7 @@ def train(
                     report(Report(step, {}, first_phase=first.folder))
                 learner.enter(progress.phase)
             if step % config.checkpoint_every == 0 or last:
+                check.catch_up()
                 if world.is_first:
                     store.save(TrainingState(step, cursor, learner.tensors(), progress, precision))
                 report(Report(step, {}, saved=True))
@@ -148,18 +153,15 @@ def _resume(
 
 
 def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
-    world = learner.world
-    images = {name: to_unit(image, world.device) for name, image in batch.images.items()}
+    images = {name: to_unit(image, learner.world.device) for name, image in batch.images.items()}
     try:
         return learner.update(images, batch.weight, lr)
-    except NotFiniteError as error:
-        found: list[tuple[tuple[str, ...], dict[str, float]]] = world.gather((batch.keys, error.losses))
-        guilty = [one for one in found if not all(map(math.isfinite, one[1].values()))] or found
-        keys = ", ".join(key for of_rank, _ in guilty for key in of_rank)
-        values = ", ".join(f"{name} {value:g}" for name, value in guilty[0][1].items())
+    except torch.OutOfMemoryError as error:
+        config, (most, *_) = learner.config, str(error).splitlines()
         raise RestorekitError(
-            f"step {step}, samples {keys}: {error} ({values}). The states saved before this step are kept; "
-            f"lower train.lr, or train with precision: fp32"
+            f"step {step}: the GPU's memory does not hold {len(batch.keys)} samples of {config.crop} pixels in "
+            f"{config.accumulate} parts ({most}). Raise train.accumulate, lower train.batch_size or train.crop, set "
+            f"precision: bf16, or for glsgn options.recompute: true"
         ) from error
 
 

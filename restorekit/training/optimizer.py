@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,12 @@ class MuonAdamW(Optimizer):
     nearly orthogonal, so that all directions are learnt at one speed (Jordan et al., 2024), and scales the result to
     the size of AdamW's steps, so that AdamW's learning rate fits (Liu et al., "Muon is Scalable for LLM Training",
     2025). torch.optim.Muon computes the same in bfloat16, which many processors only imitate (`make bench-training`).
+
+    All matrices of a shape are one batch. Where the attribute `found_inf` is a scalar tensor, as torch.amp.GradScaler
+    and the fused AdamW have it, a step changes nothing if its value is 1; the host does not wait for the value.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
@@ -57,21 +62,40 @@ class MuonAdamW(Optimizer):
         with torch.enable_grad():
             loss = None if closure is None else closure()
         lr, weight_decay = (self.param_groups[0][name] for name in ("lr", "weight_decay"))
-        for parameter in self._matrices:
-            if parameter.grad is None:
-                continue
-            values, gradient = _rows(parameter, parameter), _rows(parameter.grad, parameter)
-            state = self.state[parameter]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(gradient)
-            momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
-            direction = _orthogonal(gradient.lerp(momentum, MOMENTUM))  # Nesterov's
-            values.mul_(1 - lr * weight_decay)
-            values.add_(direction, alpha=-0.2 * lr * math.sqrt(max(values.shape)))
+        if learning := [one for one in self._matrices if one.grad is not None]:
+            self._step_matrices(learning, lr, weight_decay)
         if self._rest is not None:
             self._rest.param_groups[0]["lr"] = lr
+            self._rest.found_inf = self.found_inf  # type: ignore[attr-defined]
             self._rest.step()
         return loss
+
+    def _step_matrices(self, parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
+        values = [_rows(one, one) for one in parameters]
+        gradients = [_rows(cast(Tensor, one.grad), one) for one in parameters]
+        momenta = [self._momentum(one, gradient) for one, gradient in zip(parameters, gradients, strict=True)]
+        # 1, or 0 for a step that changes nothing, whose gradients count as 0
+        kept = 1.0 if self.found_inf is None else 1.0 - self.found_inf
+        learning, moves = (1 - MOMENTUM) * kept, dict[int, Tensor]()
+        for places in _by_shape(values):
+            gradient = torch.stack([gradients[place] for place in places])
+            if self.found_inf is not None:
+                gradient = torch.where(self.found_inf > 0, 0.0, gradient)
+            momentum = torch.stack([momenta[place] for place in places]).lerp_(gradient, learning)
+            torch._foreach_copy_([momenta[place] for place in places], list(momentum.unbind()))
+            direction = _orthogonal(gradient.lerp(momentum, MOMENTUM))  # Nesterov's
+            direction = direction * (-0.2 * lr * math.sqrt(max(direction.shape[1:])) * kept)
+            moves |= zip(places, direction.contiguous().unbind(), strict=True)
+        if weight_decay:
+            torch._foreach_mul_(values, 1 - lr * weight_decay * kept)
+        torch._foreach_add_(values, [moves[place] for place in range(len(values))])
+
+    def _momentum(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        momentum: Tensor = state["momentum_buffer"]
+        return momentum
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -89,18 +113,29 @@ def _is_matrix(parameter: Tensor) -> bool:
     return 1 < len(parameter) < parameter.numel()
 
 
-def _orthogonal(matrix: Tensor) -> Tensor:
-    """`matrix` with singular values of about 0.7 to 1.2; values below a thousandth of its norm stay smaller.
+def _by_shape(matrices: list[Tensor]) -> list[list[int]]:
+    """The places of the matrices of each shape."""
+    places: dict[torch.Size, list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        places.setdefault(matrix.shape, []).append(place)
+    return list(places.values())
+
+
+def _orthogonal(matrices: Tensor) -> Tensor:
+    """`matrices` (N, rows, columns) with singular values of about 0.7 to 1.2.
+
+    Values below a thousandth of a matrix's norm stay smaller.
 
     Five steps of a quintic Newton-Schulz iteration. Its polynomial is steep at 0 and does not quite converge to 1.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return _orthogonal(matrix.T).T
-    turned = matrix / matrix.norm().clamp(min=1e-7)  # no singular value above 1
+    if matrices.shape[1] > matrices.shape[2]:
+        return _orthogonal(matrices.mT).mT
+    norms = torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    turned = matrices / norms.clamp(min=1e-7)  # no singular value above 1
     for _ in range(5):
-        square = turned @ turned.T
-        square = torch.addmm(square, square, square, beta=QUINTIC[1], alpha=QUINTIC[2])
-        turned = torch.addmm(turned, square, turned, beta=QUINTIC[0])
+        square = turned @ turned.mT
+        square = torch.baddbmm(square, square, square, beta=QUINTIC[1], alpha=QUINTIC[2])
+        turned = torch.baddbmm(turned, square, turned, beta=QUINTIC[0])
     return turned
 
 

@@ -42,11 +42,15 @@ class World:
 
     def all(self, flag: Tensor) -> bool:
         """Whether `flag`, a boolean scalar, is true on every rank."""
+        return bool(self.everywhere(flag.to(self.device)))
+
+    def everywhere(self, flag: Tensor) -> Tensor:
+        """`flag`, a boolean scalar on the device, if it is true on every rank, else false; the host does not wait."""
         if self.size == 1:
-            return bool(flag)
-        lowest = flag.to(self.device).float()
+            return flag
+        lowest = flag.float()
         torch.distributed.all_reduce(lowest, torch.distributed.ReduceOp.MIN)
-        return bool(lowest > 0)
+        return lowest > 0
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank, in the order of ranks."""
@@ -94,6 +98,18 @@ def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[
     """A context in which networks compute in `precision` on `device`."""
     dtype = DTYPES[resolved(precision, device)]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def tune(device: torch.device, tf32: bool) -> None:
+    """Sets how this process computes on a GPU: the fastest convolution for each shape, and TF32 only where asked for.
+
+    Torch's own default is TF32 for convolutions and none for matrix products. Timing chooses the convolutions, so that
+    two trainings on GPUs may differ by rounding.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
 
 
 def precision_warning(precision: Precision, device: torch.device) -> str | None:

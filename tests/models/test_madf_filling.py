@@ -6,7 +6,7 @@ from torch import Tensor
 
 from restorekit.config.madf import MadfOptions
 from restorekit.models.madf import MADF, filling
-from restorekit.models.madf.filling import smooth_fill
+from restorekit.models.madf.filling import Stencils, relaxed, smooth_fill
 
 
 def hole(height: int, width: int) -> Tensor:
@@ -73,3 +73,20 @@ def test_rounding_does_not_grow_with_the_relaxations() -> None:
     image, valid = torch.randn(1, 3, 96, 80, dtype=torch.float64), hole(96, 80).double()
     exact = smooth_fill(image, valid)
     torch.testing.assert_close(smooth_fill(image.float(), valid.float()).double(), exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("stiffness", [1.0, 0.0625])
+@pytest.mark.parametrize("size", [(4, 4), (16, 16), (3, 40), (17, 31), (70, 33)])
+def test_the_relaxations_of_a_gpu_are_those_of_a_cpu(size: tuple[int, int], stiffness: float) -> None:
+    """Small levels are relaxed by a matrix, larger ones by convolutions; the holes reach the border."""
+    torch.manual_seed(0)
+    start, valid = torch.randn(2, 3, *size), torch.rand(2, 1, *size) > 0.4
+    valid[0, :, :, size[1] // 2 :] = False
+    wanted = start
+    for step in filling._steps(stiffness):
+        bent = filling._laplacian(wanted)
+        change = step * (bent - stiffness * filling._laplacian(bent))
+        wanted = torch.where(valid, start, wanted + change)
+    found = relaxed(start, ~valid, stiffness, Stencils.of(start))
+    assert torch.equal(torch.where(valid, found, 0), torch.where(valid, start, 0))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)

@@ -1,15 +1,18 @@
 """The loop: a killed training ends with the weights of one that was never killed; bad values and files are refused."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from restorekit.errors import RestorekitError
 from restorekit.training.export import export_model
+from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
-from tests.training.conftest import KilledError, MakeJob, assert_equal, final, run, run_twice
+from tests.training.conftest import ALONE, KilledError, MakeJob, assert_equal, final, run, run_twice
 
 
 # An epoch has 6 steps: step 3 is inside it, step 6 at its end.
@@ -90,6 +93,32 @@ def test_a_gradient_that_is_not_finite_names_the_step_and_the_samples(make_job: 
     job = make_job(lr=1e30)
     with pytest.raises(RestorekitError, match=r"step \d+, samples \d{4}, .*not finite.*lower train\.lr"):
         run(job)
+
+
+def test_a_gradient_that_is_not_finite_is_named_a_step_later_and_spoils_no_state(make_job: MakeJob) -> None:
+    """One training looks at every step's figures, the other at none before the state of step 8."""
+    messages = []
+    for log_every in (1, 8):
+        job = make_job(f"every-{log_every}", lr=1e30, log_every=log_every, checkpoint_every=1 if log_every == 1 else 8)
+        with pytest.raises(RestorekitError, match=r"step \d+, samples") as caught:
+            run(job)
+        messages.append(str(caught.value))
+        state = StateStore(job.state).load_latest()
+        kept = {} if state is None else state.tensors
+        assert all(tensor.isfinite().all() for tensor in kept.values())
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_update_whose_gradient_is_not_finite_changes_no_weight(make_job: MakeJob, optimizer: str) -> None:
+    learner = Learner(make_job(optimizer=optimizer), ALONE)
+    batch = {name: torch.rand(2, 3, 24, 24) for name in ("degraded", "clean")}
+    learner.update(batch, 1.0, 0.01)
+    assert bool(learner.finite)
+    before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
+    learner.update({**batch, "clean": batch["clean"] * math.nan}, 1.0, 0.01)
+    assert not bool(learner.finite)
+    assert_equal(learner.tensors(), before)
 
 
 def test_a_damaged_state_is_skipped_for_the_one_before(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:

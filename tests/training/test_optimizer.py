@@ -1,6 +1,7 @@
 """The update: the learning rate, Muon's steps and AdamW's, and the averages of the weights."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -78,6 +79,44 @@ def test_muon_is_torchs_but_for_bfloat16(shape: tuple[int, ...]) -> None:
         theirs.step()
     moved = matrix.detach() - first
     assert (weight.detach().flatten(1) - matrix.detach()).norm() < 0.05 * moved.norm()
+
+
+def test_matrices_of_a_shape_move_together_as_each_alone() -> None:
+    torch.manual_seed(0)
+    shapes = [(8, 3, 3, 3), (24, 2, 3, 3), (8, 3, 3, 3), (24, 2, 3, 3), (8, 3, 3, 3)]
+    together = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [nn.Parameter(one.detach().clone()) for one in together]
+    optimizers = [MuonAdamW(ones, RATE, BETAS, 0.3) for ones in (together, *([one] for one in alone))]
+    for _ in range(4):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3 * RATE)
+
+
+@pytest.mark.parametrize("make", [muon, lambda model: torch.optim.AdamW(model.parameters(), RATE, fused=True)])
+def test_a_step_that_is_told_of_an_infinity_changes_nothing(
+    make: Callable[[nn.Module], torch.optim.Optimizer],
+) -> None:
+    model, other = network(), network()
+    optimizer, wanted = make(model), make(other)
+    learn(model, optimizer, 2)
+    learn(other, wanted, 2)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    optimizer.found_inf = torch.tensor(1.0)  # type: ignore[attr-defined]
+    optimizer.step()
+    optimizer.found_inf = torch.tensor(0.0)  # type: ignore[attr-defined]
+    for seed in (2, 3):
+        for one, by in ((model, optimizer), (other, wanted)):
+            torch.manual_seed(seed)
+            by.zero_grad()
+            (one(torch.rand(2, 3, 8, 8)) - 0.5).square().mean().backward()
+            by.step()
+    assert all(torch.equal(one, same) for one, same in zip(model.parameters(), other.parameters(), strict=True))
 
 
 def test_vectors_and_single_rows_move_as_with_adamw() -> None:

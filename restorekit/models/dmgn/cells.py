@@ -13,10 +13,13 @@ from torch import Tensor, nn
 def reflect(features: Tensor, border: int = 1) -> Tensor:
     """`features` (B, C, H, W) with `border` reflected pixels on each side, in the same precision.
 
-    Autocast on a CPU would pad in float32, with a copy before and a copy after the padding.
+    Autocast on a CPU would pad in float32, with a copy before and a copy after the padding. CUDA returns NCHW for any
+    input, and each convolution after that would turn its maps; a copy here keeps the channels last.
     """
+    last = features.is_contiguous(memory_format=torch.channels_last)
     with torch.autocast(features.device.type, enabled=False):
-        return F.pad(features, (border, border, border, border), mode="reflect")
+        padded = F.pad(features, (border, border, border, border), mode="reflect")
+    return padded.contiguous(memory_format=torch.channels_last) if last else padded
 
 
 def spread(gate: Tensor, features: Tensor) -> Tensor:

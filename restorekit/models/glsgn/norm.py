@@ -45,8 +45,7 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = torch.zeros((), dtype=torch.float64)
-        self.squares = torch.zeros((), dtype=torch.float64)
+        self.mean = self.squares = torch.empty(0)  # (C,) on the device of the first map
 
     def add(self, features: Tensor) -> None:
         """Adds (1, C, h, w). Deviations are from the part's mean, so that large squares do not cancel."""
@@ -54,9 +53,12 @@ class Moments:
         mean = values.mean(0)
         squares = (values - mean).square_().sum(0).double()
         count, total = values.shape[0], self.count + values.shape[0]
-        apart = mean.double() - self.mean.to(mean.device)
-        self.squares = self.squares.to(mean.device) + squares + apart.square() * (self.count * count / total)
-        self.mean = self.mean.to(mean.device) + apart * (count / total)
+        if self.count:
+            apart = mean.double() - self.mean
+            self.squares = self.squares + squares + apart.square() * (self.count * count / total)
+            self.mean = self.mean + apart * (count / total)
+        else:
+            self.squares, self.mean = squares, mean.double()
         self.count = total
 
 

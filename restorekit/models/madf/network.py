@@ -25,7 +25,7 @@ from restorekit.models.madf.decoders import (
     RefinementStep,
 )
 from restorekit.models.madf.encoder import Encoder, MaskLevel
-from restorekit.models.madf.filling import colours, normalised, smooth_fill
+from restorekit.models.madf.filling import ColourRange, smooth_fill
 
 HALO = 128  # pixels
 DECODED = (8, 8, 8, 8, 4, 2, 1)  # channels of levels 7 to 1, in multiples of `width`
@@ -44,6 +44,7 @@ class MADF(nn.Module):
         super().__init__()
         self.options, width, refinements = options, options.width, options.refinements
         self.smooth, pointwise = options.start == "smooth", options.normalisation == "pointwise"
+        self.range = ColourRange()
         self.encoder = Encoder(width // 4, max(4, width // 4), options.filters == "dynamic", options.encoder_bn)
         encoded = self.encoder.channels[::-1]
         decoded = tuple(width * share for share in DECODED)
@@ -125,8 +126,8 @@ class MADF(nn.Module):
         valid[..., : size[0], : size[1]] = 1 - mask
         with torch.no_grad():
             padded = image[:, :, rows[:, None], columns]
-            output = self(normalised(padded), valid).outputs[-1][..., : size[0], : size[1]]
-            filled = colours(output.to(image.dtype)).clamp_(0, 1)
+            output = self(self.range.normalised(padded), valid).outputs[-1][..., : size[0], : size[1]]
+            filled = self.range.colours(output.to(image.dtype)).clamp_(0, 1)
             return torch.where(mask == 0, image, torch.lerp(image, filled, mask)).clamp_(0, 1)
 
 
