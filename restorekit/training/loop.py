@@ -168,7 +168,7 @@ def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[s
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:
     """Means over the samples of all ranks; the gradient's norm is already that of the mean gradient."""
     weights = torch.tensor([1.0 if name == "grad_norm" else weight for name in values], dtype=torch.float64)
-    sums = world.sum(torch.stack([value.double().cpu() for value in values.values()]) * weights)
+    sums = world.sum(torch.stack([value.double() for value in values.values()]).cpu() * weights)
     return dict(zip(values, (sums / world.size).tolist(), strict=True))
 
 
