@@ -69,7 +69,7 @@ def photographed(made: Degraded, camera: dict[str, Any]) -> Degraded:
     # Rows of values, because NumPy is slow to broadcast over three channels.
     roots = np.tile(np.sqrt(np.asarray(camera["gains"], np.float32)), width)  # factors on sRGB
     degraded, original = (image.reshape(height, -1) for image in (made.degraded, made.clean))
-    developed, clean = np.empty(degraded.shape, np.uint8), np.empty_like(original)
+    flat, clean = np.empty(degraded.shape, np.uint8), np.empty_like(original)
     rng = rng_for(camera["noise"]["seed"], "noise") if camera["noise"] else None
     rows = max(8, _STRIP // width)
     for top in range(0, height, rows):
@@ -78,9 +78,9 @@ def photographed(made: Degraded, camera: dict[str, Any]) -> Degraded:
         taken *= roots
         if rng is not None:
             _add_noise(taken, camera["noise"], rng)
-        developed[strip] = cv2.convertScaleAbs(_toned(taken, camera["contrast"]), alpha=255)  # rounds
+        flat[strip] = cv2.convertScaleAbs(_toned(taken, camera["contrast"]), alpha=255)  # rounds
         clean[strip] = _toned(original[strip] * roots, camera["contrast"])
-    developed = developed.reshape(made.clean.shape)
+    developed: np.ndarray = flat.reshape(made.clean.shape)
     if camera["sharpening"] is not None:
         radius, amount = camera["sharpening"]["radius"], camera["sharpening"]["amount"]
         side = 2 * int(np.ceil(2.5 * radius)) + 1
@@ -98,7 +98,7 @@ def _add_noise(root: np.ndarray, noise: dict[str, Any], rng: np.random.Generator
     draws = cv2.LUT(raw.view(np.uint8)[: root.size].reshape(root.shape), _NORMAL)
     if noise["blur"] > _LEAST_BLUR:
         kernel = cv2.getGaussianKernel(3, noise["blur"], cv2.CV_32F)
-        kernel /= np.sqrt(np.square(kernel).sum())  # keeps the deviation
+        kernel = kernel / np.sqrt(np.square(kernel).sum())  # keeps the deviation
         shape = (root.shape[0], -1, 3)
         draws = cv2.sepFilter2D(draws.reshape(shape), cv2.CV_32F, kernel, kernel).reshape(root.shape)
     light = np.multiply(root, root, out=root)

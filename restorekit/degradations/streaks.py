@@ -55,7 +55,7 @@ def draw_streaks(size: tuple[int, int], layer: dict[str, Any], fan: float) -> np
 def _smear(size: tuple[int, int], layer: dict[str, Any]) -> np.ndarray:
     """Noise on a grid as fine as a streak is wide, smeared along the streaks' direction."""
     cell = 2.0 * float(np.hypot(layer["width"], layer["defocus"]))  # of the short side
-    grid = tuple(int(np.ceil(side / min(size) / cell)) for side in size)
+    grid = (int(np.ceil(size[0] / min(size) / cell)), int(np.ceil(size[1] / min(size) / cell)))
     rng = rng_for(layer["seed"], "noise")
     share = layer["share"]
     lit = rng.random(grid, dtype=np.float32)
