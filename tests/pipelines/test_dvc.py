@@ -160,7 +160,7 @@ def test_a_run_on_several_sets_waits_for_the_sets_of_other_pipelines(
         needed = {str(one.name) for one in descendants(graph, promoted)}
     sets = {"synthesize@rain", "synthesize@haze", "synthesize@raindrop"}
     stages = {f"{name}-dakd-rain--weather" for name in ("train", "evaluate")}
-    assert needed == {"photos"} | sets | stages
+    assert needed == {"photos", "validation"} | sets | stages
 
 
 @pytest.mark.parametrize("data_set", ["reflection", "rain", "haze", "inpainting"])
