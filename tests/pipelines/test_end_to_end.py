@@ -1,6 +1,7 @@
 """The whole pipeline at a tiny size, on a local Ray cluster: from photographs to a restored photo."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,9 @@ def test_from_photographs_to_a_restored_photo(
     printed = capsys.readouterr().out
     assert "60 of 60 steps are done" in printed
     assert "version 1" in printed
+    assert re.search(
+        r"highest gain in validation: synthetic images \+\d\.\d\d dB at step \d+; step 60 is exported", printed
+    )
 
     # The champion restores a photo of a new size.
     sample = next(iter(iter_samples(paths.shards("haze") / "test")))

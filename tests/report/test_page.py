@@ -68,6 +68,16 @@ def test_a_failure_leaves_the_old_report(tmp_path: Path, picture: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+def test_the_page_says_where_synthetic_and_real_gains_were_highest(tmp_path: Path, picture: Path) -> None:
+    curves = (
+        (100, "val/gain", 1.0), (100, "val/own/gain", 2.5), (200, "val/gain", 3.0), (200, "val/own/gain", 0.5),
+    )  # fmt: skip
+    write_report(tmp_path / "report", [result("first", picture, curves=curves)], [])
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "synthetic images +3.00 dB at step 200; real pairs (own) +2.50 dB at step 100" in page
+    assert "the state of step 10." in page
+
+
 def test_the_page_names_missing_runs(tmp_path: Path, picture: Path) -> None:
     missing = [Missing(HOSTILE, "not evaluated yet")]
     write_report(tmp_path / "report", [result("first", picture)], [], missing=missing)
