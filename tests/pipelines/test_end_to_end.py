@@ -82,7 +82,7 @@ def test_from_photographs_to_a_restored_photo(
     assert "60 of 60 steps are done" in printed
     assert "version 1" in printed
     assert re.search(
-        r"highest gain in validation: synthetic images \+\d\.\d\d dB at step \d+; step 60 is exported", printed
+        r"highest gain in validation: synthetic images \+\d+\.\d\d dB at step \d+; step 60 is exported", printed
     )
 
     # The champion restores a photo of a new size.
