@@ -24,11 +24,11 @@ from restorekit.tasks import MEMBERS
 
 
 class Place(NamedTuple):
-    """A sample: its data set by number, its place there, and the epoch and seed to augment it by."""
+    """A sample: its data set by number, its shard and number there, and the epoch and seed to augment it by."""
 
     dataset: int
     shard: int
-    index: int
+    sample: int
     epoch: int  # the data set's own
     seed: int
 
@@ -140,7 +140,7 @@ class MixedReader:
     def in_order(self, order: MixedOrder, positions: Sequence[int]) -> Iterator[tuple[Place, ShardSample]]:
         """The samples at `positions` of an epoch's order, each with its place."""
         for place in map(order.locate, positions):
-            yield place, self.readers[place.dataset].sample(place.shard, place.index)
+            yield place, self.readers[place.dataset].sample(place.shard, place.sample)
 
     def name(self, place: Place, sample: ShardSample) -> str:
         """The sample's key, after its data set's name where there are several."""

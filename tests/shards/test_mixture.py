@@ -44,7 +44,7 @@ def test_every_sample_of_a_set_comes_once_in_each_of_the_sets_epochs(made: tuple
         assert epochs == sorted(epochs)  # one epoch after the other, none left out
         assert set(epochs) == set(range(epochs[-1] + 1))
         for epoch in set(epochs):
-            seen = Counter((place.shard, place.index) for place in own if place.epoch == epoch)
+            seen = Counter((place.shard, place.sample) for place in own if place.epoch == epoch)
             assert max(seen.values()) == 1
             assert set(seen) == whole or epoch == epochs[-1]
 
@@ -74,7 +74,7 @@ def test_the_first_set_is_read_in_the_order_of_a_run_on_it_alone(shares: dict[st
     mixture = Mixture(sizes[: len(shares)], shares, seed=5)
     alone = EpochOrder(sizes[0], 5, 2)
     found = [place for place in epoch_of(mixture, 2) if place.dataset == 0]
-    assert [(place.shard, place.index) for place in found] == [alone.locate(n) for n in range(len(alone))]
+    assert [(place.shard, place.sample) for place in found] == [alone.locate(n) for n in range(len(alone))]
     assert {(place.epoch, place.seed) for place in found} == {(2, 5)}
 
 
@@ -109,7 +109,7 @@ def test_sets_of_the_same_photographs_are_not_in_step() -> None:
     mixture = Mixture([[30], [30]], {"rain": 0.5, "haze": 0.5}, seed=1)
     first, second = ([place for place in epoch_of(mixture, 0) if place.dataset == one] for one in (0, 1))
     assert first[0].seed != second[0].seed
-    assert [place.index for place in first] != [place.index for place in second]
+    assert [place.sample for place in first] != [place.sample for place in second]
 
 
 @given(drawn(), worlds, worlds, st.floats(0, 1))
