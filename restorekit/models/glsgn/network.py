@@ -22,6 +22,7 @@ from restorekit.models.glsgn.pathway import (
     GlsgnResult,
     LocalPath,
     Pathways,
+    ResidualBlock,
     Restored,
     plainly,
     recomputing,
@@ -48,6 +49,9 @@ class GLSGN(nn.Module):
         else:
             rows, columns = (GRIDS[0].rows, GRIDS[0].columns) if options.design == "tiles" else (1, 1)
             self.alone = Alone(width, Grid(rows, columns, (1, 1)))
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.negative_slope = options.negative_slope
         if options.zero_last:
             for module in self.modules():
                 if isinstance(module, nn.Conv2d) and module.out_channels == 3:

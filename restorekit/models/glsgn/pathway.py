@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -75,7 +76,9 @@ def spread(gate: Tensor, features: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv3x3(ReLU(conv3x3(x))), with zero padding."""
+    """x + conv3x3(ReLU(conv3x3(x))), with zero padding; LeakyReLU where `negative_slope` is above 0."""
+
+    negative_slope = 0.0
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,7 +86,9 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.second(self.first(features).relu_()).add_(features)
+        made = self.first(features)
+        active = F.leaky_relu_(made, self.negative_slope) if self.negative_slope else made.relu_()
+        return self.second(active).add_(features)
 
 
 class Stage(nn.Module):
