@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorekit.models import create_model
 from restorekit.models.glsgn.grid import Grid, cut, join, pad, resize, resized_window
 from restorekit.models.glsgn.network import GRIDS
 from restorekit.models.glsgn.norm import Gathered, Moments, PatchNorm
-from restorekit.models.glsgn.pathway import hear
+from restorekit.models.glsgn.pathway import ResidualBlock, hear
 from restorekit.models.glsgn.pyramid import Fusion, down, high, up
 
 EVERY_GRID = [*GRIDS, Grid(2, 4, (1, 2)), Grid(4, 2, (2, 1)), Grid(1, 1, (1, 1))]
@@ -198,3 +199,18 @@ def test_a_missing_gate_is_zero_and_padding_repeats_the_border():
     path3 = hear((noise(1, 1, 68, 120), None), noise(1, 3, 68, 120), Grid(2, 1, (2, 1)))
     assert path3.shape == (1, 2, 18, 30)
     assert torch.equal(path3[:, :, 17], path3[:, :, 16])
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_the_blocks_of_every_path_have_the_slope_of_the_options(slope: float) -> None:
+    model = create_model("glsgn", width=2, negative_slope=slope)
+    blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
+    assert len(blocks) == 49
+    block, features = blocks[-1], noise(1, 2, 8, 8)
+    with torch.no_grad():
+        block.first.weight.mul_(0.1)
+        block.first.bias.fill_(-1.0)  # every value before the activation is below 0
+    expected = features + block.second(slope * block.first(features))
+    torch.testing.assert_close(block(features), expected)
+    block(features).sum().backward()
+    assert (block.first.bias.grad.abs().max() > 0) == (slope > 0)  # only with a slope can the block recover
