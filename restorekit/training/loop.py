@@ -157,10 +157,10 @@ def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[s
     try:
         return learner.update(images, batch.weight, lr)
     except torch.OutOfMemoryError as error:
-        config, (most, *_) = learner.config, str(error).splitlines()
+        config, said = learner.config, str(error).partition("\n")[0]
         raise RestorekitError(
             f"step {step}: the GPU's memory does not hold {len(batch.keys)} samples of {config.crop} pixels in "
-            f"{config.accumulate} parts ({most}). Raise train.accumulate, lower train.batch_size or train.crop, set "
+            f"{config.accumulate} parts ({said}). Raise train.accumulate, lower train.batch_size or train.crop, set "
             f"precision: bf16, or for glsgn options.recompute: true"
         ) from error
 

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -40,8 +42,8 @@ class MuonAdamW(Optimizer):
     the size of AdamW's steps, so that AdamW's learning rate fits (Liu et al., "Muon is Scalable for LLM Training",
     2025). torch.optim.Muon computes the same in bfloat16, which many processors only imitate (`make bench-training`).
 
-    All matrices of a shape are one batch. Where the attribute `found_inf` is a scalar tensor, as torch.amp.GradScaler
-    and the fused AdamW have it, a step changes nothing if its value is 1; the host does not wait for the value.
+    Matrices are computed in batches (see `orthogonal`). Where the attribute `found_inf` is a scalar tensor, as with
+    GradScaler and the fused AdamW, a step changes nothing if its value is 1; the host does not wait for the value.
     """
 
     found_inf: Tensor | None = None
@@ -71,24 +73,24 @@ class MuonAdamW(Optimizer):
         return loss
 
     def _step_matrices(self, parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
+        """Momentum and direction of all matrices are one vector each, with the matrices of a shape side by side."""
+        parameters = sorted(parameters, key=_shape)
         values = [_rows(one, one) for one in parameters]
         gradients = [_rows(cast(Tensor, one.grad), one) for one in parameters]
         momenta = [self._momentum(one, gradient) for one, gradient in zip(parameters, gradients, strict=True)]
-        # 1, or 0 for a step that changes nothing, whose gradients count as 0
-        kept = 1.0 if self.found_inf is None else 1.0 - self.found_inf
-        learning, moves = (1 - MOMENTUM) * kept, dict[int, Tensor]()
-        for places in _by_shape(values):
-            gradient = torch.stack([gradients[place] for place in places])
-            if self.found_inf is not None:
-                gradient = torch.where(self.found_inf > 0, 0.0, gradient)
-            momentum = torch.stack([momenta[place] for place in places]).lerp_(gradient, learning)
-            torch._foreach_copy_([momenta[place] for place in places], list(momentum.unbind()))
-            direction = _orthogonal(gradient.lerp(momentum, MOMENTUM))  # Nesterov's
-            direction = direction * (-0.2 * lr * math.sqrt(max(direction.shape[1:])) * kept)
-            moves |= zip(places, direction.contiguous().unbind(), strict=True)
+        gradient = _vector(gradients)
+        kept: Tensor | float = 1.0
+        if self.found_inf is not None:
+            gradient, kept = torch.where(self.found_inf > 0, 0.0, gradient), 1.0 - self.found_inf
+        momentum = _vector(momenta).lerp_(gradient, (1 - MOMENTUM) * kept)
+        torch._foreach_copy_(momenta, _split(momentum, momenta))
+        shapes = [(len(list(group)), *shape) for shape, group in groupby(map(_shape, parameters))]
+        parts = gradient.lerp_(momentum, MOMENTUM).split([math.prod(shape) for shape in shapes])  # Nesterov's
+        directions = orthogonal([part.view(shape) for part, shape in zip(parts, shapes, strict=True)])
+        move = _vector([one * (-0.2 * lr * math.sqrt(max(one.shape[1:]))) for one in directions]).mul_(kept)
         if weight_decay:
             torch._foreach_mul_(values, 1 - lr * weight_decay * kept)
-        torch._foreach_add_(values, [moves[place] for place in range(len(values))])
+        torch._foreach_add_(values, _split(move, values))
 
     def _momentum(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
         state = self.state[parameter]
@@ -113,23 +115,48 @@ def _is_matrix(parameter: Tensor) -> bool:
     return 1 < len(parameter) < parameter.numel()
 
 
-def _by_shape(matrices: list[Tensor]) -> list[list[int]]:
-    """The places of the matrices of each shape."""
-    places: dict[torch.Size, list[int]] = {}
-    for place, matrix in enumerate(matrices):
-        places.setdefault(matrix.shape, []).append(place)
-    return list(places.values())
+def _shape(parameter: Tensor) -> tuple[int, int]:
+    """Rows and columns of the parameter's matrix."""
+    return len(parameter), parameter[0].numel()
+
+
+def _vector(matrices: list[Tensor]) -> Tensor:
+    return torch.cat([one.reshape(-1) for one in matrices])
+
+
+def _split(vector: Tensor, matrices: list[Tensor]) -> list[Tensor]:
+    """Views of the parts of `vector` that belong to the matrices."""
+    parts = vector.split([one.numel() for one in matrices])
+    return [part.view(one.shape) for part, one in zip(parts, matrices, strict=True)]
+
+
+def orthogonal(stacks: list[Tensor], join: bool | None = None) -> list[Tensor]:
+    """Each stack (N, rows, columns) with nearly orthogonal matrices.
+
+    With `join`, as on a GPU by default, all matrices of a number of rows are one batch: columns of zeros at their ends
+    change nothing, and launches cost more there.
+    """
+    wide = [one if one.shape[1] <= one.shape[2] else one.mT for one in stacks]
+    if join or (join is None and stacks[0].device.type != "cpu"):
+        turned = list(wide)
+        for rows in {one.shape[1] for one in wide}:
+            places = [place for place, one in enumerate(wide) if one.shape[1] == rows]
+            most = max(wide[place].shape[2] for place in places)
+            batch = _orthogonal(torch.cat([F.pad(wide[place], (0, most - wide[place].shape[2])) for place in places]))
+            for place, part in zip(places, batch.split([len(wide[place]) for place in places]), strict=True):
+                turned[place] = part[..., : wide[place].shape[2]]
+    else:
+        turned = [_orthogonal(one) for one in wide]
+    return [new if new.shape == old.shape else new.mT for new, old in zip(turned, stacks, strict=True)]
 
 
 def _orthogonal(matrices: Tensor) -> Tensor:
-    """`matrices` (N, rows, columns) with singular values of about 0.7 to 1.2.
+    """`matrices` (N, rows, columns), no more rows than columns, with singular values of about 0.7 to 1.2.
 
     Values below a thousandth of a matrix's norm stay smaller.
 
     Five steps of a quintic Newton-Schulz iteration. Its polynomial is steep at 0 and does not quite converge to 1.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return _orthogonal(matrices.mT).mT
     norms = torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
     turned = matrices / norms.clamp(min=1e-7)  # no singular value above 1
     for _ in range(5):

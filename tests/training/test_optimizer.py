@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from restorekit.config import TrainConfig
-from restorekit.training.optimizer import Ema, MuonAdamW, learning_rate
+from restorekit.training.optimizer import Ema, MuonAdamW, learning_rate, orthogonal
 
 RATE, BETAS = 0.01, (0.9, 0.99)
 
@@ -95,6 +95,14 @@ def test_matrices_of_a_shape_move_together_as_each_alone() -> None:
             optimizer.step()
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-3 * RATE)
+
+
+def test_matrices_are_turned_alike_in_one_batch_and_each_by_itself() -> None:
+    torch.manual_seed(0)
+    stacks = [torch.randn(shape) for shape in [(2, 8, 27), (1, 8, 72), (3, 27, 8), (1, 4, 4), (2, 8, 8)]]
+    for found, wanted in zip(orthogonal(stacks, join=True), orthogonal(stacks), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.5
 
 
 @pytest.mark.parametrize("make", [muon, lambda model: torch.optim.AdamW(model.parameters(), RATE, fused=True)])

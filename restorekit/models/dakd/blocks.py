@@ -49,8 +49,9 @@ class Dense(nn.Module):
         self.mix = nn.Conv2d(channels + growth * layers, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():
-            return self._in_place(features)
+        last = features.is_contiguous(memory_format=torch.channels_last)
+        if not torch.is_grad_enabled() and (features.device.type == "cpu" or not last):
+            return self._in_place(features)  # its slices do not keep the channels last, which matters to a GPU
         joined = features
         for layer in self.layers:
             joined = torch.cat([joined, layer(joined)], dim=1)
