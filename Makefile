@@ -9,7 +9,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd params-paper lock clean \
-  bench bench-degradations bench-loader bench-madf bench-training bench-uhd
+  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -74,6 +74,9 @@ bench-training: setup ## a step of each run with torch.compile, the other optimi
 
 bench-uhd: setup ## frames of 4K and 8K through GLSGN, streamed, and what it is held against; half an hour
 	$(BIN)/python tests/bench/uhd.py data/bench/uhd.json
+
+bench-gpu: setup ## a GPU's gradients against float64, its speed and memory; without a GPU a rehearsal
+	$(BIN)/python tests/bench/gpu.py data/bench/gpu.json
 
 photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
 	sh pipelines/photos_uhd.sh photos-uhd
