@@ -22,7 +22,7 @@ from restorekit.paths import Paths, working_root
 from restorekit.provenance import git_revision, unchanged
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.mixture import MixedReader
-from restorekit.shards.plan import begin_epoch
+from restorekit.shards.plan import check_world
 from restorekit.storage import fetch_file, push, push_file
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
@@ -90,7 +90,7 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     seed, task = params.seed + spec.seed, params.task_of(spec)
     job = Job(name, task, seed, spec, config, shards, paths.state(name), choosing=real, others=tuple(others))
     num_samples = MixedReader(job.train_shards, seed).num_samples
-    begin_epoch(0, num_samples, config.most_workers, config.loader_workers, config.batch_size)
+    check_world(num_samples, config.most_workers, config.global_batch)
     first, *more = (ShardManifest.load(folder).digest for folder in job.train_shards)
     digest = job_digest(job, [first, ShardManifest.load(shards / "val").digest, *more])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"), phases=paths.state("phases"))

@@ -93,7 +93,7 @@ def middle_of_an_epoch(job: Job) -> int:
     """A step inside an epoch, within the first third of the steps."""
     config = job.config
     known = MixedReader(job.train_shards, job.seed).num_samples
-    epoch = begin_epoch(0, known, config.most_workers, config.loader_workers, config.batch_size)
+    epoch = begin_epoch(0, known, config.global_batch)
     return min(epoch.num_steps // 2, config.steps // 3)
 
 

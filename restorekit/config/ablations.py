@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictInt, ValidationError
 
-from restorekit.config.run import Run
+from restorekit.config.run import Run, train_layered
 from restorekit.config.strict import Name, Strict
 
 
@@ -46,7 +46,7 @@ class Ablations(Strict):
         settings = base.model_dump(exclude_unset=True)
         settings["options"] = {**settings.get("options", {}), **variant.options}
         settings["objective"] = {**settings.get("objective", {}), **self.objective, **variant.objective}
-        settings["train"] = {**settings.get("train", {}), **self.train}
+        settings["train"] = train_layered(settings.get("train", {}), self.train)
         files = {name.partition(".")[2] for name in base.weight_files}
         unchanged = base.options.model_dump()
         starts_as = {name: unchanged[name] for name in variant.options if name in unchanged and name not in files}

@@ -79,7 +79,7 @@ class MadfRun(Run):
         return {"recompute": options.get("recompute", False)}  # recompute changed only the memory of a training
 
     def problems(self, dataset: str, task: str, training: TrainConfig) -> dict[str, bool]:
-        samples = training.batch_size // training.most_workers // training.accumulate
+        samples = training.global_batch // training.most_workers // training.accumulate
         return {
             f"madf is for {', '.join(TASKS)}, and the task of '{dataset}' is '{task}'": task not in TASKS,
             f"crop {training.crop} is no multiple of {MULTIPLE} pixels, which madf needs": (

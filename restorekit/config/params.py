@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from restorekit.config.ablations import Ablations
 from restorekit.config.data import AnyDataset, FrameConfig, MaskData, PhotosConfig, SynthesizeConfig
 from restorekit.config.real import RealConfig, RealSet, RealTraining, RealValidation
-from restorekit.config.run import Run, TrainConfig
+from restorekit.config.run import Run, TrainConfig, train_layered
 from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, ModelSettings, PromoteConfig
 from restorekit.config.strict import Name, Strict
 from restorekit.errors import RestorekitError, unknown_name
@@ -137,7 +137,7 @@ class Params(Strict):
 
     def training(self, run: str) -> TrainConfig:
         """The training settings of a run: the shared `train` section with the run's overrides."""
-        return TrainConfig.model_validate({**self.train, **self.run(run).train})
+        return TrainConfig.model_validate(train_layered(self.train, self.run(run).train))
 
     @property
     def pipeline(self) -> str:
@@ -184,5 +184,5 @@ def _with_shared(run: Any, models: Any) -> Any:
     for section in SHARED:
         given, own = shared.get(section, {}), run.get(section, {})
         if given and isinstance(given, dict) and isinstance(own, dict):
-            merged[section] = {**given, **own}
+            merged[section] = train_layered(given, own) if section == "train" else {**given, **own}
     return merged

@@ -1,6 +1,6 @@
 """Settings of every run: the training loop's settings, and the parts that each model defines with its own types."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictInt, field_validator, model_validator
@@ -8,17 +8,22 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 from restorekit.config.strict import Count, Positive, Share, Strict
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+BATCHES = ("batch_size", "batch_per_worker")  # two ways to say how many samples a step has
 
 
 class TrainConfig(Strict):
     """The settings of a training: `train` of params.yaml, with the overrides of a model and a run."""
 
     steps: Count  # optimiser steps
-    batch_size: Count  # samples in an optimiser step, over all workers
-    accumulate: Count = 1  # number of passes for a worker's part of a batch, to save memory
+    batch_size: Count | None = None  # samples in an optimiser step, over all workers; or batch_per_worker
+    batch_per_worker: Count | None = None  # times the (most) workers of num_workers; fewer share the same batch
+    accumulate: Count = 1  # passes for a worker's part of a batch, to save memory; more of them with fewer workers
     crop: Annotated[int, Field(ge=17)]  # pixels
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for matrices and filters, with adamw for the rest
     lr: Positive
+    # The rule by which lr and warmup_steps, given for a batch of lr_batch samples, are scaled to the batch of the run.
+    lr_scale: Literal["none", "linear", "sqrt"] = "none"
+    lr_batch: Count | None = None
     schedule: Literal["cosine", "constant", "milestones"] = "cosine"
     milestones: tuple[tuple[Share, Positive], ...] = ()  # (share of the steps, factor on lr from there on)
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -47,15 +52,23 @@ class TrainConfig(Strict):
     def _possible(self) -> Self:
         if self.fewest_workers > self.most_workers:
             raise ValueError(f"num_workers [{self.fewest_workers}, {self.most_workers}]: the fewest come first")
-        if self.batch_size < self.most_workers:
+        if (self.batch_size is None) == (self.batch_per_worker is None):
+            raise ValueError("give batch_size, the samples of all workers, or batch_per_worker, and not both")
+        if self.global_batch < self.most_workers:
             raise ValueError(
-                f"batch_size {self.batch_size} is less than a sample for each of {self.most_workers} workers"
+                f"batch_size {self.batch_size} is less than a sample for each of {self.most_workers} workers: "
+                f"raise it, or set batch_per_worker in its place"
             )
-        if self.batch_size // self.most_workers < self.accumulate:
-            each = self.batch_size // self.most_workers
+        if self.global_batch // self.most_workers < self.accumulate:
+            each = self.global_batch // self.most_workers
             raise ValueError(f"accumulate {self.accumulate} is more than the {each} samples that a worker takes a step")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        if (self.lr_scale != "none") != (self.lr_batch is not None):
+            raise ValueError(
+                "lr_scale linear or sqrt needs lr_batch, the samples a step that lr is for; none takes none"
+            )
+        if self.scaled_warmup >= self.steps:
+            scaled = f", {self.scaled_warmup} for this batch," if self.scaled_warmup != self.warmup_steps else ""
+            raise ValueError(f"warmup_steps {self.warmup_steps}{scaled} must be below steps {self.steps}")
         if (self.schedule == "milestones") != bool(self.milestones):
             raise ValueError("milestones are given with schedule: milestones, and only with it")
         if len(set(self.flips)) < len(self.flips):
@@ -71,6 +84,66 @@ class TrainConfig(Strict):
     @property
     def most_workers(self) -> int:
         return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
+
+    @property
+    def global_batch(self) -> int:
+        """The samples in an optimiser step over all workers, however many of `num_workers` there are at the time."""
+        if self.batch_size is not None:
+            return self.batch_size
+        assert self.batch_per_worker is not None
+        return self.batch_per_worker * self.most_workers
+
+    @property
+    def lr_factor(self) -> float:
+        """The factor on the learning rate: the batch's ratio to `lr_batch`, or its square root.
+
+        Linear is the rule for SGD (Goyal et al., "Accurate, Large Minibatch SGD", 2017), the square root that for Adam
+        (Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms", 2022).
+        """
+        if self.lr_batch is None:
+            return 1.0
+        return (self.global_batch / self.lr_batch) ** (0.5 if self.lr_scale == "sqrt" else 1.0)
+
+    @property
+    def scaled_warmup(self) -> int:
+        """The warm-up's steps for this batch: the rate rises by as much a step as with a batch of `lr_batch`.
+
+        A batch smaller than `lr_batch` keeps the steps of the warm-up.
+        """
+        return round(self.warmup_steps * max(1.0, self.lr_factor))
+
+    def in_world(self, num_workers: int) -> "TrainConfig":
+        """These settings as `num_workers` workers follow them: everything is said for the batch of the run.
+
+        The passes of a worker are so many that each has at most as many samples as with the most workers. So fewer
+        workers take the same batch with the same memory.
+        """
+        each = -(-self.global_batch // self.most_workers)
+        part = -(-self.global_batch // num_workers)
+        changed = {
+            "batch_size": self.global_batch,
+            "batch_per_worker": None,
+            "accumulate": -(-part // -(-each // self.accumulate)),
+            "lr": self.lr * self.lr_factor,
+            "warmup_steps": self.scaled_warmup,
+            "lr_scale": "none",
+            "lr_batch": None,
+        }
+        return self.model_copy(update=changed)
+
+    def counting(self, left_out: Set[str]) -> dict[str, Any]:
+        """The settings that differ from their defaults, as JSON, but for those `left_out`.
+
+        The batch counts as the number of its samples: the same training by batch_size or by batch_per_worker is one.
+        """
+        found = self.model_dump(mode="json", exclude={*left_out, "batch_per_worker"}, exclude_defaults=True)
+        return {**found, "batch_size": self.global_batch}
+
+
+def train_layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `below` with those of `above` over them; a batch in `above` replaces both ways to give one."""
+    replaced = BATCHES if any(above.get(name) is not None for name in BATCHES) else ()
+    return {**{name: value for name, value in below.items() if name not in replaced}, **above}
 
 
 class Run(Strict):

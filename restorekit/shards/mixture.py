@@ -11,7 +11,7 @@ sample of two sets, and two of three. The places are drawn in windows, and no li
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,10 +45,13 @@ class Turns(NamedTuple):
 class Mixture:
     """The orders of all epochs of data sets with shares."""
 
-    def __init__(self, shard_samples: Sequence[Sequence[int]], shares: Mapping[str, float], seed: int) -> None:
+    def __init__(
+        self, shard_samples: Sequence[Sequence[int]], shares: Mapping[str, float], seed: int, num_lanes: int = 1
+    ) -> None:
         """`shares`: the names of the sets with their shares, the first set first; `shard_samples`: the sizes of shards.
 
-        Seeds differ by name, so that sets of the same photographs do not show the same one at the same time.
+        `num_lanes` is the number of places in an epoch that are read by turns. Seeds differ by name, so that sets of
+        the same photographs do not show the same one at the same time.
         """
         self._sizes = [np.asarray(sizes, dtype=np.int64) for sizes in shard_samples]
         self._totals = [int(sizes.sum()) for sizes in self._sizes]
@@ -59,7 +62,8 @@ class Mixture:
         self.counts = (
             self._totals[0], *(max(1, round(self._totals[0] * shares[name] / shares[first])) for name in others),
         )  # fmt: skip
-        self._order = lru_cache(maxsize=2 * len(self._sizes))(self._order_of)
+        self._num_lanes = num_lanes
+        self._order = lru_cache(maxsize=(1 + num_lanes) * len(self._sizes))(self._order_of)
 
     @property
     def num_samples(self) -> int:
@@ -68,15 +72,19 @@ class Mixture:
 
     def epoch(self, epoch: int) -> "MixedOrder":
         """The order of one epoch of the mixture."""
-        return MixedOrder(self, epoch)
+        return MixedOrder(self, epoch, self._num_lanes)
 
-    def interleaved(self, epoch: int, position: int) -> Turns:
-        """The window of an epoch that holds `position`."""
-        windows = -(-self.num_samples // WINDOW_SAMPLES)
+    def window_at(self, position: int) -> int:
+        """The number of the window that holds `position`."""
         # The window's slots of a set are those that end in it: a slot over the border counts for the later window.
-        number = position * windows // self.num_samples
-        while self._start(number + 1, windows) <= position:
+        number = position * self._num_windows // self.num_samples
+        while self._start(number + 1) <= position:
             number += 1
+        return number
+
+    def interleaved(self, epoch: int, number: int) -> Turns:
+        """Window `number` of an epoch."""
+        windows = self._num_windows
         datasets, numbers, places = [], [], []
         for dataset, count in enumerate(self.counts):
             own = np.arange(count * number // windows, count * (number + 1) // windows)
@@ -85,7 +93,7 @@ class Mixture:
             numbers.append(own)
             places.append((own * windows - count * number + drawn * windows) / count)
         order = np.argsort(np.concatenate(places), kind="stable")
-        start = self._start(number, windows)
+        start = self._start(number)
         return Turns(
             start, start + len(order), np.concatenate(datasets)[order].tolist(), np.concatenate(numbers)[order].tolist()
         )
@@ -95,18 +103,23 @@ class Mixture:
         own, position = divmod(epoch * self.counts[dataset] + number, self._totals[dataset])
         return Place(dataset, *self._order(dataset, own).locate(position), own, self._seeds[dataset])
 
-    def _start(self, window: int, windows: int) -> int:
-        return sum(count * window // windows for count in self.counts)
+    @property
+    def _num_windows(self) -> int:
+        return -(-self.num_samples // WINDOW_SAMPLES)
+
+    def _start(self, window: int) -> int:
+        return sum(count * window // self._num_windows for count in self.counts)
 
     def _order_of(self, dataset: int, epoch: int) -> EpochOrder:
-        return EpochOrder(self._sizes[dataset], self._seeds[dataset], epoch)
+        return EpochOrder(self._sizes[dataset], self._seeds[dataset], epoch, self._num_lanes)
 
 
 class MixedOrder:
     """The order of one epoch of a mixture: position -> place."""
 
-    def __init__(self, mixture: Mixture, epoch: int) -> None:
+    def __init__(self, mixture: Mixture, epoch: int, num_lanes: int) -> None:
         self._mixture, self._epoch = mixture, epoch
+        self._interleaved = lru_cache(maxsize=1 + num_lanes)(partial(mixture.interleaved, epoch))
         self._turns = Turns(0, 0, [], [])
 
     def __len__(self) -> int:
@@ -116,7 +129,7 @@ class MixedOrder:
         """The place of the sample at `position`."""
         turns = self._turns
         if not turns.start <= position < turns.stop:
-            turns = self._turns = self._mixture.interleaved(self._epoch, position)
+            turns = self._turns = self._interleaved(self._mixture.window_at(position))
         at = position - turns.start
         return self._mixture.place(self._epoch, turns.datasets[at], turns.numbers[at])
 
@@ -124,13 +137,18 @@ class MixedOrder:
 class MixedReader:
     """The samples of several folders of shards, in the orders of their mixture; one folder is read as it is."""
 
-    def __init__(self, shares: Mapping[Path, float], seed: int, members: frozenset[str] = MEMBERS) -> None:
-        """`shares`: the folders with their shares, the first set's first; `members` as for `ShardReader`."""
-        self.readers = [ShardReader(folder, members) for folder in shares]
+    def __init__(
+        self, shares: Mapping[Path, float], seed: int, members: frozenset[str] = MEMBERS, num_lanes: int = 1
+    ) -> None:
+        """`shares`: the folders with their shares, the first set's first; `members` as for `ShardReader`.
+
+        `num_lanes` is the number of places in an epoch that are read by turns.
+        """
+        self.readers = [ShardReader(folder, members, num_lanes) for folder in shares]
         self._names = [reader.manifest.dataset for reader in self.readers]
         assert len(set(self._names)) == len(self._names), f"one data set twice: {self._names}"
         sizes = [[shard.samples for shard in reader.manifest.shards] for reader in self.readers]
-        self.mixture = Mixture(sizes, dict(zip(self._names, shares.values(), strict=True)), seed)
+        self.mixture = Mixture(sizes, dict(zip(self._names, shares.values(), strict=True)), seed, num_lanes)
 
     @property
     def num_samples(self) -> int:

@@ -43,15 +43,15 @@ class ShardSample:
 
 
 class ShardReader:
-    """Random access to the samples of one folder of shards; the shards of one block stay open."""
+    """Random access to the samples of one folder of shards; the shards of `num_lanes` blocks stay open."""
 
-    def __init__(self, folder: Path, members: frozenset[str] = MEMBERS) -> None:
+    def __init__(self, folder: Path, members: frozenset[str] = MEMBERS, num_lanes: int = 1) -> None:
         """`members`: the images to decode besides the pair, if a sample has them."""
         self.folder = folder
         self._members = members
         self.manifest = ShardManifest.load(folder)
         self._verified: set[str] = set()
-        self._shard = lru_cache(maxsize=BLOCK_SHARDS)(self._open)
+        self._shard = lru_cache(maxsize=BLOCK_SHARDS * num_lanes)(self._open)
         self._buffer = bytearray()
 
     def sample(self, shard: int, index: int) -> ShardSample:

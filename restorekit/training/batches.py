@@ -51,9 +51,15 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
     """The batches of one rank from a cursor on, epoch after epoch, without end."""
 
     def __init__(
-        self, shards: Mapping[Path, float], cursor: Cursor, rank: int, seed: int, crop: int, flips: tuple[str, ...]
+        self,
+        shards: Mapping[Path, float],
+        cursor: Cursor,
+        place: tuple[int, int],
+        seed: int,
+        crop: int,
+        flips: tuple[str, ...],
     ) -> None:
-        self._shards, self._cursor, self._rank = shards, cursor, rank
+        self._shards, self._cursor, self._place = shards, cursor, place
         self._seed, self._crop, self._flips = seed, crop, flips
 
     def __iter__(self) -> Iterator[PackedBatch | RestorekitError]:
@@ -70,14 +76,15 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
 
     def _batches(self, own: int, stride: int) -> Iterator[PackedBatch]:
         """Every `stride`th batch from number `own` on: a DataLoader takes batches from its workers in turn."""
-        reader = MixedReader(self._shards, self._seed, members=frozenset(IMAGES))
+        num_lanes = self._cursor.lanes_of(*self._place)
+        reader = MixedReader(self._shards, self._seed, members=frozenset(IMAGES), num_lanes=num_lanes)
         common = common_images(reader.readers) if len(reader.readers) > 1 else None
         augmentation = lru_cache(maxsize=None)(lambda names: PairAugmentation(self._crop, self._flips, names))
         cursor = self._cursor
         while True:
             order = reader.mixture.epoch(cursor.epoch)
             for step in range(cursor.step + own, cursor.num_steps, stride):
-                batch = batch_at(cursor, self._rank, step)
+                batch = batch_at(cursor, *self._place, step)
                 samples = list(reader.in_order(order, batch.positions))
                 images = [images_of(one) if common is None else _wanted(one, common) for _, one in samples]
                 augment = augmentation(tuple(images[0]))
@@ -88,13 +95,13 @@ class PlannedBatches(IterableDataset[PackedBatch | RestorekitError]):
                 keys = tuple(reader.name(*one) for one in samples)
                 yield PackedBatch(*pack(cut), keys, batch.weight, cursor.epoch, step + 1)
             own = (own - (cursor.num_steps - cursor.step)) % stride
-            cursor = _next_epoch(cursor, reader.num_samples)
+            cursor = begin_epoch(cursor.epoch + 1, reader.num_samples, cursor.batch_size)
 
 
 def train_batches(
     shards: Mapping[Path, float],
     cursor: Cursor,
-    rank: int,
+    place: tuple[int, int],
     loader_workers: int,
     seed: int,
     crop: int,
@@ -102,16 +109,16 @@ def train_batches(
 ) -> Iterator[TrainBatch]:
     """Batches without end from `cursor` on, epoch after epoch, from the same loader workers.
 
-    `shards` are the folders of the data sets, each with its share.
+    `shards` are the folders of the data sets, each with its share; `place` is this rank and the number of ranks.
     """
     num_samples = MixedReader(shards, seed).num_samples
-    data = PlannedBatches(shards, cursor, rank, seed, crop, flips)
+    data = PlannedBatches(shards, cursor, place, seed, crop, flips)
     # Without a timeout the loop would wait for a dead loader worker for ever.
     for packed in DataLoader(data, batch_size=None, num_workers=loader_workers, timeout=300 if loader_workers else 0):
         if isinstance(packed, RestorekitError):
             raise packed
         if packed.epoch != cursor.epoch:
-            cursor = _next_epoch(cursor, num_samples)
+            cursor = begin_epoch(cursor.epoch + 1, num_samples, cursor.batch_size)
         yield TrainBatch(packed.images(), packed.keys, packed.weight, replace(cursor, step=packed.step))
 
 
@@ -132,10 +139,6 @@ def pack(samples: list[dict[str, np.ndarray]]) -> tuple[Tensor, dict[str, tuple[
                 cv2.split(sample[name], list(planes))  # straight into the batch, in a third of NumPy's time
         offset = stop
     return torch.from_numpy(pixels), shapes
-
-
-def _next_epoch(cursor: Cursor, num_samples: int) -> Cursor:
-    return begin_epoch(cursor.epoch + 1, num_samples, cursor.num_ranks, cursor.num_loaders, cursor.batch_size)
 
 
 def images_of(sample: ShardSample) -> dict[str, np.ndarray]:

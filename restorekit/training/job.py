@@ -58,7 +58,8 @@ class Job:
         )  # fmt: skip
 
 
-# Settings that change the speed or the safety of a training and not its weights; a training resumes across them.
+# Settings that change the speed or the safety of a training and not its weights; a training resumes across them. The
+# number of workers counts by the size of the batch where `batch_per_worker` multiplies it.
 OPERATIONAL = (
     "checkpoint_every",
     "log_every",
@@ -79,7 +80,7 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     weights counts by its bytes, not by its path. Real sets count where they choose the state that is exported; where
     the last state is, they only draw curves.
     """
-    settings = job.config.model_dump(mode="json", exclude=set(OPERATIONAL), exclude_defaults=True)
+    settings = job.config.counting(set(OPERATIONAL))
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
     # `settings` and job.seed hold the excluded values.
     spec = job.spec.model_dump(mode="json", exclude={"train", "seed"}, exclude_defaults=True)

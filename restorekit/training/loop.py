@@ -19,7 +19,7 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.rng import seed_for
 from restorekit.shards.mixture import MixedReader
-from restorekit.shards.plan import Cursor, begin_epoch, continue_with
+from restorekit.shards.plan import Cursor, begin_epoch, check_world, continue_with
 from restorekit.training.batches import TrainBatch, to_unit, train_batches
 from restorekit.training.finite import FiniteCheck
 from restorekit.training.job import Job
@@ -55,12 +55,12 @@ def train(
     `open_states` opens the states of a folder. Raises RestorekitError where the data does not feed the world, the state
     is in use or damaged, or a gradient is not finite.
     """
-    config, store = job.config, open_states(job.state)
+    config, store = job.config.in_world(world.size), open_states(job.state)
     with ExitStack() as held:
         if world.is_first:
             held.enter_context(store.locked())
         world.wait()
-        learner = Learner(job, world)
+        learner = Learner(replace(job, config=config), world)
         first = _first_phase(job, learner, open_states)
         step, cursor, progress, taken = _resume(job, world, learner, store, first)
         precision = resolved(config.precision, world.device)
@@ -73,7 +73,7 @@ def train(
         check_memory(job, world, learner)
         clock, check = _Clock(world), FiniteCheck(world)
         for batch in train_batches(
-            job.train_shards, cursor, world.rank, config.loader_workers, job.seed, config.crop, config.flips
+            job.train_shards, cursor, world.place, config.loader_workers, job.seed, config.crop, config.flips
         ):
             clock.data_arrived()
             torch.manual_seed(seed_for(job.seed, "step", step, world.rank))
@@ -82,7 +82,7 @@ def train(
             check.expect(step, batch.keys, losses, learner.finite)
             step, cursor = step + 1, batch.cursor
             learner.ema.update(learner.model, step - progress.began)
-            clock.step_done(config.batch_size)
+            clock.step_done(config.global_batch)
 
             if config.trace:
                 report(Report(step, {}, batch=batch))
@@ -133,11 +133,10 @@ def _resume(
     """(step, cursor, progress, folder of the first phase) after the newest state was restored, if there is one.
 
     Without a state, the end of the first phase comes from another training that kept it; only then is there a folder.
-    The cursor continues in this world, whatever the world of the state was.
+    The cursor continues with the same batches, whatever the world of the state was.
     """
-    config = job.config
-    num_samples = MixedReader(job.train_shards, job.seed).num_samples
-    shape = (num_samples, world.size, config.loader_workers, config.batch_size)
+    shape = (MixedReader(job.train_shards, job.seed).num_samples, job.config.global_batch)
+    check_world(shape[0], world.size, shape[1])
     state = store.load_latest()
     if state is not None:
         learner.restore(state.tensors, state.progress.phase)
@@ -160,8 +159,8 @@ def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[s
         config, said = learner.config, str(error).partition("\n")[0]
         raise RestorekitError(
             f"step {step}: the GPU's memory does not hold {len(batch.keys)} samples of {config.crop} pixels in "
-            f"{config.accumulate} parts ({said}). Raise train.accumulate, lower train.batch_size or train.crop, set "
-            f"precision: bf16, or for glsgn options.recompute: true"
+            f"{config.accumulate} parts ({said}). Raise train.accumulate, lower the batch (train.batch_size or "
+            f"train.batch_per_worker) or train.crop, set precision: bf16, or for glsgn options.recompute: true"
         ) from error
 
 

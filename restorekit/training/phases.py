@@ -66,7 +66,7 @@ def first_phase_folder(job: Job, phase: Phase, weights: Mapping[str, Tensor]) ->
         section, _, field = setting.partition(".")
         if field in changed.get(section, {}):
             named[setting] = changed[section][field]
-    loop = job.config.model_dump(mode="json", exclude=_WITHOUT, exclude_defaults=True)
+    loop = job.config.counting(_WITHOUT)
     folders = (*job.train_shards, job.shards / "val")
     data = [*(ShardManifest.load(folder).digest for folder in folders), job.spec.shares]
     steps = phase_steps(phase, Progress(), job.config.steps)  # the span of the learning rate schedule

@@ -27,7 +27,7 @@ from restorekit.shards.plan import Cursor
 from restorekit.storage import remote_of
 from restorekit.training.phases import Progress
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 2
 LAST, BEST = "step", "best"  # the kinds of state: prefixes of the folders' names
 LOCK_WAIT_S = 60.0  # the orphaned worker of a killed run ends within seconds of its Ray

@@ -27,6 +27,11 @@ class World:
     def is_first(self) -> bool:
         return self.rank == 0
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """(this rank, number of ranks)."""
+        return self.rank, self.size
+
     def wait(self) -> None:
         """Returns after every rank has called `wait`."""
         if self.size > 1:

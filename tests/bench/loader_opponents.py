@@ -59,9 +59,9 @@ class Ours:
         from restorekit.shards.plan import begin_epoch, continue_with
         from restorekit.training.batches import train_batches
 
-        shape = (ShardReader(folder).manifest.num_samples, RANKS, loaders, int(os.environ.get("BENCH_WHOLE", BATCH)))
+        shape = (ShardReader(folder).manifest.num_samples, int(os.environ.get("BENCH_WHOLE", BATCH)))
         self.cursor = begin_epoch(0, *shape) if cursor is None else continue_with(cursor, *shape)
-        self.stream = train_batches({folder: 1.0}, self.cursor, RANK, loaders, SEED, CROP, FLIPS)
+        self.stream = train_batches({folder: 1.0}, self.cursor, (RANK, RANKS), loaders, SEED, CROP, FLIPS)
 
     @staticmethod
     def pack(source, folder):
@@ -73,13 +73,10 @@ class Ours:
             self.cursor = batch.cursor
             # A pair without weight is repeated: the rank keeps step and learns nothing from it.
             yield {"key": list(batch.keys) if batch.weight else [], **batch.images}
-        self.cursor = type(self.cursor)(self.cursor.epoch + 1, ((0, self.size()),), *self.shape())
+        self.cursor = type(self.cursor)(self.cursor.epoch + 1, ((0, self.size()),), self.cursor.batch_size)
 
     def size(self):
         return self.cursor.ranges[-1][1]
-
-    def shape(self):
-        return self.cursor.num_ranks, self.cursor.num_loaders, self.cursor.batch_size
 
     def state(self):
         from dataclasses import asdict

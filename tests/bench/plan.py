@@ -1,6 +1,6 @@
 """`make bench`: the cost of the reading plan for a rank at the size of the internet, by simulation.
 
-10^9 samples in 10^5 shards of which a few are a hundred times as large as most, for 1,024 ranks with 8 loader workers;
+10^9 samples in 10^5 shards of which a few are a hundred times as large as most, for 1,024 ranks with batches of 8,192;
 then one rank is lost, then nearly half of them, then more than all are back, each time within the epoch. Every rank
 computes its own plan from a manifest of all shards; here one does so in its own process.
 
@@ -26,8 +26,8 @@ from restorekit.shards.manifest import Shard, ShardManifest
 from restorekit.shards.plan import Cursor, EpochOrder, batch_at, begin_epoch, continue_with, merge_ranges, size_of
 
 NUM_SAMPLES, NUM_SHARDS = 10**9, 10**5
-# Ranks, loader workers and batch of successive worlds, each stopped at two fifths of its steps.
-WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (600, 4, 8192), (1100, 8, 8800))
+# Ranks and batch of successive worlds, each of which ends at two fifths, three fifths and so on of the cursor's steps.
+WORLDS = ((1024, 8192), (1023, 8192), (600, 8192), (1100, 8800))
 RANK = 77
 
 
@@ -56,38 +56,42 @@ def rank(folder: Path) -> list[tuple[str, str, float]]:
     sizes = np.array([shard.samples for shard in ShardManifest.load(folder).shards])
     found.append(("the manifest read and checked", "CPU s", time.process_time() - began))
     cursor: Cursor | None = None
-    for world in WORLDS:
+    for number, (ranks, batch) in enumerate(WORLDS):
         began = time.process_time()
-        order = EpochOrder(sizes, seed=1, epoch=2)
         if cursor is None:
-            cursor = begin_epoch(2, len(order), *world)
+            cursor = begin_epoch(2, NUM_SAMPLES, batch)
         else:
-            cursor = continue_with(replace(cursor, step=cursor.num_steps * 2 // 5), len(order), *world)
-        for step in range(cursor.num_loaders):  # the first batch of each loader worker
-            for position in batch_at(cursor, RANK, step).positions:
+            cursor = continue_with(stopped(cursor, number), NUM_SAMPLES, batch)
+        order = EpochOrder(sizes, seed=1, epoch=2, num_lanes=cursor.lanes_of(RANK, ranks))
+        for step in range(cursor.step, cursor.step + 8):  # the first batches of eight loader workers
+            for position in batch_at(cursor, RANK, ranks, step).positions:
                 order.locate(position)
-        found.append((f"{world[0]} ranks: a rank's plan and its first batches", "CPU s", time.process_time() - began))
+        found.append((f"{ranks} ranks: a rank's plan and its first batches", "CPU s", time.process_time() - began))
     return [*found, ("a rank's memory for the manifest and all these plans", "MiB", _peak_mib() - before)]
 
 
 def whole_world() -> list[tuple[str, str, float]]:
     """The samples that all ranks read in one epoch through all changes of the world."""
-    cursor, done, uneven, twice = begin_epoch(2, NUM_SAMPLES, *WORLDS[0]), 0, 0, 0
-    for following in (*WORLDS[1:], None):
-        ranks, loaders = range(cursor.num_ranks), range(cursor.num_loaders)
-        streams = [piece for one in ranks for loader in loaders for piece in cursor.stream(one, loader)]
-        twice += sum(stop - start for start, stop in streams) - size_of(merge_ranges(streams))
-        last = cursor.num_steps - 1
-        uneven += sum(cursor.count(one, last) for one in ranks) != cursor.count_of_all(last)
-        uneven += any(cursor.count(one, last + 1) for one in ranks)
-        stopped = replace(cursor, step=cursor.num_steps * 2 // 5 if following else cursor.num_steps)
-        done += size_of(cursor.ranges) - size_of(stopped.remaining())
-        cursor = continue_with(stopped, NUM_SAMPLES, *following) if following else stopped
+    cursor, done, uneven, twice = begin_epoch(2, NUM_SAMPLES, WORLDS[0][1]), 0, 0, 0
+    for number, (ranks, _) in enumerate(WORLDS, 1):
+        lanes = [piece for lane in range(cursor.num_lanes) for piece in cursor.lane(lane)]
+        twice += sum(stop - start for start, stop in lanes) - size_of(merge_ranges(lanes))
+        for step in (cursor.step, cursor.num_steps - 1):
+            parts = [batch_at(cursor, rank, ranks, step) for rank in range(ranks)]
+            uneven += sum(len(part.positions) for part in parts if part.weight) != cursor.count_of_all(step)
+        ended = stopped(cursor, number) if number < len(WORLDS) else replace(cursor, step=cursor.num_steps)
+        done += sum(cursor.count_of_all(step) for step in range(cursor.step, ended.step))
+        cursor = continue_with(ended, NUM_SAMPLES, WORLDS[number][1]) if number < len(WORLDS) else ended
     return [
         ("worlds in which a rank has other steps than the rest", "worlds", float(uneven)),
         ("samples read twice", "samples", float(twice)),
         ("samples left out", "samples", float(NUM_SAMPLES - done)),
     ]
+
+
+def stopped(cursor: Cursor, number: int) -> Cursor:
+    """The cursor where world `number` follows the one before."""
+    return replace(cursor, step=cursor.num_steps * (1 + number) // 5)
 
 
 def make_manifest(folder: Path) -> ShardManifest:

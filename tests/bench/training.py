@@ -103,9 +103,9 @@ def _step(learner: Learner, number: int) -> float:
     """Wall-clock milliseconds of one update on a batch of noise with a bright square."""
     config = learner.config
     torch.manual_seed(number)
-    shape = (config.batch_size, 3, config.crop, config.crop)
+    shape = (config.global_batch, 3, config.crop, config.crop)
     clean = torch.rand(shape)
-    mask = torch.zeros(config.batch_size, 1, config.crop, config.crop)
+    mask = torch.zeros(config.global_batch, 1, config.crop, config.crop)
     mask[:, :, 8:24, 8:24] = 1.0
     batch = {
         "degraded": (clean + 0.5 * mask).clamp(0, 1),

@@ -34,10 +34,10 @@ def main() -> None:
             used = {"madf": ("degraded", "clean", "mask"), "dmgn": ("degraded", "clean", "layer")}
             shape = (config.crop, config.crop)
             images = {
-                name: torch.zeros(config.batch_size, sizes[name], *shape, dtype=torch.uint8)
+                name: torch.zeros(config.global_batch, sizes[name], *shape, dtype=torch.uint8)
                 for name in used.get(job.spec.model, ("degraded", "clean"))
             }
-            batch = TrainBatch(images, ("a",) * config.batch_size, 1.0, begin_epoch(0, 8, 1, 0, config.batch_size))
+            batch = TrainBatch(images, ("a",) * config.global_batch, 1.0, begin_epoch(0, 8, config.global_batch))
             for phase in range(len(learner.objective.phases)):
                 learner.enter(phase)
                 watch.clear()

@@ -87,7 +87,7 @@ def job_of(name: str, shards: Path, **settings: Any) -> Job:
 def batch_of(name: str, crop: int) -> TrainBatch:
     members = ["degraded", "clean", *(["layer"] if name == "dmgn" else ["mask"] if name == "madf" else [])]
     images = {one: torch.zeros(2, 1 if one == "mask" else 3, crop, crop, dtype=torch.uint8) for one in members}
-    return TrainBatch(images, ("a", "b"), 1.0, begin_epoch(0, 8, 1, 0, 2))
+    return TrainBatch(images, ("a", "b"), 1.0, begin_epoch(0, 8, 2))
 
 
 def seen(watch: Watch) -> dict[str, Any]:

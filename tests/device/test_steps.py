@@ -122,4 +122,6 @@ def test_a_training_that_runs_out_of_memory_is_told_what_to_set(watched: dict[st
     message = watched["control out of memory"]["error"]
     assert "step 0: the GPU's memory does not hold 2 samples of 32 pixels in 1 parts" in message
     assert "Tried to allocate 1.00 GiB" in message
-    assert "Raise train.accumulate, lower train.batch_size or train.crop" in message
+    assert (
+        "Raise train.accumulate, lower the batch (train.batch_size or train.batch_per_worker) or train.crop" in message
+    )

@@ -24,7 +24,7 @@ from tests.training.conftest import KilledError, MakeJob, assert_equal, run
 
 
 def state_of(step: int, value: float = 0.0) -> TrainingState:
-    cursor = begin_epoch(0, 22, 1, 1, 4)
+    cursor = begin_epoch(0, 22, 4)
     return TrainingState(step, replace(cursor, step=step), {"w": torch.full((3,), value)}, Progress(), "fp32")
 
 

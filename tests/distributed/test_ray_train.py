@@ -41,7 +41,7 @@ def test_two_workers_learn_what_one_does(make_job: MakeJob) -> None:
         assert rows[step, "grad_norm"] == pytest.approx(figures[step]["grad_norm"], rel=1e-2)
     state = StateStore(two.state).load_latest()
     assert state is not None
-    assert (state.step, state.cursor.epoch, state.cursor.num_ranks) == (2, 1, 2)
+    assert (state.step, state.cursor.epoch, state.cursor.batch_size) == (2, 1, 22)
 
 
 class KillOnce:

@@ -58,8 +58,8 @@ def test_a_run_trains_on_a_public_set(real: Params, tmp_path: Path) -> None:
 
     job, digests = make_job(RUN, real, paths)
     assert (job.task, digests["shards_digest"]) == ("rain", train.digest)
-    cursor = begin_epoch(0, train.num_samples, num_ranks=1, num_loaders=1, batch_size=2)
-    batch = next(train_batches(job.train_shards, cursor, 0, 0, job.seed, 32, ()))
+    cursor = begin_epoch(0, train.num_samples, batch_size=2)
+    batch = next(train_batches(job.train_shards, cursor, (0, 1), 0, job.seed, 32, ()))
     assert batch.images["degraded"].shape == batch.images["clean"].shape == (2, 3, 32, 32)
 
 

@@ -68,8 +68,8 @@ def test_a_job_has_the_folders_shares_and_digests_of_all_its_sets(tmp_path: Path
     ShardManifest("haze", "haze", "train", "made", (shard,)).save(haze)
     changed, _ = make_job(RUN, tiny({"rain": 0.75, "haze": 0.25}), paths)
     assert changed.state != job.state
-    with pytest.raises(RestorekitError, match="8 samples for 3 workers x 3 loader workers"):
-        make_job(RUN, tiny({"rain": 0.75, "haze": 0.25}, num_workers=3, loader_workers=3), paths)
+    with pytest.raises(RestorekitError, match="8 samples for 9 workers"):
+        make_job(RUN, tiny({"rain": 0.75, "haze": 0.25}, num_workers=9, batch_size=9), paths)
 
 
 @pytest.mark.slow

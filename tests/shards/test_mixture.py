@@ -115,16 +115,14 @@ def test_sets_of_the_same_photographs_are_not_in_step() -> None:
 @given(drawn(), worlds, worlds, st.floats(0, 1))
 @settings(deadline=None)
 def test_another_world_goes_on_with_the_unread_rest_of_every_set(
-    made: tuple[Mixture, list[list[int]]], before: tuple[int, int, int], after: tuple[int, int, int], share: float
+    made: tuple[Mixture, list[list[int]]], before: tuple[int, int], after: tuple[int, int], share: float
 ) -> None:
     mixture, _ = made
     size = mixture.num_samples
-    if size < max(before[0] * before[1], after[0] * after[1]):
-        return
-    first = begin_epoch(1, size, *before)
+    first = begin_epoch(1, size, before[1])
     stopped = replace(first, step=round(share * (first.num_steps - 1)))
-    second = continue_with(stopped, size, *after)
-    positions = read(first, 0, stopped.step) + read(second, second.step, second.num_steps)
+    second = continue_with(stopped, size, after[1])
+    positions = read(first, before[0], 0, stopped.step) + read(second, after[0], second.step, second.num_steps)
     order = mixture.epoch(1)
     assert Counter(order.locate(position) for position in positions) == Counter(epoch_of(mixture, 1))
 
@@ -135,21 +133,18 @@ def test_at_every_step_any_world_takes_over_and_all_ranks_take_equal_steps(num_s
     shares = dict(zip(NAMES, ((0.7, 0.3), (0.5, 0.3, 0.2))[num_sets - 2], strict=False))
     sizes = [[9, 12], [5, 2], [11]][:num_sets]
     mixture = Mixture(sizes, shares, seed=4)
-    others = [(1, 1, 4), (2, 1, 4), (3, 2, 5), (2, 2, 7)]
-    cursor = begin_epoch(0, mixture.num_samples, *others[0])
+    others = [(1, 4), (2, 4), (3, 5), (2, 7)]
+    cursor, ranks = begin_epoch(0, mixture.num_samples, 4), 1
     seen: list[Place] = []
     for number in range(200):
-        order, ranks = mixture.epoch(cursor.epoch), range(cursor.num_ranks)
-        batches = [batch_at(cursor, rank, cursor.step) for rank in ranks]
+        order = mixture.epoch(cursor.epoch)
+        batches = [batch_at(cursor, rank, ranks, cursor.step) for rank in range(ranks)]
         counts = [len(one.positions) if one.weight else 0 for one in batches]
         assert sum(counts) == cursor.count_of_all(cursor.step)
         assert max(counts) - min(counts) <= 1
         seen += [order.locate(position) for one in batches if one.weight for position in one.positions]
-        following = others[(number + 1) % len(others)]
-        cursor = replace(cursor, step=cursor.step + 1)
-        if len(seen) - cursor.epoch * mixture.num_samples > mixture.num_samples - 6:
-            following = (1, 1, 6)  # too few are left for every loader worker of the larger worlds
-        cursor = continue_with(cursor, mixture.num_samples, *following)
+        ranks, size = others[(number + 1) % len(others)]
+        cursor = continue_with(replace(cursor, step=cursor.step + 1), mixture.num_samples, size)
     for dataset, total in enumerate(sum(one) for one in sizes):
         of_set = [place for place in seen if place.dataset == dataset]
         epochs = Counter(place.epoch for place in of_set)

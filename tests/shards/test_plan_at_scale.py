@@ -21,8 +21,8 @@ from restorekit.shards.plan import (
 )
 
 NUM_SAMPLES, NUM_SHARDS = 10**8, 10**4
-# Ranks, loader workers and batch of successive worlds in one epoch: ranks are lost, then added.
-WORLDS = ((1024, 8, 8192), (1023, 8, 8192), (640, 4, 8192), (1100, 8, 8800))
+# Ranks and batch of successive worlds in one epoch: ranks are lost, then added, at last with a larger batch.
+WORLDS = ((1024, 8192), (1023, 8192), (640, 8192), (1100, 8800))
 
 
 def skewed(num_samples: int, num_shards: int) -> np.ndarray:
@@ -38,29 +38,35 @@ def order() -> EpochOrder:
     return EpochOrder(skewed(NUM_SAMPLES, NUM_SHARDS), seed=1, epoch=2)
 
 
-def streams(cursor: Cursor) -> list[tuple[int, int]]:
-    return [
-        piece
-        for rank in range(cursor.num_ranks)
-        for loader in range(cursor.num_loaders)
-        for piece in cursor.stream(rank, loader)
-    ]
+def lanes(cursor: Cursor) -> list[tuple[int, int]]:
+    return [piece for number in range(cursor.num_lanes) for piece in cursor.lane(number)]
 
 
 def test_worlds_that_change_within_an_epoch_read_every_sample_once() -> None:
-    cursor, done = begin_epoch(2, NUM_SAMPLES, *WORLDS[0]), 0
-    for world in (*WORLDS[1:], None):
-        assert merge_ranges(streams(cursor)) == merge_ranges(cursor.ranges)
-        assert size_of(merge_ranges(streams(cursor))) == size_of(cursor.ranges)  # no two streams share a sample
-        last = cursor.num_steps - 1
-        assert cursor.count_of_all(last) == sum(cursor.count(rank, last) for rank in range(cursor.num_ranks)) > 0
-        assert not any(cursor.count(rank, last + 1) for rank in range(cursor.num_ranks))
-        stopped = replace(cursor, step=cursor.num_steps if world is None else cursor.num_steps * 2 // 5)
-        done += size_of(cursor.ranges) - size_of(stopped.remaining())
-        assert size_of(stopped.remaining()) == NUM_SAMPLES - done
-        if world is not None:
-            cursor = continue_with(stopped, NUM_SAMPLES, *world)
-    assert done == NUM_SAMPLES  # no sample is left out
+    cursor, read, stop = begin_epoch(2, NUM_SAMPLES, WORLDS[0][1]), 0, 0
+    for number, (ranks, _) in enumerate(WORLDS):
+        assert merge_ranges(lanes(cursor)) == merge_ranges(cursor.ranges)
+        assert size_of(merge_ranges(lanes(cursor))) == size_of(cursor.ranges)  # no two lanes share a sample
+        for step in (cursor.step, cursor.num_steps - 1):
+            parts = [batch_at(cursor, rank, ranks, step) for rank in range(ranks)]
+            positions = [position for part in parts if part.weight for position in part.positions]
+            assert len(set(positions)) == len(positions) == cursor.count_of_all(step) > 0
+        assert cursor.count_of_all(cursor.num_steps) == 0
+        is_last = number == len(WORLDS) - 1
+        begun, stop = cursor.step, cursor.num_steps if is_last else cursor.num_steps * (2 + number) // 5
+        read += sum(cursor.count_of_all(step) for step in range(begun, stop))
+        stopped = replace(cursor, step=stop)
+        assert size_of(stopped.remaining()) == NUM_SAMPLES - read
+        if not is_last:
+            cursor = continue_with(stopped, NUM_SAMPLES, WORLDS[number + 1][1])
+    assert read == NUM_SAMPLES  # no sample is left out
+
+
+def test_a_rank_reads_few_lanes() -> None:
+    """A rank of 8 samples a step reads one lane; of a thousand and one ranks, some have a part of a second lane."""
+    cursor = begin_epoch(2, NUM_SAMPLES, 8192)
+    assert {cursor.lanes_of(rank, 1024) for rank in range(1024)} == {1}
+    assert {cursor.lanes_of(rank, 1001) for rank in range(1001)} == {1, 2}
 
 
 def test_windows_mix_the_shards_of_a_block_and_hold_every_sample_once(order: EpochOrder) -> None:
@@ -79,11 +85,11 @@ def test_windows_mix_the_shards_of_a_block_and_hold_every_sample_once(order: Epo
 def test_a_rank_needs_little_memory_for_its_plan() -> None:
     sizes = skewed(NUM_SAMPLES, NUM_SHARDS)
     tracemalloc.start()
-    mine = EpochOrder(sizes, seed=1, epoch=2)
-    stopped = replace(begin_epoch(2, len(mine), *WORLDS[0]), step=5000)
-    cursor = continue_with(stopped, len(mine), *WORLDS[1])
-    for step in range(cursor.num_loaders):
-        for position in batch_at(cursor, 77, step).positions:
+    cursor = replace(begin_epoch(2, int(sizes.sum()), 8192), step=5000)
+    mine = EpochOrder(sizes, seed=1, epoch=2, num_lanes=cursor.lanes_of(77, 1001))
+    cursor = continue_with(cursor, len(mine), 8800)
+    for step in range(8):
+        for position in batch_at(cursor, 77, 1001, step).positions:
             mine.locate(position)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

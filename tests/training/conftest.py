@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.config import DakdRun, DmgnRun, TrainConfig
-from restorekit.config.run import Run
+from restorekit.config.run import Run, train_layered
 from restorekit.distributed.lease import open_states
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
@@ -46,7 +46,7 @@ def make_job(tiny_shards: Path, tmp_path: Path) -> MakeJob:
                 "objective": {"pixel": "huber"} | (objective or {}),
             }
         )
-        config = TrainConfig.model_validate(settings | changes)
+        config = TrainConfig.model_validate(train_layered(settings, changes))
         return Job(f"{spec.model}-{spec.dataset}", "rain", 5, spec, config, tiny_shards, tmp_path / state)
 
     return make

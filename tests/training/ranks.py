@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -77,9 +78,10 @@ def learn(job, world, task):
 def gradient(job, world, task):
     """Writes the gradient of the first batch in float64, as the learner leaves it."""
     torch.set_default_dtype(torch.float64)
-    learner = Learner(job, world)
-    cursor = begin_epoch(0, 22, world.size, 0, job.config.batch_size)
-    batch = next(train_batches(job.train_shards, cursor, world.rank, 0, job.seed, job.config.crop, job.config.flips))
+    config = job.config.in_world(world.size)
+    learner = Learner(replace(job, config=config), world)
+    cursor = begin_epoch(0, 22, config.global_batch)
+    batch = next(train_batches(job.train_shards, cursor, world.place, 0, job.seed, config.crop, config.flips))
     images = {name: to_unit(image, world.device).double() for name, image in batch.images.items()}
     learner.update(images, batch.weight, 0.0)
     if world.is_first:

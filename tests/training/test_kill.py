@@ -59,7 +59,11 @@ def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job: 
 
 
 def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_job: MakeJob, tmp_path: Path) -> None:
-    whole, killed, alone = make_job("whole"), make_job("killed"), make_job("alone", loader_workers=1)
+    whole, killed, alone = (
+        make_job("whole"),
+        make_job("killed"),
+        make_job("alone", batch_per_worker=2, num_workers=[1, 2]),
+    )
     do(
         tmp_path,
         learning(whole, 2),
@@ -69,36 +73,47 @@ def test_two_workers_killed_together_go_on_with_the_same_losses_or_as_one(make_j
     )
     assert losses(killed) == pytest.approx(losses(whole), rel=1e-5)
     assert_equal(final(killed), final(whole))  # more than is promised
-    state = StateStore(alone.state).load_latest()
+    assert losses(alone) == pytest.approx(losses(whole), rel=1e-3)  # the same batches, in another order of sums
+    state, other = (StateStore(job.state).load_latest() for job in (alone, whole))
     assert state is not None
-    assert (state.step, state.cursor.epoch, state.cursor.num_ranks) == (8, 1, 1)
+    assert other is not None
+    assert (state.step, state.cursor.epoch, state.cursor) == (8, 1, other.cursor)
 
 
-def keys_of(shards: Path, cursor: Cursor, loaders: int, steps: int) -> list[str]:
-    """The keys that all ranks together read in a number of steps."""
-    read = []
-    for rank in range(cursor.num_ranks):
-        for batch in islice(train_batches({shards: 1.0}, cursor, rank, loaders, 5, 24, ()), steps):
-            read.extend(batch.keys if batch.weight else ())
-    return read
+def read_by(
+    shards: Path, cursor: Cursor, ranks: int, loaders: int, steps: int
+) -> list[tuple[list[str], list[torch.Tensor]]]:
+    """(keys, images) of each step's whole batch, of all ranks."""
+    places = [(rank, ranks) for rank in range(ranks)]
+    parts = [islice(train_batches({shards: 1.0}, cursor, place, loaders, 5, 24, ()), steps) for place in places]
+    whole = []
+    for step in zip(*parts, strict=True):
+        counting = [one for one in step if one.weight]
+        images = [image for one in counting for image in one.images["degraded"]]
+        whole.append(([key for one in counting for key in one.keys], images))
+    return whole
 
 
-@pytest.mark.parametrize("before, after, steps", [((1, 0), (2, 0), 2), ((3, 0), (2, 1), 3), ((2, 2), (5, 0), 1)])
-def test_each_sample_is_read_once_by_worlds_that_follow_each_other(
-    tiny_shards: Path, before: tuple[int, int], after: tuple[int, int], steps: int
+@pytest.mark.parametrize("batch", [6, 19])
+@pytest.mark.parametrize("before, after", [((1, 0), (2, 0)), ((3, 0), (2, 1)), ((2, 2), (5, 0))])
+def test_worlds_that_follow_each_other_read_the_batches_of_one_worker(
+    tiny_shards: Path, before: tuple[int, int], after: tuple[int, int], batch: int
 ) -> None:
-    shards = tiny_shards / "train"
-    first = begin_epoch(0, NUM_SAMPLES, *before, batch_size=6)
-    stopped = replace(first, step=steps)
-    second = continue_with(stopped, NUM_SAMPLES, *after, batch_size=6)
-    read = keys_of(shards, first, before[1], steps) + keys_of(shards, second, after[1], second.num_steps)
-    assert Counter(read) == Counter(f"{number:04d}" for number in range(NUM_SAMPLES))
+    shards, first = tiny_shards / "train", begin_epoch(0, NUM_SAMPLES, batch)
+    alone = read_by(shards, first, 1, 0, 2 * first.num_steps)  # two epochs
+    stopped = continue_with(replace(first, step=1), NUM_SAMPLES, batch)
+    found = read_by(shards, first, *before, 1) + read_by(shards, stopped, *after, 2 * first.num_steps - 1)
+    for (keys, images), (expected, pixels) in zip(found, alone, strict=True):
+        assert keys == expected
+        assert torch.equal(torch.stack(images), torch.stack(pixels))
+    for epoch in (found[: first.num_steps], found[first.num_steps :]):
+        assert Counter(key for keys, _ in epoch for key in keys) == Counter(f"{n:04d}" for n in range(NUM_SAMPLES))
 
 
 def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
     """Two workers take turns: after an epoch of five steps the second one reads the first step of the next epoch."""
-    cursor = begin_epoch(0, NUM_SAMPLES, 1, 2, batch_size=5)
-    batches = list(islice(train_batches({tiny_shards / "train": 1.0}, cursor, 0, 2, 5, 24, ()), 15))
+    cursor = begin_epoch(0, NUM_SAMPLES, batch_size=5)
+    batches = list(islice(train_batches({tiny_shards / "train": 1.0}, cursor, (0, 1), 2, 5, 24, ()), 15))
     assert [(batch.cursor.epoch, batch.cursor.step) for batch in batches] == [
         (e, s) for e in range(3) for s in range(1, 6)
     ]
@@ -106,13 +121,25 @@ def test_loader_workers_stay_through_the_epochs(tiny_shards: Path) -> None:
         assert len({key for batch in batches[5 * epoch : 5 * epoch + 5] for key in batch.keys}) == NUM_SAMPLES
 
 
-def test_the_gradient_of_several_workers_is_that_of_one(make_job: MakeJob, tmp_path: Path) -> None:
-    """In float64, for a network without batch statistics; three workers take 8, 7 and 7 of the samples."""
-    job = make_job("gradient", batch_size=NUM_SAMPLES, grad_clip=1e9, crop=40)
-    files = {world: str(tmp_path / f"{world}.safetensors") for world in (1, 2, 3)}
-    do(tmp_path, *({"job": job.to_json(), "world": world, "gradient": file} for world, file in files.items()))
-    one = load_file(files[1])
-    for several in (load_file(files[2]), load_file(files[3])):
+@pytest.mark.parametrize("settings", [{"batch_size": NUM_SAMPLES}, {"batch_per_worker": 3, "num_workers": [1, 4]}])
+def test_the_gradient_of_several_workers_is_that_of_one(
+    make_job: MakeJob, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """In float64, for a network without batch statistics; four workers take 6, 6, 5 and 5 of 22 samples, or 3 of 12.
+
+    With 3 samples a worker, one worker takes the 12 samples in four passes, and two take 6 each in two.
+    """
+    job = make_job("gradient", grad_clip=1e9, crop=40, **settings)
+    files = {world: str(tmp_path / f"{world}.safetensors") for world in (1, 2, 3, 4)}
+    whole = replace(job, config=job.config.in_world(job.config.most_workers).model_copy(update={"num_workers": 1}))
+    files[0] = str(tmp_path / "whole.safetensors")  # in one pass
+    do(
+        tmp_path,
+        *({"job": job.to_json(), "world": world, "gradient": file} for world, file in files.items() if world),
+        {"job": whole.to_json(), "world": 1, "gradient": files[0]},
+    )
+    one = load_file(files.pop(0))
+    for several in map(load_file, files.values()):
         assert one.keys() == several.keys()
         for name, expected in one.items():
             difference = torch.linalg.vector_norm(several[name] - expected)

@@ -59,7 +59,7 @@ def test_a_job_travels_as_json(make_job: MakeJob) -> None:
 
 def test_a_state_comes_back_to_the_bit_and_two_are_kept(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
-    cursor = begin_epoch(2, 50, 2, 1, 8)
+    cursor = begin_epoch(2, 50, 8)
     tensors = {"model.w": torch.randn(3, 4), "optimizer.0.step": torch.tensor(7.0), "n": torch.arange(3)}
     for step in (10, 20, 30):
         store.save(TrainingState(step, cursor, tensors, Progress(), "fp32"))
