@@ -24,8 +24,9 @@ class ColourRange(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        # On the CPU even where a checkpoint's reader makes the module on "meta", since no checkpoint brings the values.
+        for name, values in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.tensor(values, device="cpu").view(3, 1, 1), persistent=False)
 
     def normalised(self, image: Tensor) -> Tensor:
         """`image` (B, 3, H, W) in [0, 1], converted to the network's range."""
