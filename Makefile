@@ -97,8 +97,8 @@ endef
 .venv-bench-data/installed: tests/bench/requirements-data.txt
 	$(bench_environment)
 
-params-paper: setup ## writes the papers' settings into the parameters files; `dvc params diff` shows them
-	$(BIN)/python -m restorekit.paper_params params.yaml
+params-paper: setup ## GPUS=1, or 8, or 64: writes the papers' settings into the parameters files; `dvc params diff` shows them
+	$(BIN)/python -m restorekit.paper_params params.yaml $(or $(GPUS),1)
 
 lock: setup ## requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|setuptools|pip|wheel)==' | sed 's/ @ .*//' > requirements.lock

@@ -4,6 +4,10 @@ DMGN's network and the geometry of its data are published; its loss weights and 
 lineage. MADF's settings are those of its released code. DAKD's and GLSGN's settings are a default design, because their
 authors' trainings are unknown. The file's photographs stay: the papers' sets hold many thousands of photographs,
 without the seven embedded scenes.
+
+For several GPUs, each takes the papers' batch, in as many fewer steps, so that a training sees as many samples. The
+learning rate rises with the square root of the batch, after a warm-up. Nobody has tried this on these networks. A run
+with a batch of its own, which no paper names, keeps one GPU; so do the ablations.
 """
 
 import sys
@@ -24,6 +28,7 @@ VGG19 = "weights/vgg19.pth"  # torchvision's files, which the user brings
 VGG16 = "weights/vgg16.pth"
 OTHERS = ("more", "long")  # folders below pipelines/ whose parameters the papers have values for
 CHECKED = (*OTHERS, "ablations")
+WARMUP_STEPS = 10  # for several GPUs, and times the factor on the learning rate
 
 _DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64}}
 _INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
@@ -129,7 +134,31 @@ LONG: dict[str, Any] = {
 _WHOLE = ("objective", "train")
 
 
-def write_paper_params(path: Path) -> None:
+def for_gpus(values: Mapping[str, Any], gpus: int) -> dict[str, Any]:
+    """The papers' values for `gpus` GPUs; None stands for a key that the files must not have."""
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            changed[key] = for_gpus(value, gpus)
+        elif key == "batch_size":
+            changed |= {"batch_size": None, "batch_per_worker": value, "lr_batch": value} if gpus > 1 else {key: value}
+        elif key in ("steps", "localise_steps", "validate_every"):
+            changed[key] = -(-value // gpus)
+        elif key == "warmup_steps" and gpus > 1:
+            changed[key] = WARMUP_STEPS
+        else:
+            changed[key] = value
+    return changed
+
+
+def _world(gpus: int) -> dict[str, Any]:
+    """The settings of `train` that say how many GPUs there are."""
+    if gpus == 1:
+        return {"num_workers": 1, "batch_per_worker": None, "lr_scale": None, "lr_batch": None}
+    return {"num_workers": gpus, "lr_scale": "sqrt"}
+
+
+def write_paper_params(path: Path, gpus: int = 1) -> None:
     """Sets the papers' values in params.yaml at `path` and in the files of `pipelines/` in the same folder.
 
     All other values and comments stay; runs and data sets that are missing from their file are not added. Nothing is
@@ -140,13 +169,19 @@ def write_paper_params(path: Path) -> None:
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     others = {name: path.parent / "pipelines" / name / "params.yaml" for name in CHECKED}
-    changes = {path: PAPER, others["more"]: MORE, others["long"]: LONG}
+    tables = {path: PAPER, others["more"]: MORE, others["long"]: LONG}
+    changes = {file: for_gpus(table, gpus) for file, table in tables.items()}
+    changes[path]["train"] |= _world(gpus)
+    if gpus > 1:
+        changes[others["ablations"]] = {}
     written: dict[Path, str] = {}
     for file, change in changes.items():
         if file == path or file.is_file():
             read_values(file)  # refuses a file without parameters
             values = yaml.load(file.read_text())
             _set(values, change)
+            if gpus > 1:
+                _keep_one_gpu(values, change)
             stream = StringIO()
             yaml.dump(values, stream)
             written[file] = stream.getvalue()
@@ -167,17 +202,33 @@ def _set(values: Any, changes: Mapping[str, Any], path: tuple[str, ...] = ()) ->
         named = path in (("runs",), ("datasets",), ("models",))
         if named and key not in values:
             continue
+        if change is None:
+            values.pop(key, None)
+            continue
         whole = len(path) == 2 and path[0] in ("runs", "models") and key in _WHOLE
         if isinstance(change, Mapping) and not whole:
             _set(values.setdefault(key, {}), change, (*path, key))
         elif (change or key in values) and values.get(key) != change:
-            values[key] = dict(change) if isinstance(change, Mapping) else change
+            given = isinstance(change, Mapping)
+            values[key] = {name: one for name, one in change.items() if one is not None} if given else change
+
+
+def _keep_one_gpu(values: Any, change: Mapping[str, Any]) -> None:
+    """Gives one worker, and the batch and rate that are written, to ablations and to runs without a paper's values."""
+    named = change.get("runs", {})
+    runs = [run for name, run in (values.get("runs") or {}).items() if name not in named]
+    for section in [*runs, *(values.get("ablations") or {}).values()]:
+        train = section.setdefault("train", {})
+        if "batch_per_worker" not in train:
+            train.setdefault("batch_size", PAPER["train"]["batch_size"])
+        train |= {"num_workers": 1, "lr_scale": "none", "lr_batch": None}
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise RestorekitError("usage: python -m restorekit.paper_params params.yaml")
-    write_paper_params(Path(sys.argv[1]))
+    given = sys.argv[2:] or ["1"]
+    if len(sys.argv) not in (2, 3) or not given[0].isdigit() or int(given[0]) < 1:
+        raise RestorekitError("usage: python -m restorekit.paper_params params.yaml [number of GPUs, at least 1]")
+    write_paper_params(Path(sys.argv[1]), int(given[0]))
     print("the parameters files have the papers' settings now: `dvc params diff` shows them, `git checkout` undoes it")
     print(f"put torchvision's weights at {VGG19} and {VGG16}, and your photographs into photos.folders")
 

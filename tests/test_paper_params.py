@@ -56,6 +56,28 @@ def test_every_file_loads_with_the_papers_settings(path: Path) -> None:
     assert load_params(path, path.parent / "pipelines/ablations/params.yaml").ablation_runs
 
 
+def test_the_settings_for_several_gpus_are_valid_and_see_the_papers_samples(path: Path) -> None:
+    write_paper_params(path)
+    values = yaml.safe_load(path.read_text())
+    more = path.parent / "pipelines/more/params.yaml"
+    alone = load_params(path, more)
+    for gpus in (8, 64):
+        write_paper_params(path, gpus)
+        params = load_params(path, more)
+        for name in params.runs:
+            config, one = params.training(name), alone.training(name)
+            assert (config.num_workers, config.global_batch) == (gpus, gpus * one.global_batch), name
+            assert config.steps == -(-one.steps // gpus), name
+            assert config.lr_factor == pytest.approx(gpus**0.5), name
+            assert config.scaled_warmup < config.steps / 10, name
+        long = load_params(path, path.parent / "pipelines/long/params.yaml")
+        assert long.training("glsgn-rain-uhd--long").global_batch == gpus
+        assert long.training("madf-inpainting--long").most_workers == 1  # a run of its own
+        assert load_params(path, path.parent / "pipelines/ablations/params.yaml").ablation_runs
+    write_paper_params(path)
+    assert yaml.safe_load(path.read_text()) == values
+
+
 def test_writing_twice_equals_writing_once(path: Path) -> None:
     write_paper_params(path)
     once = [(path.parent / file).read_text() for file in FILES]

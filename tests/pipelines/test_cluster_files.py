@@ -37,8 +37,8 @@ def test_ray_up_accepts_the_virtual_machines() -> None:
     config = prepare_config(read("vms.yaml"))
     validate_config(config)
     nodes = config["available_node_types"]
-    assert nodes["gpu"]["resources"]["GPU"] >= 1
-    assert nodes["gpu"]["max_workers"] == config["max_workers"]
+    assert (nodes["gpu"]["resources"]["GPU"], nodes["gpu8"]["resources"]["GPU"]) == (1, 8)
+    assert nodes["gpu"]["max_workers"] + nodes["gpu8"]["max_workers"] == config["max_workers"]
     for role in ("head", "worker"):
         command = shlex.split(config[f"{role}_start_ray_commands"][-1])
         assert command[:2] == ["ray", "start"]
@@ -65,7 +65,8 @@ def test_a_cluster_in_kubernetes_meets_the_operators_requirements(name: str) -> 
     }  # fmt: skip
     for worker in spec["workerGroupSpecs"]:
         assert worker["minReplicas"] <= worker["replicas"] <= worker["maxReplicas"]
-        assert worker["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    limits = [one["template"]["spec"]["containers"][0]["resources"]["limits"] for one in spec["workerGroupSpecs"]]
+    assert [one["nvidia.com/gpu"] for one in limits] == ["1", "8"]
 
 
 def test_the_job_and_the_permanent_cluster_have_the_same_nodes() -> None:
