@@ -30,12 +30,12 @@ OTHERS = ("more", "long")  # folders below pipelines/ whose parameters the paper
 CHECKED = (*OTHERS, "ablations")
 WARMUP_STEPS = 10  # for several GPUs, and times the factor on the learning rate
 
-_DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64}}
+_DATA = {"short_side": 400, "train": {"variants": 200, "tiles": 1, "tile": 384, "shards": 64, "clean": 0.0}}
 _INPAINTING = {"short_side": 572, "train": {"variants": 200, "tiles": 1, "tile": 512, "shards": 64}}
 _UHD = {  # the frames are the paper's
     "short_side": 2160,
     "long_side": 3840,
-    "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64},
+    "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64, "clean": 0.0, "camera": 0.0},
 }
 _OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without the laptop's settings
 _TURNED = ["horizontal", "vertical", "transpose"]
@@ -56,7 +56,14 @@ PAPER: dict[str, Any] = {
             "objective": {"perceptual": 0.2, "perceptual_trunk": "vgg19", "perceptual_weights": VGG19},
         },
         "glsgn": {
-            "options": {"width": 32, "zero_last": False, "overlap": 0, "patch_norm": "joint", "recompute": True},
+            "options": {
+                "width": 32,
+                "zero_last": False,
+                "overlap": 0,
+                "patch_norm": "joint",
+                "recompute": True,
+                "negative_slope": 0.0,
+            },
             "objective": {
                 "pixel": "l1",
                 "perceptual": 0.1,
