@@ -20,7 +20,7 @@ from restorekit.rng import rng_for
 GAIN = (0.6, 1.1)  # exposure, a factor on light
 BALANCE = 0.06  # standard deviation of the logarithm of a channel's factor on light
 CONTRAST = (-0.25, 0.35)  # share of an S-curve; below 0 of its inverse
-SHOT = (2e-5, 3e-3)  # variance of the noise a unit of light: from a small gain to a large one
+SHOT = (2e-5, 2e-3)  # variance of the noise a unit of light: from a small gain to a large one
 READ = (1e-6, 2e-4)  # variance of the noise in the dark
 CORRELATED = (0.0, 0.8)  # pixels: standard deviation of the blur of noise by demosaicing
 SHARPENED = (0.0, 0.9)  # share of the detail that sharpening adds
@@ -50,7 +50,7 @@ def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
     sampling = list(SAMPLINGS)[int(rng.choice(3, p=(0.3, 0.1, 0.6)))]
     jpeg = {"quality": int(rng.integers(QUALITY[0], QUALITY[1] + 1)), "sampling": sampling}
     gain = log_uniform(rng, GAIN)
-    has_noise, has_sharpening, has_jpeg = (bool(value) for value in rng.random(3) < (0.75, 0.5, 0.75))
+    has_noise, has_sharpening, has_jpeg = (bool(value) for value in rng.random(3) < (0.5, 0.5, 0.75))
     return {
         "gains": [gain * float(np.exp(rng.normal(0.0, BALANCE))) for _ in range(3)],  # on the light of each channel
         "contrast": uniform(rng, CONTRAST),
