@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.config import FrameConfig, RealSet, RealTraining, RealValidation, Split
+from restorekit.config.real import PairTiles
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb
 from restorekit.image.arrays import Encoding
@@ -205,7 +206,7 @@ def with_pairs(recipes: Sequence[FrameRecipe], dataset: FrameConfig, base: Path)
     found: list[tuple[str, RealTraining, tuple[RealPair, ...]]] = []
     for number, one in enumerate(dataset.pairs):
         root = (base / Path(one.root).expanduser()).resolve()
-        tiles = dataset.train.model_dump(exclude={"variants", "out_of_focus"})  # these change no real pair
+        tiles = dataset.train.model_dump(include=set(PairTiles.model_fields))  # the others change no real pair
         config = RealTraining.model_validate(
             {"task": task, "layout": one.layout, "root": one.root, "pairs": one.pairs, "train": tiles}
         )
