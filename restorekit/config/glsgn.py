@@ -35,8 +35,8 @@ class GlsgnOptions(Strict):
     overlap: Annotated[StrictInt, Field(ge=0, multiple_of=GRANULE)] = 0
     recompute: StrictBool = False  # activations recomputed in backward: a fraction of the memory, a third more time
     zero_last: StrictBool = False  # training starts from output = input: for short trainings
-    # Slope below 0 of the activations that are ReLU in glsgn.md 5. At a learning rate of 0.002 most of ReLU's channels
-    # died within 500 steps, and the training stood still.
+    # Slope below 0 of the activations that are ReLU in glsgn.md 5. After 2,500 steps at a learning rate of 0.002 most
+    # of ReLU's channels were dead (docs/results.md).
     negative_slope: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
     @model_validator(mode="after")
