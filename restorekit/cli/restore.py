@@ -1,7 +1,4 @@
-"""The command line: `restorekit restore | degrade | models | import-weights`.
-
-A command imports torch and mlflow only where it needs them, so that help and errors come at once.
-"""
+"""The command `restore`: restores photos with a registered model or a model's folder."""
 
 import math
 import sys
@@ -12,30 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from restorekit.entry import run_entry
+from restorekit.cli.photo_files import read_noted, refuse_inputs
 from restorekit.errors import RestorekitError
-from restorekit.tasks import REAL_TASKS, degradations_in_words, tasks_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from restorekit.image import Photo
     from restorekit.inference import Restorer
 
-app = typer.Typer(
-    help=f"Restores photographs degraded by {degradations_in_words()}, with models you have trained.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
-
-def main() -> None:
-    """Runs the command line; a user's error is one message on stderr and exit status 1."""
-    run_entry(app)
-
-
-@app.command()
 def restore(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
     model: Annotated[str, typer.Option(help="A registered model (`restorekit models`), or a model's folder.")],
@@ -87,87 +69,6 @@ def restore(
         raise RestorekitError(count + "\n  ".join(failures))
 
 
-@app.command()
-def degrade(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A clean photo.")],
-    task: Annotated[str, typer.Option(help=f"{', '.join(REAL_TASKS)}, or mixed: several.")],
-    severity: Annotated[float, typer.Option(min=0.0, max=1.0, help="From 0 to 1.")] = 0.5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random draws: another seed, other rain.")] = 0,
-    kind: Annotated[str, typer.Option(help="A kind of the task, such as light or heavy rain; mixed: any.")] = "mixed",
-    other: Annotated[Path | None, typer.Option(help="The photo to be reflected; for the task reflection.")] = None,
-    output: Annotated[Path | None, typer.Option(help="A file; default: NAME.TASK.SUFFIX next to the photo.")] = None,
-) -> None:
-    """Degrades a clean photo like the training data. The same seed gives the same picture."""
-    import numpy as np
-
-    from restorekit.degradations import Scene, get_degradation
-    from restorekit.image import format_of, read_image, to_float, write_image
-    from restorekit.rng import rng_for
-
-    degradation = get_degradation(task)
-    if degradation.needs_other != (other is not None):
-        need = "needs --other, the photo that is reflected" if degradation.needs_other else "takes no --other photo"
-        raise RestorekitError(f"{task} {need}")
-    target = output or photo.with_name(f"{photo.stem}.{task}{photo.suffix}")
-    _refuse_inputs(target, [photo] if other is None else [photo, other])
-    clean = _read(photo)
-    format_of(target)
-    scene = Scene(to_float(clean.pixels), other=None if other is None else to_float(read_image(other).pixels))
-    size = (clean.height, clean.width)
-    params = degradation.sample(rng_for(seed, "degrade", task), size, severity, kind)
-    degraded = degradation.apply(scene, params).degraded
-    write_image(target, clean.with_pixels(np.clip(degraded, 0.0, 1.0).astype(np.float32)))
-    print(f"{photo} -> {target} ({task}, {params['kind']}, severity {severity:g}, seed {seed})")
-
-
-@app.command()
-def models() -> None:
-    """Lists the registered models with their versions, aliases and scores."""
-    from restorekit.tracking.versions import list_registered
-
-    versions = list_registered()
-    if not versions:
-        print("no model is registered here yet: `dvc repro` trains, evaluates and registers them")
-        return
-    rows = [("model", "version", "aliases", "digest", "scores")]
-    for found in versions:
-        rows.append(
-            (found.name, str(found.version), ", ".join(found.aliases) or "-", found.digest[:12], _scores(found.tags))
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-@app.command()
-def import_weights(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="madf or dmgn.")],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The authors' .pth file, of which only tensors are read.")
-    ],
-    output: Annotated[Path, typer.Option(help="A new folder for the model, for `restore --model`.")],
-    variant: Annotated[str, typer.Option(help=f"For dmgn: {', '.join(tasks_of('dmgn'))}.")] = "reflection",
-    register: Annotated[bool, typer.Option("--register", help="Also register the model as a version.")] = False,
-) -> None:
-    """Converts weights released by a paper's authors to a model's folder; every tensor is checked."""
-    from restorekit.models import authors
-
-    record = authors.import_weights(name, file, output, variant)
-    print(f"{file} -> {output} ({record['model']} for {record['task']}, digest {record['digest'][:12]})")
-    if register:
-        from restorekit.paths import working_root
-        from restorekit.tracking.registry import find_or_register
-
-        version = find_or_register(output, working_root().root)
-        print(f"registered as {version.name} version {version.version}, {', '.join(version.aliases)}")
-
-
-def _scores(tags: dict[str, str]) -> str:
-    """The scores in a version's tags, such as `synthetic-test.psnr_rgb 31.2, gain +4.1` for each test set."""
-    scores = [f"{key} {value}" for key, value in sorted(tags.items()) if key.endswith((".psnr_rgb", ".ssim_rgb"))]
-    return "; ".join(scores) or "not evaluated"
-
-
 def _targets(photos: list[Path], output: Path | None, failures: list[str], mask: Path | None) -> dict[Path, Path]:
     """The output path of each photo; a missing photo, or one that would be overwritten, goes to `failures` instead."""
     from restorekit.image import FORMATS, format_of
@@ -187,7 +88,7 @@ def _targets(photos: list[Path], output: Path | None, failures: list[str], mask:
                 raise RestorekitError(f"no photo at {photo}")
             if photo.suffix.lower() not in FORMATS and (output is None or into_folder):
                 format_of(photo)
-            _refuse_inputs(target, photos if mask is None else [*photos, mask])
+            refuse_inputs(target, photos if mask is None else [*photos, mask])
             if target in targets.values():
                 raise RestorekitError(f"{photo}: another photo goes to {target} already; restore it on its own")
         except RestorekitError as error:
@@ -195,12 +96,6 @@ def _targets(photos: list[Path], output: Path | None, failures: list[str], mask:
         else:
             targets[photo] = target
     return targets
-
-
-def _refuse_inputs(target: Path, inputs: list[Path]) -> None:
-    for photo in inputs:
-        if target.exists() and photo.exists() and target.samefile(photo):
-            raise RestorekitError(f"{target} is the photo itself and will not be overwritten: name another --output")
 
 
 def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
@@ -239,15 +134,6 @@ def _restorer(
     return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views)
 
 
-def _read(path: Path) -> "Photo":
-    from restorekit.image import read_image
-
-    photo = read_image(path)
-    for note in photo.notes:
-        print(f"note: {note}", file=sys.stderr)
-    return photo
-
-
 def _check_mask(restorer: "Restorer", model: str, mask: Path | None) -> None:
     if restorer.descriptor.takes_mask and mask is None:
         raise RestorekitError(f"{model} fills holes: give --mask, a picture that is white where something is missing")
@@ -259,7 +145,7 @@ def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | No
     from restorekit.image import check_format, read_mask, to_float, write_image
 
     began = time.monotonic()
-    photo = _read(path)
+    photo = read_noted(path)
     check_format(target, photo)  # before the restoration, not after
     if mask is not None and target.suffix.lower() in (".jpg", ".jpeg"):
         print(f"note: a JPEG changes all pixels a little; with {target.stem}.png those outside stay", file=sys.stderr)
@@ -280,7 +166,3 @@ def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | No
 def _show_progress(done: int, total: int) -> None:
     if total > 1:
         print(f"\rtile {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()
