@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.cluster import ray_cluster
-from restorekit.config import Params, load_params
+from restorekit.config import Params, Run, load_params
 from restorekit.distributed.figures import CURVES, best_steps, read_curves, send_unsent, write_plots
 from restorekit.distributed.lease import open_states
 from restorekit.distributed.ray_train import fit, local_cpus
@@ -24,11 +24,13 @@ from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import check_world
 from restorekit.storage import fetch_file, push, push_file
+from restorekit.tracking.named import load_named
 from restorekit.tracking.registry import find_or_register
 from restorekit.tracking.runs import RunLogger
 from restorekit.tracking.store import ensure_store
 from restorekit.training.export import export_model
 from restorekit.training.job import Job, job_digest, with_weight_files
+from restorekit.training.start import Start, keep_start
 
 
 def main() -> None:
@@ -88,13 +90,26 @@ def make_job(name: str, params: Params, paths: Paths) -> tuple[Job, dict[str, st
     shards, *others = (paths.shards(dataset) for dataset in spec.shares)
     real = {one: paths.validation / one for one in params.real_choosing(spec)}
     seed, task = params.seed + spec.seed, params.task_of(spec)
-    job = Job(name, task, seed, spec, config, shards, paths.state(name), choosing=real, others=tuple(others))
+    start = first_weights(name, spec, paths)
+    state = paths.state(name)
+    job = Job(name, task, seed, spec, config, shards, state, choosing=real, others=tuple(others), start=start)
     num_samples = MixedReader(job.train_shards, seed).num_samples
     check_world(num_samples, config.most_workers, config.global_batch)
     first, *more = (ShardManifest.load(folder).digest for folder in job.train_shards)
     digest = job_digest(job, [first, ShardManifest.load(shards / "val").digest, *more])
     job = replace(job, state=paths.state(f"{name}-{digest[:16]}"), phases=paths.state("phases"))
-    return job, {"job_digest": digest, "shards_digest": digest_of([first, *more]) if more else first}
+    digests = {"job_digest": digest, "shards_digest": digest_of([first, *more]) if more else first}
+    if start is not None:
+        digests |= {"start_from": str(spec.start_from), "start_digest": start.digest}
+    return job, digests
+
+
+def first_weights(name: str, spec: Run, paths: Paths) -> Start | None:
+    """The weights of the model that a run starts from, in the folder of states, where every worker reaches them."""
+    if spec.start_from is None:
+        return None
+    model, record = load_named(spec.start_from, paths.root)
+    return keep_start(spec, name, model, record, paths.state("starts"))
 
 
 def open_run(job: Job, digests: dict[str, str], paths: Paths) -> RunLogger:

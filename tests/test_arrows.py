@@ -13,7 +13,7 @@ ROWS = (
     ("degradations",),
     ("shards",),
     ("models", "metrics"),
-    ("losses", "objectives"),
+    ("losses", "objectives", "weights"),
     ("training",),
     ("distributed",),
     ("inference",),

@@ -166,6 +166,8 @@ class Run(Strict):
     # Options of another network, which provides the initial weights that both networks have, for an ablation. None:
     # initial weights are drawn for the run's own options.
     starts_as: dict[str, Any] | None = None
+    # A model whose weights the training starts from: shipped:rain, glsgn-rain@champion, or a folder. None: they are drawn.
+    start_from: Annotated[str, Field(min_length=1)] | None = None
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -185,6 +187,8 @@ class Run(Strict):
 
     @model_validator(mode="after")
     def _starts_as_it_can(self) -> Self:
+        if self.starts_as is not None and self.start_from is not None:
+            raise ValueError("starts_as and start_from both give the first weights: give one of them")
         if self.starts_as:
             type(self.options).model_validate({**self.options.model_dump(), **self.starts_as})
         return self

@@ -11,6 +11,7 @@ from restorekit.files import digest_of, sha256_file
 from restorekit.provenance import sources, sources_digest
 from restorekit.shards.manifest import ShardManifest
 from restorekit.storage import address_of, fetch_file, local_path
+from restorekit.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Job:
     phases: Path | None = None  # keeps first phases for other trainings; None: keeps none
     choosing: Mapping[str, Path] = field(default_factory=dict)  # real sets that choose the best state: their shards
     others: tuple[Path, ...] = ()  # shards of the run's other data sets, in the order of its shares
+    start: Start | None = None  # weights of another model to start from; None: they are drawn
 
     @property
     def train_shards(self) -> dict[Path, float]:
@@ -44,6 +46,7 @@ class Job:
             "phases": None if self.phases is None else address_of(self.phases),
             "choosing": {name: address_of(shards) for name, shards in self.choosing.items()},
             "others": [address_of(folder) for folder in self.others],
+            "start": None if self.start is None else self.start.to_json(),
         }  # fmt: skip
 
     @classmethod
@@ -55,6 +58,7 @@ class Job:
             None if value["phases"] is None else local_path(value["phases"]),
             {name: local_path(shards) for name, shards in value["choosing"].items()},
             tuple(local_path(folder) for folder in value["others"]),
+            None if value["start"] is None else Start.from_json(value["start"]),
         )  # fmt: skip
 
 
@@ -82,8 +86,8 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     """
     settings = job.config.counting(set(OPERATIONAL))
     weights = {field: sha256_file(path) for field, path in weight_files(job.spec).items()}
-    # `settings` and job.seed hold the excluded values.
-    spec = job.spec.model_dump(mode="json", exclude={"train", "seed"}, exclude_defaults=True)
+    # `settings`, job.seed and job.start hold the excluded values.
+    spec = job.spec.model_dump(mode="json", exclude={"train", "seed", "start_from"}, exclude_defaults=True)
     for setting in weights:
         section, _, field = setting.partition(".")
         del spec[section][field]
@@ -91,6 +95,8 @@ def job_digest(job: Job, shard_digests: Iterable[str]) -> str:
     counting.append(training_sources(job.spec.model))
     if job.choosing and job.config.export == "best":
         counting.append(sorted(ShardManifest.load(shards).digest for shards in job.choosing.values()))
+    if job.start is not None:
+        counting.append({"start": job.start.digest})
     return digest_of(counting)
 
 

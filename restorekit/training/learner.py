@@ -173,7 +173,9 @@ class Learner:
 
 
 def _first_network(job: Job) -> nn.Module:
-    """The network with its first weights. An ablation takes the drawn weights of the run that it changes.
+    """The network with its first weights: drawn, or those of the model that the job starts from.
+
+    An ablation takes the drawn weights of the run that it changes.
 
     Two trainings that differ in their first weights alone can end a decibel apart. Weights that only the ablation
     draws, and values that an option sets without drawing, such as a bias of 1, stay the ablation's.
@@ -186,7 +188,9 @@ def _first_network(job: Job) -> nn.Module:
         return create_model(job.spec.model, **options)
 
     model = draw(options)
-    if changed:
+    if job.start is not None:
+        job.start.fill(model)
+    elif changed:
         start = {**options, **changed}
         own, first = model.state_dict(), draw(start).state_dict()
         drawn_here = _unequal(own, draw(options, "again").state_dict())
