@@ -1,7 +1,7 @@
 """The commands about models: `models` lists the registered ones, `import-weights` converts released ones."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,14 +9,17 @@ from restorekit.tasks import tasks_of
 
 
 def models() -> None:
-    """Lists the registered models with their versions, aliases and scores."""
+    """Lists the models that come with restorekit, and the registered ones with their versions, aliases and scores."""
     from restorekit.tracking.versions import list_registered
+    from restorekit.weights import PREFIX, shipped_records
 
-    versions = list_registered()
-    if not versions:
+    shipped, versions = shipped_records(), list_registered()
+    if not versions and not shipped:
         print("no model is registered here yet: `dvc repro` trains, evaluates and registers them")
         return
     rows = [("model", "version", "aliases", "digest", "scores")]
+    for name, record in shipped.items():
+        rows.append((f"{PREFIX}{name}", "-", "-", record["digest"][:12], _shipped_scores(record)))
     for found in versions:
         rows.append(
             (found.name, str(found.version), ", ".join(found.aliases) or "-", found.digest[:12], _scores(found.tags))
@@ -46,6 +49,11 @@ def import_weights(
 
         version = find_or_register(output, working_root().root)
         print(f"registered as {version.name} version {version.version}, {', '.join(version.aliases)}")
+
+
+def _shipped_scores(record: dict[str, Any]) -> str:
+    """The gains in a shipped model's record, such as `rain100L +5.1 dB`."""
+    return ", ".join(f"{name} {scores['gain']:+.1f} dB" for name, scores in record.get("scores", {}).items())
 
 
 def _scores(tags: dict[str, str]) -> str:

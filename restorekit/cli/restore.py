@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def restore(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
-    model: Annotated[str, typer.Option(help="A registered model (`restorekit models`), or a model's folder.")],
+    model: Annotated[
+        str, typer.Option(help="A registered or shipped model (`restorekit models`), or a model's folder.")
+    ],
     alias: Annotated[str, typer.Option(help="The registered version to use.")] = "champion",
     mask: Annotated[
         Path | None,
@@ -99,17 +101,11 @@ def _targets(photos: list[Path], output: Path | None, failures: list[str], mask:
 
 
 def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
-    """The model and its record, from the folder `model` or from the registry."""
-    folder = Path(model)
-    if (folder / "model.json").is_file() or "/" in model:
-        from restorekit.models.checkpoint import load_model
+    """The model and its record: a shipped one, a folder's, or a registered one."""
+    from restorekit.paths import working_root
+    from restorekit.tracking.named import load_named
 
-        if not folder.is_dir():
-            raise RestorekitError(f"no model's folder at {folder}")
-        return load_model(folder)
-    from restorekit.tracking.registry import load_registered
-
-    return load_registered(model, alias)
+    return load_named(model, working_root().root, alias, beside=Path())
 
 
 def _restorer(

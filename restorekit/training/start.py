@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -53,7 +54,7 @@ def keep_start(spec: Run, run: str, model: nn.Module, record: dict[str, Any], fo
     except RestorekitError as error:
         raise RestorekitError(
             f"{what} does not fit the run's network ({error}): give the run its options, "
-            f"{_changed(record['options'], spec.options.model_dump(mode='json'))}"
+            f"{_changed(record['options'], network)}"
         ) from error
     kept = Start(folder / f"{record['digest'][:32]}.safetensors", record["digest"])
     if not kept.weights.is_file():
@@ -63,6 +64,7 @@ def keep_start(spec: Run, run: str, model: nn.Module, record: dict[str, Any], fo
     return kept
 
 
-def _changed(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The options of a model that a run has otherwise: `width: 8`."""
+def _changed(theirs: dict[str, Any], network: nn.Module) -> str:
+    """The options of a model that a run's network has otherwise: `width: 8`."""
+    ours = cast(BaseModel, network.options).model_dump(mode="json")
     return ", ".join(f"{name}: {value}" for name, value in theirs.items() if ours.get(name) != value) or "as it was"
