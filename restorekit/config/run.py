@@ -166,7 +166,7 @@ class Run(Strict):
     # Options of another network, which provides the initial weights that both networks have, for an ablation. None:
     # initial weights are drawn for the run's own options.
     starts_as: dict[str, Any] | None = None
-    # A model whose weights the training starts from: shipped:rain, glsgn-rain@champion, or a folder. None: they are drawn.
+    # A model to start from: shipped:rain, glsgn-rain@champion, or a folder. None: the weights are drawn.
     start_from: Annotated[str, Field(min_length=1)] | None = None
 
     @field_validator("dataset", mode="before")
