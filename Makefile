@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd params-paper lock clean \
+.PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu
 
 help: ## this list
@@ -80,6 +80,9 @@ bench-gpu: setup ## a GPU's gradients against float64, its speed and memory; wit
 
 photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
 	sh pipelines/photos_uhd.sh photos-uhd
+
+photos-free: setup ## photographs whose licences let weights be given away (CC0, CC-BY, public domain), into photos-free/
+	$(BIN)/python -m restorekit.sources.free photos-free
 
 # Opponents take torch from .venv; some need older packages, which these environments have in front of it.
 define bench_environment

@@ -14,6 +14,7 @@ from restorekit.files import sha256_file, write_atomically
 from restorekit.image import read_image
 from restorekit.layouts import get_photo_layout
 from restorekit.sources.folders import list_pictures
+from restorekit.sources.licences import Licence, read_licences
 from restorekit.sources.matching import match_photographs
 from restorekit.sources.packages import EMBEDDED, copy_embedded
 from restorekit.sources.photo_index import SPLITS, Photograph, PhotoManifest, in_order, split_of
@@ -41,6 +42,7 @@ class FoundFile:
 
     path: Path
     source: str  # relative to the folder
+    licence: Licence | None = None  # where the folder states it
 
 
 def collect_photographs(config: PhotosConfig, root: Path, folder: Path) -> Collection:
@@ -136,8 +138,9 @@ def find_files(folder: PhotoFolder, root: Path, exclude: Path) -> Iterator[Found
     names = list_pictures("photos.folders", place, exclude)
     if folder.layout is not None:
         names = _of_layout(folder, place, names)
+    licences = read_licences(place)
     for name in names:
-        yield FoundFile(place / name, name)
+        yield FoundFile(place / name, name, licences.get(name))
 
 
 def _of_layout(folder: PhotoFolder, place: Path, names: list[str]) -> list[str]:
@@ -160,6 +163,7 @@ def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:
     """
     photo = read_image(found.path)
     digest = sha256_file(found.path)
+    stated = found.licence
     return Photograph(
         name=digest[:16],
         file=f"{digest[:16]}{found.path.suffix.lower()}",
@@ -167,8 +171,8 @@ def describe(found: FoundFile, license_text: str, split: Split) -> Photograph:
         height=photo.height,
         sha256=digest,
         bytes=found.path.stat().st_size,
-        license=license_text,
-        source=found.source,
+        license=license_text if stated is None else stated.license,
+        source=found.source if stated is None or not stated.credit else f"{found.source}, by {stated.credit}",
         split=split_of(digest, split),
         scene=digest[:16],
     )

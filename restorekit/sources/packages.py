@@ -113,12 +113,12 @@ EMBEDDED: tuple[EmbeddedPhotograph, ...] = (
     ),
 )
 
-_DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 
 
 def copy_embedded(embedded: EmbeddedPhotograph, folder: Path) -> Photograph:
     """Copies one embedded photograph, and its disparity as .npy, into `folder`."""
-    found = _file_of(embedded.package, embedded.path)
+    found = file_of(embedded.package, embedded.path)
     file = folder / f"{embedded.name}{found.suffix}"
     shutil.copyfile(found, file)
     photo = read_image(file)
@@ -141,7 +141,7 @@ def copy_embedded(embedded: EmbeddedPhotograph, folder: Path) -> Photograph:
 
 def _copy_disparity(embedded: EmbeddedPhotograph, folder: Path) -> Path:
     """Copies a disparity as .npy; unknown values, infinite in the package, become NaN."""
-    with np.load(_file_of(embedded.package, embedded.disparity or ""), allow_pickle=False) as arrays:
+    with np.load(file_of(embedded.package, embedded.disparity or ""), allow_pickle=False) as arrays:
         disparity = arrays["arr_0"].astype(np.float32)
     disparity[~np.isfinite(disparity)] = np.nan
     file = folder / f"{embedded.name}.disparity.npy"
@@ -149,7 +149,7 @@ def _copy_disparity(embedded: EmbeddedPhotograph, folder: Path) -> Path:
     return file
 
 
-def _file_of(package: str, path: str) -> Path:
+def file_of(package: str, path: str) -> Path:
     """The path of a file in an installed package, without importing the package."""
     spec = find_spec(package)
     distribution = _DISTRIBUTIONS[package]
