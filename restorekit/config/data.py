@@ -60,6 +60,8 @@ class TrainShards(Strict):
     shards: Count
     out_of_focus: Share = 0.0  # share of variants with parts of the photograph first blurred, as by a wide aperture
     clean: Share = 0.0  # share of variants left undegraded, so that a network learns to leave clean photographs alone
+    # Parts of a photograph: up to so many times closer than the whole, never enlarged. 1: the whole photograph.
+    zoom: Annotated[float, Field(ge=1.0)] = 1.0
     camera: Share = 0.0  # share of variants that a camera takes: noise, tone curve, sharpening, JPEG; see camera.py
 
 
@@ -110,6 +112,8 @@ class FrameConfig(DatasetConfig):
     def _framed(self) -> Self:
         if self.long_side is not None and self.long_side < self.short_side:
             raise ValueError(f"long_side {self.long_side} is shorter than short_side {self.short_side}")
+        if self.long_side is not None and self.train.zoom > 1.0:
+            raise ValueError("frames with a long_side are drawn at their own scales: leave out train.zoom")
         for one in self.pairs:
             if one.layout not in LAYOUTS:
                 raise ValueError(str(unknown_name("layout", one.layout, LAYOUTS)))

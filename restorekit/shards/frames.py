@@ -44,6 +44,20 @@ def draw_frame(
     return {"resized": resized, "window": [top, left, height, width]}
 
 
+def draw_part(rng: np.random.Generator, photograph: Photograph, short_side: int, zoom: float) -> dict[str, list[int]]:
+    """As `draw_frame`, of a frame in the photograph's own shape, up to `zoom` times closer than the whole.
+
+    Large photographs are so seen at the scales of a thumbnail and of a camera's pixels. None is enlarged by this.
+    """
+    height, width = frame_size(photograph, short_side)
+    least = short_side / min(photograph.height, photograph.width)
+    closest = max(1.0, min(1.0 / least, zoom))
+    scale = least * closest ** float(rng.random())
+    resized = [max(height, round(photograph.height * scale)), max(width, round(photograph.width * scale))]
+    top, left = (int(rng.integers(have - need + 1)) for have, need in zip(resized, (height, width), strict=True))
+    return {"resized": resized, "window": [top, left, height, width]}
+
+
 def cut_frame(photos: Path, photograph: Photograph, frame: Mapping[str, Any]) -> Scene:
     """The frame that `draw_frame` drew, with disparity if the photograph has any."""
     loaded = _loaded(photos, photograph)

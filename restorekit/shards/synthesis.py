@@ -22,7 +22,7 @@ from restorekit.errors import RestorekitError
 from restorekit.image import encode_grey, encode_rgb, to_uint8
 from restorekit.image.arrays import Encoding
 from restorekit.rng import rng_for
-from restorekit.shards.frames import cut_frame, draw_frame, frame_size, is_large_enough, whole_frame
+from restorekit.shards.frames import cut_frame, draw_frame, draw_part, frame_size, is_large_enough, whole_frame
 from restorekit.sources.folders import MaskFile, find_masks, load_mask
 from restorekit.sources.photo_index import Photograph, PhotoIndex, SplitName
 from restorekit.tasks import TASKS
@@ -180,9 +180,11 @@ def rebuild(record: Mapping[str, Any], photos: PhotoIndex, masks: Path | None = 
 
 def _draw_frame(recipe: FrameRecipe, photograph: Photograph, variant: int) -> dict[str, list[int]] | None:
     dataset = recipe.dataset
+    rng = rng_for(recipe.seed, recipe.name, recipe.split, "frame", photograph.name, variant)
+    if recipe.split == "train" and dataset.train.zoom > 1.0:
+        return draw_part(rng, photograph, dataset.short_side, dataset.train.zoom)
     if not isinstance(dataset, FrameConfig) or dataset.long_side is None:
         return None
-    rng = rng_for(recipe.seed, recipe.name, recipe.split, "frame", photograph.name, variant)
     return draw_frame(rng, photograph, dataset.short_side, dataset.long_side)
 
 

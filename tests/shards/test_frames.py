@@ -12,7 +12,7 @@ from restorekit.config import AnyDataset, PhotosConfig
 from restorekit.errors import RestorekitError
 from restorekit.image import encode_rgb
 from restorekit.rng import rng_for
-from restorekit.shards.frames import draw_frame, is_large_enough
+from restorekit.shards.frames import draw_frame, draw_part, is_large_enough
 from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.shards.real_shards import JoinedRecipe, with_pairs
 from restorekit.shards.staging import Recipe, finish, stage_shard
@@ -105,6 +105,43 @@ def test_a_frame_lies_inside_its_photograph_at_a_scale_of_at_most_one(size):
         assert 0 <= top <= height - rows
         assert 0 <= left <= width - columns
         assert height / whole.height == pytest.approx(width / whole.width, rel=0.02)
+
+
+@pytest.mark.parametrize("size", [(3000, 2000), (2000, 3000), (100, 80), (64, 64), (60, 50), (64, 500)])
+def test_a_part_lies_inside_its_photograph_and_is_never_enlarged_by_the_zoom(size):
+    whole = photograph(*size)
+    least = 64 / min(size)
+    drawn = [draw_part(rng_for(3, number), whole, 64, 4.0) for number in range(60)]
+    scales = [one["resized"][0] / whole.height for one in drawn]
+    assert max(scales) <= max(1.0, least) + 0.02
+    assert max(scales) <= 4.02 * least
+    if least < 0.25:
+        assert max(scales) > 3.5 * least > 1.5 * least > min(scales)
+    for one in drawn:
+        (height, width), (top, left, rows, columns) = one["resized"], one["window"]
+        assert min(rows, columns) == 64
+        assert rows / columns == pytest.approx(whole.height / whole.width, rel=0.02)
+        assert 0 <= top <= height - rows
+        assert 0 <= left <= width - columns
+
+
+def test_zoomed_training_frames_are_rebuilt_and_others_stay_whole(photos, tmp_path):
+    train = {"variants": 3, "tiles": 2, "tile": 48, "shards": 2, "zoom": 4.0}
+    changes = {"short_side": 64, "long_side": None, "train": train}
+    samples = made(recipe(photos, "rain", "train", **changes), photos, tmp_path)
+    index = PhotoIndex.open(photos)
+    for sample in samples:
+        top, left, height, width = sample.record["tile"]
+        frame = rebuild(sample.record, index)
+        assert np.array_equal(np.rint(frame.clean[top : top + height, left : left + width] * 255), sample.clean)
+    assert len({sample.record["frame"]["resized"][0] for sample in samples}) > 3
+    tested = made(recipe(photos, "rain", "test", **changes), photos, tmp_path / "test")
+    assert {sample.record["frame"] for sample in tested} == {None}
+
+
+def test_frames_with_a_long_side_have_no_zoom():
+    with pytest.raises(ValidationError, match=r"leave out train\.zoom"):
+        dataset("rain", train={"variants": 2, "tiles": 2, "tile": 48, "shards": 2, "zoom": 2.0})
 
 
 def test_small_photographs_are_left_out_and_a_set_without_large_ones_is_an_error(photos):
