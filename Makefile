@@ -9,7 +9,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
-  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu
+  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -77,6 +77,10 @@ bench-uhd: setup ## frames of 4K and 8K through GLSGN, streamed, and what it is 
 
 bench-gpu: setup ## a GPU's gradients against float64, its speed and memory; without a GPU a rehearsal
 	$(BIN)/python tests/bench/gpu.py data/bench/gpu.json
+
+bench-quality: setup ## SETS=DIR: shipped models, and MODELS="a b", on the public pairs in DIR/<task>/<set>; data/bench/quality.html
+	@test -n "$(SETS)" || { echo "error: name a folder of sets: make bench-quality SETS=DIR, with DIR/<task>/<set>/input and target" >&2; exit 1; }
+	$(BIN)/python -m tests.bench.quality data/bench/quality.json --sets $(SETS) $(if $(MODELS),--models $(MODELS))
 
 photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
 	sh pipelines/photos_uhd.sh photos-uhd
