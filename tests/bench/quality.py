@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from restorekit.evaluation.slices import mean_interval
@@ -37,6 +38,7 @@ from tests.bench.quality_sets import Case, cases_of, sets_in
 
 PROTOCOLS = ("psnr_rgb", "psnr_y", "ssim_rgb")
 CLEAN = 12  # images of a set that a model should leave alone
+LONGEST = 512  # pixels, for the perceptual distance
 RESAMPLES = 2000
 
 
@@ -79,49 +81,52 @@ def methods_of(task: str, named: list[str] | None) -> list[str]:
 def measure(sets: Path, task: str, name: str, method: str, most: int, pictures: Path) -> dict[str, Any]:
     """The figures of one method on one set: means with intervals of the gain, and what it does to clean images."""
     restore = OPPONENTS[task][method] if method in OPPONENTS[task] else _restoring(method)
-    distance = PerceptualDistance()
-    rows, harm = [], []
-    for case in cases_of(sets, task, name, most):
+    cases = list(cases_of(sets, task, name, most))
+    restored, seconds = [], []
+    for case in cases:
         began = time.perf_counter()
-        restored = restore(case.degraded, case.mask)
-        seconds = time.perf_counter() - began
+        restored.append(restore(case.degraded, case.mask))
+        seconds.append(time.perf_counter() - began)
+    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # before the metrics, which take more
+    distance = PerceptualDistance()
+    rows = []
+    for case, image in zip(cases, restored, strict=True):
         before, after = (
-            {**score(image, case.clean, PROTOCOLS), "lpips": distance(image, case.clean)}
-            for image in (case.baseline, restored)
+            {**score(found, case.clean, PROTOCOLS), "lpips": distance(_reduced(found), _reduced(case.clean))}
+            for found in (case.baseline, image)
         )
-        rows.append({"key": case.key, "scene": case.scene, "before": before, "after": after, "seconds": seconds})
-        if not TASKS[task].takes_mask and len(harm) < CLEAN:
-            harm.append(measure_clean(restore(case.clean, None), case.clean))
-        _keep_picture(pictures, f"{task}-{name}-{method}-{case.key}", case, restored)
-    return {
-        "task": task,
-        "set": name,
-        "method": method,
-        **_summary(rows, harm),
-        "rows": rows,
-        "pictures": pictures.name,
-    }
+        rows.append({"key": case.key, "scene": case.scene, "before": before, "after": after})
+        _keep_picture(pictures, f"{task}-{name}-{method}-{case.key}", case, image)
+    untouched = [] if TASKS[task].takes_mask else cases[:CLEAN]
+    harm = [measure_clean(restore(case.clean, None), case.clean) for case in untouched]
+    named = {"task": task, "set": name, "method": method, "pictures": pictures.name, "n": len(rows)}
+    times = {"seconds": float(np.median(seconds)), "gib": gib}
+    return {**named, **times, "scores": _scores(rows), "clean": _clean(harm), "rows": rows}
 
 
-def _summary(rows: list[dict[str, Any]], harm: list[dict[str, float | None]]) -> dict[str, Any]:
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """The image with a longer side of at most LONGEST pixels, since the trunk takes a second for 0.1 megapixels."""
+    scale = min(1.0, LONGEST / max(image.shape[:2]))
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _scores(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of every protocol: the means before and after, and the mean gain with its interval."""
     scenes = [row["scene"] for row in rows]
     scores = {}
     for protocol in (*PROTOCOLS, "lpips"):
-        gains = np.array([row["after"][protocol] - row["before"][protocol] for row in rows])
-        interval = mean_interval(gains, scenes, rng_for(0, "quality", protocol), RESAMPLES)
-        scores[protocol] = {
-            "before": _mean([row["before"][protocol] for row in rows]),
-            "after": _mean([row["after"][protocol] for row in rows]),
-            "gain": float(gains.mean()),
-            "ci95": interval,
-        }
-    figures = harm[0] if harm else {}
-    clean = {figure: _mean([value for one in harm if (value := one[figure]) is not None]) for figure in figures}
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "n": len(rows), "scores": scores, "clean": clean, "seconds": float(np.median([row["seconds"] for row in rows])),
-        "gib": usage.ru_maxrss / 2**20,
-    }  # fmt: skip
+        before, after = (np.array([row[when][protocol] for row in rows]) for when in ("before", "after"))
+        interval = mean_interval(after - before, scenes, rng_for(0, "quality", protocol), RESAMPLES)
+        means = {"before": float(before.mean()), "after": float(after.mean()), "gain": float((after - before).mean())}
+        scores[protocol] = {**means, "ci95": interval}
+    return scores
+
+
+def _clean(harm: list[dict[str, float | None]]) -> dict[str, float]:
+    """The mean of each figure of clean images, over those that have it."""
+    known = {figure: [value for one in harm if (value := one[figure]) is not None] for figure in (harm or [{}])[0]}
+    return {figure: float(np.mean(values)) for figure, values in known.items()}
 
 
 def _restoring(method: str) -> Any:
@@ -169,10 +174,6 @@ def _in_a_process(given: argparse.Namespace, one: dict[str, Any]) -> dict[str, A
         sys.exit(f"error: {one['method']} on {one['name']}: {done.stderr.strip() or 'no output'}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
 
 
 def _line(table: dict[str, Any]) -> str:

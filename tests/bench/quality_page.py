@@ -50,8 +50,9 @@ def write_page(target: Path, tables: list[dict[str, Any]]) -> None:
     text = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Quality on public pairs</title><style>{STYLE}</style>"
         "<h1>Quality on public pairs</h1><p>Whole images, 8 bits. A gain is over the degraded image, or over holes "
-        "filled by the mean colour, with the 95 % interval of the mean. Clean: the clean images through the method, against "
-        "themselves. The perceptual distance is lower where images look more alike.</p>"
+        "filled by the mean colour, with the 95 % interval of the mean. Clean: the clean images through the method, "
+        "against themselves. The perceptual distance, of images of at most 512 pixels, is lower where they "
+        "look more alike.</p>"
         f"{''.join(body)}</html>"
     )
     with write_atomically(target) as partial:
