@@ -15,6 +15,7 @@ from restorekit.errors import RestorekitError
 if TYPE_CHECKING:
     from torch import nn
 
+    from restorekit.config import Precision
     from restorekit.inference import Restorer
 
 
@@ -41,8 +42,12 @@ def restore(
         typer.Option(help="GiB of memory for restoring, without the loaded model; default: half of the free memory."),
     ] = None,
     device: Annotated[
-        Literal["cpu", "cuda"] | None, typer.Option(help="Default: cuda if there is a GPU, else cpu.")
+        str | None, typer.Option(help="cpu, cuda, or cuda:1 for the second GPU; default: cuda if there is a GPU.")
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "auto"],
+        typer.Option(help="Of the network's convolutions; auto: bf16 where the device has it, else fp32."),
+    ] = "fp32",
     self_ensemble: Annotated[
         bool,
         typer.Option(
@@ -59,7 +64,7 @@ def restore(
     failures: list[str] = []
     targets = _targets(photos, output, failures, mask)
     if targets:
-        restorer = _restorer(*_load_model(model, alias), device, memory, tile, self_ensemble)
+        restorer = _restorer(*_load_model(model, alias), device, precision, memory, tile, self_ensemble)
         _check_mask(restorer, model, mask)
         for photo, target in targets.items():
             try:
@@ -112,6 +117,7 @@ def _restorer(
     model: "nn.Module",
     record: Mapping[str, Any],
     device: str | None,
+    precision: "Precision",
     memory: float | None,
     tile: int | None,
     self_ensemble: bool,
@@ -119,6 +125,7 @@ def _restorer(
     import torch
 
     from restorekit.inference import Restorer
+    from restorekit.inference.device import imitation_note
     from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
 
     if memory is not None and not 0 < memory < math.inf:
@@ -127,7 +134,11 @@ def _restorer(
     views = trained_views(record) if self_ensemble else AS_IT_IS
     if self_ensemble and len(views) == 1:
         raise RestorekitError("--self-ensemble: this model was trained without flips, so there is one view of a photo")
-    return Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views)
+    restorer = Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views, precision)
+    note = imitation_note(precision, restorer.device)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    return restorer
 
 
 def _check_mask(restorer: "Restorer", model: str, mask: Path | None) -> None:

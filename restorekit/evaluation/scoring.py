@@ -62,7 +62,7 @@ def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS
     other networks it raises a RestorekitError.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    restorer = Restorer(model, device=device, views=views)
+    restorer = Restorer(model, device=device, views=views, precision=precision)
     takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
 
     def restore(pair: Pair) -> np.ndarray:
@@ -73,8 +73,7 @@ def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS
                 f"score of tiles is another score: free memory, or lower the data set's short_side"
             )
         mask = pair.mask if takes_mask else None
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            return restorer.restore(to_float(pair.degraded), mask)
+        return restorer.restore(to_float(pair.degraded), mask)
 
     return restore
 

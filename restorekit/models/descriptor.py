@@ -21,6 +21,7 @@ class Descriptor:
     halo: int  # pixels of context that a tile needs on each side
     bytes_per_pixel: int  # measured peak memory of `restore` in float32, on top of the loaded weights
     streams: bool = False  # a StreamingModel: restores the whole image in less memory
+    batches: bool = True  # images of a batch do not influence each other
     localises: bool = False  # predicts a mask of the degraded pixels
 
 

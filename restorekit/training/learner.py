@@ -10,12 +10,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.config import TrainConfig
 from restorekit.models import create_model
+from restorekit.models.precision import mixed
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
 from restorekit.training.job import Job
 from restorekit.training.optimizer import Ema, MuonAdamW
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
-from restorekit.training.world import World, compile_warning, compiled, mixed
+from restorekit.training.world import World, compile_warning, compiled
 
 
 class Learner:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
+from restorekit.models.precision import resolved
 from restorekit.rng import seed_for
 from restorekit.shards.mixture import MixedReader
 from restorekit.shards.plan import Cursor, begin_epoch, check_world, continue_with
@@ -28,7 +29,7 @@ from restorekit.training.optimizer import learning_rate
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, TrainingState
 from restorekit.training.validation import check_memory, quality, validate
-from restorekit.training.world import World, resolved
+from restorekit.training.world import World
 
 
 @dataclass(frozen=True)

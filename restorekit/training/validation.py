@@ -21,11 +21,12 @@ from restorekit.image import to_uint8
 from restorekit.metrics.psnr import psnr_rgb
 from restorekit.models.descriptor import Descriptor, RestorationModel
 from restorekit.models.memory import default_budget
+from restorekit.models.precision import resolved
 from restorekit.shards.reader import ShardReader, ShardSample
 from restorekit.training.batches import images_of, to_tensor, to_unit
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
-from restorekit.training.world import World, resolved
+from restorekit.training.world import World
 
 PSNR, GAIN = "psnr_rgb", "gain"  # a set's mean PSNR after restoration, and the paired gain in it, both in dB
 

@@ -1,6 +1,5 @@
-"""The world of a training: this rank among all ranks, and the precision of its device."""
+"""The world of a training: this rank among all ranks, and how its device computes."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -10,9 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.config import Precision
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # names of the bfloat16 instructions on x86 and ARM
+from restorekit.models.precision import is_imitated, resolved
 
 
 @dataclass(frozen=True)
@@ -78,31 +75,10 @@ class World:
         return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)
 
 
-def resolved(precision: Precision, device: torch.device) -> Precision:
-    """The precision that "auto" means on `device`: bf16 where the hardware has it, else fp32.
-
-    A processor with AVX2 but no bfloat16 took 10 to 12 times as long for a gradient of DAKD in bf16 as in fp32.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        has_bf16 = any(capabilities.get(name, False) for name in CPU_BF16)
-    return "bf16" if has_bf16 else "fp32"
-
-
 def agreed(precision: Precision, world: World) -> Precision:
     """The precision that all ranks compute in: fp32 where "auto" means fp32 on one of them. Every rank calls it."""
     own = resolved(precision, world.device)
     return own if world.all(torch.tensor(own != "fp32")) else "fp32"
-
-
-def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A context in which networks compute in `precision` on `device`."""
-    dtype = DTYPES[resolved(precision, device)]
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
 def tune(device: torch.device, tf32: bool) -> None:
@@ -119,7 +95,7 @@ def tune(device: torch.device, tf32: bool) -> None:
 
 def precision_warning(precision: Precision, device: torch.device) -> str | None:
     """A line for the user where `device` only imitates `precision`, else None."""
-    if precision == "bf16" and resolved("auto", device) == "fp32":
+    if precision == "bf16" and is_imitated(precision, device):
         name = "GPU" if device.type == "cuda" else "processor"
         return f"warning: this {name} has no bfloat16 and takes several times as long; set precision: auto"
     return None

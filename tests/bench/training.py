@@ -19,10 +19,11 @@ from torch import nn
 from restorekit.config import Params, load_params
 from restorekit.files import write_json
 from restorekit.models import create_model
+from restorekit.models.precision import resolved
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
 from restorekit.training.optimizer import MuonAdamW
-from restorekit.training.world import World, resolved
+from restorekit.training.world import World
 
 REPEATS = 8
 CHANGES: dict[str, dict[str, Any]] = {

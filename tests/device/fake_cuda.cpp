@@ -1,4 +1,4 @@
-// A CUDA device for a build of torch that has none: one device with one stream, on which nothing is computed.
+// Two CUDA devices for a build of torch that has none, on which nothing is computed; the first is the current one.
 //
 // Torch asks three places about a device before it lets autograd, autocast and events use it. This library answers in
 // their stead: the guard that switches devices and streams, the hooks of the CUDA backend, and the question which
@@ -19,7 +19,7 @@ int recorded;  // an event needs an address, and nothing at it
 struct SingleStreamGuard final : c10::impl::NoOpDeviceGuardImpl<DeviceType::CUDA> {
   Device exchangeDevice(Device) const override { return getDevice(); }
   Device getDevice() const override { return Device(DeviceType::CUDA, 0); }
-  DeviceIndex deviceCount() const noexcept override { return 1; }
+  DeviceIndex deviceCount() const noexcept override { return 2; }
   Stream getStream(Device) const noexcept override { return Stream(Stream::DEFAULT, getDevice()); }
   Stream getDefaultStream(Device) const override { return getStream(getDevice()); }
   Stream exchangeStream(Stream) const noexcept override { return getStream(getDevice()); }

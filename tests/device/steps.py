@@ -140,7 +140,7 @@ def whole_training(shards: Path) -> list[dict[str, Any]]:
 
 
 def photo(name: str) -> dict[str, Any]:
-    """What was watched while a photograph was restored in tiles."""
+    """What was watched while a photograph was restored as a whole."""
     with fake_device() as watch:
         learner = Learner(job_of(name, Path("none"), precision="fp32"), WORLD)
         restorer = Restorer(learner.model, "cuda", memory_bytes=2**33)
@@ -148,6 +148,18 @@ def photo(name: str) -> dict[str, Any]:
         watch.clear()
         restorer.restore(image, image[..., 0] if name == "madf" else None)
         return seen(watch)
+
+
+def photo_in_tiles(name: str) -> dict[str, Any]:
+    """What was watched while the second GPU restored a photograph in bf16, in tiles at once; their number, too."""
+    with fake_device() as watch:
+        learner = Learner(job_of(name, Path("none"), precision="fp32"), WORLD)
+        restorer = Restorer(learner.model, "cuda:1", memory_bytes=2**33, tile=128, precision="bf16")
+        image = np.zeros((150, 260, 3), np.float32)
+        tiles = list[int]()
+        watch.clear()
+        restorer.restore(image, image[..., 0] if name == "madf" else None, lambda _, total: tiles.append(total))
+        return seen(watch) | {"tiles": tiles[0]}
 
 
 def filling() -> dict[str, Any]:
@@ -207,6 +219,7 @@ def main() -> None:
         for precision, settings in SETTINGS.items():
             results[f"{name} {precision}"] = timed(steps, name, settings)
         results[f"photo {name}"] = timed(photo, name)
+        results[f"photo {name} in tiles"] = timed(photo_in_tiles, name)
     results["fp16"] = timed(steps, "dakd", {"precision": "fp16", "optimizer": "muon", "accumulate": 2})
     results["whole training"] = timed(whole_training, shards)
     results["filling"] = timed(filling)

@@ -107,6 +107,16 @@ def test_a_photograph_goes_to_the_device_and_back_without_a_stop(
     assert found["without_kernel"] == []
 
 
+@pytest.mark.parametrize("model, copies", [("dmgn", 2), ("glsgn", 2), ("dakd", 2), ("madf", 3)])
+def test_tiles_go_to_the_second_device_together(watched: dict[str, Any], model: str, copies: int) -> None:
+    """In bf16, on cuda:1: a tensor that stayed on cuda:0 would be an error. One copy of all tiles in each direction."""
+    found = watched[f"photo {model} in tiles"]
+    assert found["tiles"] > 1
+    assert found["waits"] == {}
+    assert sum(found["copies"].values()) == copies, found["copies"]
+    assert found["without_kernel"] == []
+
+
 def test_what_is_wrong_is_found(watched: dict[str, Any]) -> None:
     """Negative controls: steps of DAKD, each spoilt in one way."""
     spoilt = {name.removeprefix("control "): one for name, one in watched.items() if name.startswith("control ")}

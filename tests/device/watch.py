@@ -162,6 +162,7 @@ def save_ones(tensors: dict[str, Tensor], file: Path) -> None:
 TORCH: dict[str, Any] = {
     "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
     "torch.cuda.is_available": lambda: True,
+    "torch.cuda.device_count": lambda: 2,
     "torch.cuda.is_bf16_supported": lambda **_: True,
     "torch._subclasses.fake_tensor.FakeTensorMode.avoid_device_init": True,
     "torch.nn.Module._apply": replacing,

@@ -10,9 +10,10 @@ from restorekit.cluster import ray_cluster
 from restorekit.config import Precision
 from restorekit.distributed.progress_bar import EVENTS
 from restorekit.distributed.ray_train import fit
+from restorekit.models.precision import resolved
 from restorekit.training.export import export_model
 from restorekit.training.state import StateStore
-from restorekit.training.world import World, agreed, precision_warning, resolved
+from restorekit.training.world import World, agreed, precision_warning
 from tests.training.conftest import MakeJob, assert_equal, learnt
 
 CPU = torch.device("cpu")

@@ -69,6 +69,7 @@ class DMGN(nn.Module):
             tiling="approximate",
             halo=HALO,
             bytes_per_pixel=_bytes_per_pixel(width, trunk != "none", options.steered),
+            batches=not options.ndm_batch_stats,
         )
 
     def forward(self, image: Tensor) -> DmgnResult:
