@@ -8,7 +8,7 @@ import numpy as np
 
 from restorekit.errors import RestorekitError
 
-Format = Literal["jpeg", "png", "webp", "tiff"]
+Format = Literal["jpeg", "png", "webp", "tiff", "avif"]
 
 FORMATS: dict[str, Format] = {
     ".jpg": "jpeg",
@@ -17,7 +17,54 @@ FORMATS: dict[str, Format] = {
     ".webp": "webp",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".avif": "avif",
 }
+
+Unit = Literal["inch", "cm", "metre"]
+_METRES: dict[Unit, float] = {"inch": 0.0254, "cm": 0.01, "metre": 1.0}
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Pixels per `unit`, across and down."""
+
+    x: float
+    y: float
+    unit: Unit
+
+    def rounded(self, unit: Unit, limit: int) -> tuple[int, int]:
+        """Whole pixels per another unit, from 1 to `limit`."""
+        scale = _METRES[unit] / _METRES[self.unit]
+        x, y = (min(max(round(value * scale), 1), limit) for value in (self.x, self.y))
+        return x, y
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of a JPEG file: the second byte of its marker, and its content without the length."""
+
+    marker: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk of a PNG file: its four letters and its content."""
+
+    name: bytes
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Extras:
+    """A file's metadata besides EXIF and the colour profile, as bytes of the form that the formats share."""
+
+    xmp: bytes | None = None  # the packet
+    photoshop: bytes | None = None  # image resources, which hold IPTC
+    resolution: Resolution | None = None
+    comment: bytes | None = None  # of a JPEG, or a PNG's text of that name
+    chunks: tuple[Chunk, ...] = ()  # texts, times and colour of a PNG
+    segments: tuple[Segment, ...] = ()  # extended XMP of a JPEG, and what its maker defines
 
 
 @dataclass(frozen=True)
@@ -31,8 +78,10 @@ class Photo:
     format: Format
     lossless: bool  # of the file's compression
     exif: bytes | None  # as in a JPEG's marker, with orientation 1
-    icc: bytes | None  # the file's colour profile; `pixels` are sRGB in any case
+    icc: bytes | None  # the file's colour profile; `pixels` are sRGB in any case but that of `hdr`
     notes: tuple[str, ...] = ()  # sentences for the user about parts of the file that the photo lacks
+    extras: Extras = Extras()
+    hdr: bytes | None = None  # code points (ITU-T H.273) of a PNG whose pixels stay in their HDR coding
 
     @property
     def height(self) -> int:

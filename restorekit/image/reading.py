@@ -5,45 +5,62 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from restorekit.errors import RestorekitError
-from restorekit.image.arrays import to_float
+from restorekit.image.arrays import to_float, to_uint8
 from restorekit.image.colour import UnreadableProfileError, is_srgb, picture_to_srgb, pixels_to_srgb
-from restorekit.image.exif import exif_of_tiff, upright_exif
-from restorekit.image.photo import Format, Photo
-from restorekit.image.tiff import decode_sixteen, upright
+from restorekit.image.exif import upright_exif
+from restorekit.image.jpeg import complete, layout_of
+from restorekit.image.kinds import can_read_heic, is_heic, other_kind, raw_kind, webp_is_lossless
+from restorekit.image.metadata import metadata_of
+from restorekit.image.photo import FORMATS, Format, Photo
+from restorekit.image.png import decode_sixteen_bits
+from restorekit.image.tiff import decode_sixteen, unreadable_samples, upright
 
 MAX_PIXELS = 178_000_000  # a small file of a larger picture can fill the memory; Pillow's own limit is just above
 THRESHOLD = 0.5  # least brightness of a missing pixel in a mask; transparent pixels count as black
 
-_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
+_FORMATS: dict[str, Format] = {
+    "JPEG": "jpeg",
+    "MPO": "jpeg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "TIFF": "tiff",
+    "AVIF": "avif",
+    "HEIF": "avif",  # the nearest kind that is written
+}
+_READ = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
 _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 def read_image(path: Path | str) -> Photo:
-    """The photo in a JPEG, PNG, WebP or TIFF file of up to 16 bits per channel: grey, palette, RGB or CMYK.
+    """The photo in a JPEG, PNG, WebP, TIFF or AVIF file of up to 16 bits per channel: grey, palette, RGB or CMYK.
 
-    EXIF orientation is applied, and the colour profile converted to sRGB. Of several pages or frames only the first is
-    read, with a note. Raises a RestorekitError with the path where the file is missing, damaged, cut short, of another
-    kind, or larger than `MAX_PIXELS`.
+    The file's content says what it is, not its name. EXIF orientation is applied, and colours are converted to sRGB,
+    but for those of an HDR PNG. Notes say what a restored photo cannot keep: all but the first of several pages, frames
+    or pictures, a gain map, a signature, and damage to a JPEG that can still be decoded. HEIC is read where the package
+    pillow-heif is installed. Raises a RestorekitError with the path where the file is missing, damaged, cut short, of
+    another kind, or larger than `MAX_PIXELS`.
     """
     path = Path(path)
     data = _bytes_of(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged metadata, and about sizes that MAX_PIXELS allows
         try:
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "TIFF")) as picture:
-                return _photo(picture, data, path)
+            notes: list[str] = []
+            data = _with_end_marker(data, notes)
+            with Image.open(io.BytesIO(data), formats=_formats(data)) as picture:
+                return _photo(picture, data, path, notes)
         except RestorekitError:
             raise
         except Image.DecompressionBombError as error:
             raise RestorekitError(f"{path} is too large: at most {MAX_PIXELS / 1e6:.0f} million pixels") from error
         except UnidentifiedImageError as error:
-            raise RestorekitError(f"{path} is damaged, or no JPEG, PNG, WebP or TIFF file") from error
+            raise RestorekitError(f"{path} {_unknown(data)}") from error
         except Exception as error:  # damaged bytes raise errors of every class in decoders
             raise RestorekitError(f"{path} is damaged or cut short ({error})") from error
 
@@ -60,44 +77,108 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _photo(picture: Image.Image, data: bytes, path: Path) -> Photo:
-    if picture.width * picture.height > MAX_PIXELS:
-        raise RestorekitError(
-            f"{path} is too large: {picture.width} x {picture.height}, at most {MAX_PIXELS / 1e6:.0f} million pixels"
-        )
-    if picture.mode not in _GREY_MODES + _COLOUR_MODES:
-        raise RestorekitError(
-            f"{path} has pixels of kind '{picture.mode}': save it as RGB with 8 or 16 bits per channel"
-        )
+def _formats(data: bytes) -> tuple[str, ...]:
+    if not is_heic(data) or not can_read_heic():
+        return _READ
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _unknown(data: bytes) -> str:
+    """The end of the message about a file that Pillow does not know."""
+    kind = other_kind(data)
+    if kind:
+        return f"is {kind}"
+    samples = unreadable_samples(data) if data[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+") else None
+    if samples:
+        return f"is a TIFF with samples of {samples}: save it as grey or RGB with 8 or 16 bits per channel"
+    return "is damaged, or no JPEG, PNG, WebP, TIFF or AVIF file"
+
+
+def _with_end_marker(data: bytes, notes: list[str]) -> bytes:
+    """The file's bytes; those of a JPEG that lacks only the end marker, with it and a note."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return data
+    layout = layout_of(data)
+    if layout.ended or not layout.runs:
+        return data
+    whole = complete(data, layout)
+    if whole is None:
+        return data
+    notes.append("lacks its end, but no part of the picture is missing")
+    return whole
+
+
+def _photo(picture: Image.Image, data: bytes, path: Path, notes: list[str]) -> Photo:
+    _check(picture, path)
+    form = _FORMATS[picture.format or ""]
     pages = getattr(picture, "n_frames", 1)
     picture.load()  # raises if the file is cut short; makes a TIFF upright
     bits: Literal[8, 16] = 16 if _has_sixteen_bits(picture, data) else 8
     if bits == 16 and picture.mode == "CMYK":
         raise RestorekitError(f"{path} is CMYK with 16 bits per channel: save it as RGB, or with 8 bits")
-    notes = [f"{path} holds {pages} pictures; the first is taken"] if pages > 1 else []
-    icc = picture.info.get("icc_profile") or None
     grey = picture.mode in _GREY_MODES or (bits == 16 and _is_grey_png(data))
+    orientation = picture.getexif().get(0x0112, 1)
+    width, height = picture.size[::-1] if orientation in _TURNED else picture.size
+    found = metadata_of(picture, data, form, (width, height), grey)
+    if FORMATS.get(path.suffix.lower(), form) != form:
+        notes.append(f"holds {_named(picture)}, whatever its name says")
+    if pages > 1 and form != "jpeg":
+        each = "pages" if form == "tiff" else "frames of an animation"
+        notes.append(f"holds {pages} pictures ({each}); the first is taken, and the others are left out")
+    icc = None if found.stated.hdr else picture.info.get("icc_profile") or None
     decode = _decode_sixteen if bits == 16 else _decode_eight
     pixels, alpha = decode(picture, data, icc, notes)
-    orientation = picture.getexif().get(0x0112, 1)
+    if found.stated.profile and not icc:
+        icc = found.stated.profile
+        converted = pixels_to_srgb(to_float(pixels), icc)
+        pixels = converted if bits == 16 else to_uint8(converted)
     pixels, alpha = upright(pixels, orientation), None if alpha is None else upright(alpha, orientation)
-    exif = exif_of_tiff(picture) if picture.format == "TIFF" else picture.info.get("exif")
-    kept = upright_exif(exif, pixels.shape[1], pixels.shape[0]) if exif else None
-    if exif and not kept:
-        notes.append(f"the EXIF data of {path} are damaged and left out")
+    kept = upright_exif(found.exif, width, height) if found.exif else None
+    if found.exif and not kept:
+        notes.append("has damaged EXIF data, which are left out")
     if picture.mode == "CMYK":
-        notes.append(f"{path} is CMYK; it becomes RGB")
+        notes.append("is CMYK; it becomes RGB")
+    notes += [*found.notes, *([found.stated.note] if found.stated.note else [])]
     return Photo(
         pixels=pixels,
         alpha=alpha,
         grey=grey,
         bits=bits,
-        format=_FORMATS[picture.format or ""],
-        lossless=picture.format in ("PNG", "TIFF") or data[12:16] == b"VP8L",
+        format=form,
+        lossless=form in ("png", "tiff") or (form == "webp" and webp_is_lossless(data)),
         exif=kept,
         icc=icc,
-        notes=tuple(notes),
+        notes=tuple(f"{path} {note}" for note in notes),
+        extras=found.extras,
+        hdr=found.stated.hdr,
     )
+
+
+def _check(picture: Image.Image, path: Path) -> None:
+    """Raises a RestorekitError for pictures that are too large, and for pixels of kinds that are not read."""
+    if picture.width * picture.height > MAX_PIXELS:
+        raise RestorekitError(
+            f"{path} is too large: {picture.width} x {picture.height}, at most {MAX_PIXELS / 1e6:.0f} million pixels"
+        )
+    if picture.format == "TIFF":
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        raw = raw_kind(tags)
+        if raw:
+            raise RestorekitError(f"{path} is {raw}")
+        if tags.get(0x011C) == 2 and 1 in tags.get(0x0152, ()):
+            raise RestorekitError(f"{path} has colours multiplied by alpha in separate planes: save it interleaved")
+    if picture.mode not in _GREY_MODES + _COLOUR_MODES:
+        raise RestorekitError(
+            f"{path} has pixels of kind '{picture.mode}': save it as RGB with 8 or 16 bits per channel"
+        )
+
+
+def _named(picture: Image.Image) -> str:
+    name = "JPEG" if picture.format == "MPO" else picture.format or ""
+    return {"WEBP": "a WebP", "AVIF": "an AVIF", "HEIF": "an HEIC"}.get(name, f"a {name}")
 
 
 def _has_sixteen_bits(picture: Image.Image, data: bytes) -> bool:
@@ -130,7 +211,7 @@ def _decode_eight(
             if picture.mode == "CMYK" or not is_srgb(icc):
                 picture = picture_to_srgb(picture, icc)
         except UnreadableProfileError as error:
-            notes.append(f"{error}; its colours are taken as sRGB")
+            notes.append(f"keeps its colours as if they were sRGB: {error}")
     return np.array(picture.convert("RGB")), alpha
 
 
@@ -139,25 +220,15 @@ def _decode_sixteen(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Pillow reads colour with 16 bits as 8, so that OpenCV decodes PNG and tifffile TIFF."""
     size = (picture.height, picture.width)
-    pixels, alpha = decode_sixteen(data, size) if picture.format == "TIFF" else _decode_png_sixteen(data, size)
+    pixels, alpha = decode_sixteen(data, size) if picture.format == "TIFF" else decode_sixteen_bits(data, size)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if icc:
         try:
             pixels = pixels if is_srgb(icc) else pixels_to_srgb(pixels, icc)
         except UnreadableProfileError as error:
-            notes.append(f"{error}; its colours are taken as sRGB")
+            notes.append(f"keeps its colours as if they were sRGB: {error}")
     return pixels, alpha
-
-
-def _decode_png_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colours float32 (H, W, 1 or 3) and alpha (H, W)."""
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16 or array.shape[:2] != size:
-        raise ValueError("its 16-bit pixels cannot be decoded; save it as an ordinary PNG")
-    if array.ndim == 2:
-        return to_float(array[..., None]), None
-    return to_float(np.ascontiguousarray(array[..., 2::-1])), to_float(array[..., 3]) if array.shape[2] == 4 else None
 
 
 def read_mask(path: Path | str, size: tuple[int, int], invert: bool = False) -> np.ndarray:

@@ -13,12 +13,18 @@ import tifffile
 from PIL import Image, TiffImagePlugin
 
 from restorekit.image.arrays import to_float
+from restorekit.image.photo import Extras
+from restorekit.image.photoshop import iptc_of, kept_resources, resources_with
+from restorekit.image.xmp import upright_xmp
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # errors, with the file's name, are raised instead
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # photometric interpretations
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are alpha; 0 is anything else
 _DIRECTORIES = (0x8769, 0x8825)  # of EXIF and of GPS
+_XMP, _IPTC, _PHOTOSHOP = 0x02BC, 0x83BB, 0x8649
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_PLACES_ON_EARTH = (0x830E, 0x8482, 0x85D8, 0x87AF)  # GeoTIFF: scale, points, transformation, keys
 
 
 def decode_sixteen(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -78,7 +84,50 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def encode_tiff(channels: np.ndarray, has_alpha: bool, icc: bytes | None, exif: bytes | None) -> bytes:
+def extras_of_tiff(data: bytes, width: int, height: int) -> Extras:
+    """The metadata of a TIFF besides EXIF and profile, made to fit an upright picture of `width` x `height` pixels.
+
+    The file's resolution is in the EXIF block that `exif_of_tiff` makes. Damaged tags count as none.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            tags, order = file.pages.first.tags, file.byteorder
+            xmp, iptc, resources = (_block(tags.valueof(tag), order) for tag in (_XMP, _IPTC, _PHOTOSHOP))
+    except Exception:  # damaged bytes raise errors of every class
+        return Extras()
+    kept = kept_resources(resources)
+    return Extras(upright_xmp(xmp, width, height) or None, resources_with(iptc, kept) if iptc else kept)
+
+
+def _block(value: object, order: str) -> bytes:
+    """The bytes of a tag; IPTC is often declared as numbers of 32 bits."""
+    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
+        return np.array(value, np.int64).astype(order + "u4").tobytes()
+    return value if isinstance(value, bytes) else b""
+
+
+def notes_on_tiff(picture: Image.Image) -> list[str]:
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    if any(tag in tags for tag in _PLACES_ON_EARTH):
+        return ["is a GeoTIFF; its map coordinates are left out"]
+    return []
+
+
+def unreadable_samples(data: bytes) -> str | None:
+    """What the samples of a TIFF are that Pillow does not know: `32-bit floating point`; None where it is damaged."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            assert isinstance(page, tifffile.TiffPage)
+            if page.dtype is None:
+                return f"{page.bitspersample}-bit"
+            kinds = {"f": "floating point", "i": "signed integers", "u": "integers", "c": "complex numbers"}
+            return f"{8 * page.dtype.itemsize}-bit {kinds.get(page.dtype.kind, 'numbers')}"
+    except Exception:  # damaged bytes raise errors of every class
+        return None
+
+
+def encode_tiff(channels: np.ndarray, has_alpha: bool, icc: bytes | None, exif: bytes | None, extras: Extras) -> bytes:
     """A TIFF file of (H, W, 1 to 4), uint8 or uint16: one directory and one strip of deflated samples (TIFF 6.0).
 
     Pillow writes no colour of 16 bits, and no EXIF directory into a compressed TIFF; tifffile writes no directory
@@ -101,4 +150,14 @@ def encode_tiff(channels: np.ndarray, has_alpha: bool, icc: bytes | None, exif: 
         found.load(exif)
         for tag, value in found.items():
             tags[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else value
+    if extras.resolution and _X_RESOLUTION not in tags:
+        unit = "cm" if extras.resolution.unit == "cm" else "inch"
+        tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = extras.resolution.rounded(unit, 2**31 - 1)
+        tags[_RESOLUTION_UNIT] = {"inch": 2, "cm": 3}[unit]
+    iptc, resources = iptc_of(extras.photoshop or b""), extras.photoshop
+    if iptc and resources == resources_with(iptc, None):
+        resources = None  # IPTC alone has a tag of its own
+    for tag, block, kind in ((_XMP, extras.xmp, 1), (_IPTC, iptc, 7), (_PHOTOSHOP, resources, 1)):
+        if block:
+            tags.tagtype[tag], tags[tag] = kind, block
     return b"II*\x00\x08\x00\x00\x00" + tags.tobytes(8) + strip

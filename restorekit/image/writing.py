@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,20 +13,24 @@ from restorekit.errors import RestorekitError
 from restorekit.files import write_atomically
 from restorekit.image.arrays import quantise, to_uint8
 from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile
+from restorekit.image.jpeg import with_extras
 from restorekit.image.photo import Format, Photo, format_of
+from restorekit.image.png import metadata_chunks, with_chunks
 from restorekit.image.tiff import encode_tiff
 
 JPEG_QUALITY = 95  # with 4:4:4 chroma; the same number for lossy WebP
-_LONGEST: dict[Format, int] = {"jpeg": 65500, "webp": 16383}  # pixels
+AVIF_QUALITY = 90  # with 4:4:4 chroma
+_LONGEST: dict[Format, int] = {"jpeg": 65500, "webp": 16383, "avif": 65536}  # pixels
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601: grey of three nearly equal channels
 
 
 def write_image(path: Path | str, photo: Photo) -> None:
     """Writes a photo in the format of the path's suffix, and replaces a file there in one step.
 
-    The file has the photo's EXIF with orientation 1, its alpha, one channel for a grey photo, and sRGB's profile if the
-    photo had a profile. PNG and TIFF keep 16 bits; WebP is lossless if the photo's file was. Raises a RestorekitError
-    where the suffix is unknown, the format cannot hold the photo, or the file cannot be written.
+    The file has the photo's EXIF with orientation 1, the other metadata that the format holds (`left_behind` names the
+    rest), its alpha, one channel for a grey photo, and sRGB's profile if the photo had a profile. PNG and TIFF keep 16
+    bits; WebP is lossless if the photo's file was. Raises a RestorekitError where the suffix is unknown, the format
+    cannot hold the photo, or the file cannot be written.
     """
     path = Path(path)
     form = check_format(path, photo)
@@ -56,27 +61,39 @@ def check_format(path: Path, photo: Photo) -> Format:
 
 
 def _jpeg(photo: Photo) -> bytes:
-    return _encoded(photo, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    options = {"icc_profile": _profile(photo), "quality": JPEG_QUALITY, "subsampling": 0}
+    try:
+        jpeg = _encoded(photo, "JPEG", optimize=True, **options)
+    except OSError:  # Pillow's buffer for optimised codes is too small for noise
+        jpeg = _encoded(photo, "JPEG", **options)
+    return with_extras(jpeg, photo.extras, photo.exif)
 
 
 def _png(photo: Photo) -> bytes:
-    return _png_sixteen(photo) if photo.bits == 16 else _encoded(photo, "PNG")
+    png = _png_sixteen(photo) if photo.bits == 16 else _encoded(photo, "PNG")
+    return with_chunks(png, metadata_chunks(photo.extras, photo.exif, _profile(photo), photo.hdr))
 
 
 def _webp(photo: Photo) -> bytes:
-    return _encoded(photo, "WEBP", quality=JPEG_QUALITY, lossless=photo.lossless, exact=True)
+    options = {"quality": JPEG_QUALITY, "lossless": photo.lossless, "exact": True}
+    return _encoded(photo, "WEBP", **options, **_blocks(photo))
 
 
-def _encoded(photo: Photo, form: str, **options: object) -> bytes:
+def _avif(photo: Photo) -> bytes:
+    return _encoded(photo, "AVIF", quality=AVIF_QUALITY, subsampling="4:4:4", **_blocks(photo))
+
+
+def _blocks(photo: Photo) -> dict[str, bytes]:
+    """The metadata that Pillow puts into a WebP or an AVIF."""
+    blocks = {"icc_profile": _profile(photo), "exif": photo.exif, "xmp": photo.extras.xmp}
+    return {name: block for name, block in blocks.items() if block}
+
+
+def _encoded(photo: Photo, form: str, **options: Any) -> bytes:
     """The file's bytes by Pillow, 8 bits per channel."""
     channels = _channels(photo, np.dtype(np.uint8))
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels.shape[2]]
     picture = Image.fromarray(channels[..., 0] if mode == "L" else channels)
-    profile = _profile(photo)
-    if profile:
-        options["icc_profile"] = profile
-    if photo.exif:
-        options["exif"] = photo.exif
     buffer = io.BytesIO()
     picture.save(buffer, format=form, **options)
     return buffer.getvalue()
@@ -119,11 +136,7 @@ def _profile(photo: Photo) -> bytes | None:
 def _png_sixteen(photo: Photo) -> bytes:
     channels = _channels(photo, np.dtype(np.uint16))
     ordered = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.shape[2] > 1 else channels
-    profile = _profile(photo)
-    exif = photo.exif.removeprefix(b"Exif\x00\x00") if photo.exif else None
-    kept = {cv2.IMAGE_METADATA_ICCP: profile, cv2.IMAGE_METADATA_EXIF: exif}
-    metadata = {kind: np.frombuffer(block, np.uint8) for kind, block in kept.items() if block}
-    done, buffer = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(ordered), [*metadata], [*metadata.values()])
+    done, buffer = cv2.imencode(".png", np.ascontiguousarray(ordered))
     if not done:
         raise ValueError("OpenCV refused")
     return buffer.tobytes()
@@ -131,7 +144,13 @@ def _png_sixteen(photo: Photo) -> bytes:
 
 def _tiff(photo: Photo) -> bytes:
     channels = _channels(photo, np.dtype(np.uint16 if photo.bits == 16 else np.uint8))
-    return encode_tiff(channels, photo.alpha is not None, _profile(photo), photo.exif)
+    return encode_tiff(channels, photo.alpha is not None, _profile(photo), photo.exif, photo.extras)
 
 
-_ENCODERS: dict[Format, Callable[[Photo], bytes]] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}
+_ENCODERS: dict[Format, Callable[[Photo], bytes]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "webp": _webp,
+    "tiff": _tiff,
+    "avif": _avif,
+}

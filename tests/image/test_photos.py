@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from restorekit.errors import RestorekitError
@@ -284,10 +285,13 @@ def test_a_small_file_with_a_huge_picture_is_refused(tmp_path):
 
 def test_other_formats_and_floating_point_are_refused(tmp_path):
     save(tmp_path / "a.gif", photograph()[..., 0])
-    with pytest.raises(RestorekitError, match=r"no JPEG, PNG, WebP or TIFF"):
+    with pytest.raises(RestorekitError, match=r"a\.gif is a GIF: save it as PNG"):
         read_image(tmp_path / "a.gif")
     save(tmp_path / "hdr.tiff", photograph()[..., 0].astype(np.float32))
     with pytest.raises(RestorekitError, match=r"8 or 16 bits"):
+        read_image(tmp_path / "hdr.tiff")
+    tifffile.imwrite(tmp_path / "hdr.tiff", photograph().astype(np.float32), photometric="rgb")  # unknown to Pillow
+    with pytest.raises(RestorekitError, match=r"32-bit floating point: save it .* 8 or 16 bits"):
         read_image(tmp_path / "hdr.tiff")
 
 
