@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
@@ -16,15 +17,17 @@ help: ## this list
 
 setup: .venv/installed ## .venv with the pinned dependencies
 
-# Torch first: with it there, nothing else asks for a build of several gigabytes.
+# Torch first: with it there, nothing else asks for a build of several gigabytes. The lock names everything else, so
+# that pip need not search for what fits. Without --no-compile pip compiles all of 330 MB of sources, one file after
+# the other; imports compile the quarter that is used.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "error: restorekit needs Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv \
 	  || { echo "error: this Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) torch==2.13.0
+	$(PIP) --no-deps -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 repro: setup ## photographs -> shards -> models -> evaluations -> promotion -> data/report/index.html
@@ -45,8 +48,12 @@ mixed: setup ## RUN=dakd-rain--weather: writes the stages of runs on several dat
 ablate: setup ## MODEL=dakd, or without it all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
 	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))
 
-test: setup lint ## lint, types and the tests
-	$(BIN)/python -m pytest -q
+# Types are checked beside the tests, which often wait for Ray's processes to start.
+test: setup ## lint, types and the tests, two to four at once; TESTS=--random-order in an order drawn anew
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal $(TESTS); \
+	  tests=$$?; wait $$types && exit $$tests
 
 lint: setup
 	$(BIN)/ruff check .

@@ -74,18 +74,34 @@ def test_every_page_is_a_stage() -> None:
     assert {page for _, page, _ in declared()} == set(PAGES)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_a_stage_really_imports_is_what_was_read(page: str) -> None:
-    """The modules that Python loads for a page are among those found by reading, or left out with a reason."""
-    program = (
-        "import importlib, json, sys; importlib.import_module(sys.argv[1]);"
-        "print(json.dumps([m.__file__ for n, m in sys.modules.items() "
-        "if n.partition('.')[0] in ('restorekit', 'pipelines') and getattr(m, '__file__', None)]))"
-    )
+LOADED = """
+import importlib, json, os, sys
+import mlflow, torch  # once for all pages, each of which a process of its own then imports
+for page in sys.argv[1:]:
+    sys.stdout.flush()
+    if os.fork() == 0:
+        importlib.import_module(f"pipelines.{page}")
+        ours = [m for n, m in sys.modules.items() if n.partition(".")[0] in ("restorekit", "pipelines")]
+        print(json.dumps([page, [m.__file__ for m in ours if getattr(m, "__file__", None)]]), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, page
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded_by_page() -> dict[str, set[str]]:
+    """The files of the project that Python loads for each page."""
     answer = subprocess.run(
-        [sys.executable, "-c", program, f"pipelines.{page}"], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", LOADED, *PAGES], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    loaded = {Path(file).relative_to(ROOT).as_posix() for file in json.loads(answer.stdout.splitlines()[-1])}
+    pages = dict(json.loads(line) for line in answer.stdout.splitlines() if line.startswith("["))
+    return {page: {Path(file).relative_to(ROOT).as_posix() for file in files} for page, files in pages.items()}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_stage_really_imports_is_what_was_read(page: str, loaded_by_page: dict[str, set[str]]) -> None:
+    """The modules that Python loads for a page are among those found by reading, or left out with a reason."""
+    loaded = loaded_by_page[page]
     assert f"pipelines/{page}.py" in loaded
     unseen = {file for file in loaded - set(sources(f"pipelines.{page}", stage=page)) if not left_out(file, page)}
     assert sorted(unseen - imported_by_left_out(page)) == []

@@ -40,11 +40,14 @@ assert not heavy, heavy
         assert "Usage" in done.stdout
 
 
-def test_the_library_and_its_light_rooms_load_no_torch_no_ray_and_no_mlflow():
+def test_light_rooms_and_the_stages_that_handle_data_load_no_torch_no_ray_and_no_mlflow():
     code = """
 import sys
 import restorekit, restorekit.config, restorekit.image, restorekit.sources, restorekit.entry
 heavy = {"torch", "ray", "mlflow", "skimage", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+import pipelines.photos, pipelines.synthesize, pipelines.pairs, pipelines.validation, pipelines.report
+heavy = {"torch", "ray", "mlflow"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

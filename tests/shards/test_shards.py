@@ -48,6 +48,17 @@ def test_samples_are_read_as_they_were_written(folder: Path) -> None:
     assert samples[4].layer is None
 
 
+def test_a_shard_has_the_bytes_that_webdataset_writes(tmp_path: Path) -> None:
+    keys = ["short", "k" * 140, "Zürich-03"]
+    with wds.TarWriter(
+        str(tmp_path / "1.tar"), mtime=0, encoder=False, user="restorekit", group="restorekit"
+    ) as writer:
+        for number, key in enumerate(keys):
+            writer.write({"__key__": key, **members(number)})
+    write_shard(tmp_path / "0.tar", ((key, members(n)) for n, key in enumerate(keys)))
+    assert (tmp_path / "0.tar").read_bytes() == (tmp_path / "1.tar").read_bytes()
+
+
 def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
     """This holds for names that are not ASCII or too long for a tar's header, and in any order."""
     keys = ["short", "k" * 140, "Zürich-03", "e" * 99, "short-too"]

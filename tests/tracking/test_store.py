@@ -55,7 +55,7 @@ def test_two_processes_create_the_store_at_once(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    answers = [process.communicate(timeout=120)[0].strip() for process in started]
+    answers = [process.communicate(timeout=600)[0].strip() for process in started]
     assert [process.returncode for process in started] == [0, 0]
     assert answers == [f"sqlite:///{tmp_path}/mlflow.db"] * 2
 
