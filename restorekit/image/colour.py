@@ -1,4 +1,7 @@
-"""Colour profiles: photos of any profile become sRGB, and sRGB photos keep every bit."""
+"""Colour profiles: photos of any profile become sRGB and, where their profile allows it, go back to it.
+
+Photos in sRGB keep every bit, and so do unchanged pixels of photos that go back to their profile.
+"""
 
 import io
 import struct
@@ -8,6 +11,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from restorekit.errors import RestorekitError
+from restorekit.image.arrays import to_float
+from restorekit.image.photo import OwnColours
 
 # Linear sRGB to CIE XYZ under D50, the space in which ICC profiles meet: IEC 61966-2.1, Bradford-adapted.
 _SRGB_TO_XYZ = np.array(
@@ -58,22 +63,61 @@ def pixels_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     The profile has tone curves and a matrix (Adobe RGB, Display P3, ProPhoto RGB, ...) or one grey curve, as in
     ICC.1:2022, sections 8.3.3 and 8.4; others raise an UnreadableProfileError. Colours outside sRGB are clipped.
     """
-    tags = _tags(profile)
-    try:
-        if profile[16:20] == b"GRAY":
-            curves, matrix = [_curve(tags[b"kTRC"])] * 3, np.eye(3)
-        else:
-            curves = [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")]
-            columns = [_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
-            matrix = np.linalg.inv(_SRGB_TO_XYZ) @ np.stack(columns, axis=1)
-    except (KeyError, struct.error) as error:
-        raise UnreadableProfileError("the colour profile is not one of tone curves and a matrix") from error
+    curves, matrix = _curves_and_matrix(profile)
     converted = np.empty_like(pixels)
     nodes = np.linspace(0.0, 1.0, len(curves[0]))
     for row, values in enumerate(pixels):  # row by row, since the computation needs float64
         linear = np.stack([np.interp(values[:, c], nodes, curves[c]) for c in range(3)], axis=1)
         converted[row] = _srgb_encoded(np.clip(linear @ matrix.T, 0.0, 1.0))
     return converted
+
+
+def leads_back(profile: bytes) -> bool:
+    """Whether the profile has only tone curves that rise and a matrix for RGB, so that sRGB can be turned into it."""
+    if profile[16:20] != b"RGB " or any(name in _tags(profile) for name in (b"A2B0", b"A2B1", b"B2A0", b"D2B0")):
+        return False
+    try:
+        curves, matrix = _curves_and_matrix(profile)
+    except UnreadableProfileError:
+        return False
+    rising = all((np.diff(curve) >= 0).all() and curve[0] < 0.01 and curve[-1] > 0.99 for curve in curves)
+    return rising and bool(np.linalg.cond(matrix) < 1000)
+
+
+def to_own_colours(pixels: np.ndarray, own: OwnColours, profile: bytes) -> np.ndarray:
+    """Changed sRGB pixels (H, W, 3) in the colours of the photo's own profile, for which `leads_back` holds: float32.
+
+    What was changed in sRGB is added to the stored colours. So unchanged pixels come back to the bit, and colours
+    outside sRGB stay outside.
+    """
+    curves, matrix = _curves_and_matrix(profile)
+    back = np.linalg.inv(matrix).T
+    nodes = np.linspace(0.0, 1.0, len(curves[0]))
+
+    def in_profile(values: np.ndarray) -> np.ndarray:
+        linear = np.clip(_srgb_decoded(values.astype(np.float64)) @ back, 0.0, 1.0)
+        return np.stack([np.interp(linear[:, c], curves[c], nodes) for c in range(3)], axis=1)
+
+    result = np.empty(pixels.shape, np.float32)
+    for row in range(len(pixels)):
+        stored, before, after = (to_float(image[row]) for image in (own.stored, own.srgb, pixels))
+        changed = (before != after).any(axis=1)
+        result[row] = stored
+        result[row, changed] += (in_profile(after[changed]) - in_profile(before[changed])).astype(np.float32)
+    return np.clip(result, 0.0, 1.0, out=result)
+
+
+def _curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+    """Tone curves at 65536 values in [0, 1], and the matrix from linear values to linear sRGB."""
+    tags = _tags(profile)
+    try:
+        if profile[16:20] == b"GRAY":
+            return [_curve(tags[b"kTRC"])] * 3, np.eye(3)
+        curves = [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")]
+        columns = [_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+        return curves, np.linalg.inv(_SRGB_TO_XYZ) @ np.stack(columns, axis=1)
+    except (KeyError, struct.error) as error:
+        raise UnreadableProfileError("the colour profile is not one of tone curves and a matrix") from error
 
 
 def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
@@ -135,3 +179,8 @@ def _parametric(tag: bytes, x: np.ndarray) -> np.ndarray:
 def _srgb_encoded(linear: np.ndarray) -> np.ndarray:
     """Linear values with the tone curve of IEC 61966-2.1."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _srgb_decoded(encoded: np.ndarray) -> np.ndarray:
+    """Linear values of values with the tone curve of IEC 61966-2.1."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

@@ -20,8 +20,10 @@ _DESCRIPTIVE = (
 _DIRECTORIES = (_EXIF_FOLDER, 0x8825)
 
 
-def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
-    """The EXIF block with orientation 1, colour space sRGB, the given dimensions and no thumbnail; None if damaged.
+def upright_exif(block: bytes, width: int, height: int, srgb: bool = True) -> bytes | None:
+    """The EXIF block with orientation 1, the given dimensions and no thumbnail; None if damaged.
+
+    Its colour space becomes sRGB, unless the photo keeps a profile of its own.
 
     Values are overwritten in place, so that a maker's private notes, which hold offsets, stay readable. The thumbnail's
     bytes become zeros, since it may show what was restored away, or are cut off where they are the last.
@@ -40,7 +42,7 @@ def upright_exif(block: bytes, width: int, height: int) -> bytes | None:
         if _EXIF_FOLDER in entries:
             (folder,) = struct.unpack_from(order + "I", body, entries[_EXIF_FOLDER] + 8)
             nested, _ = _entries(body, order, folder)
-            for tag, value in ((_COLOUR_SPACE, 1), (_WIDTH, width), (_HEIGHT, height)):
+            for tag, value in ((_WIDTH, width), (_HEIGHT, height), *([(_COLOUR_SPACE, 1)] if srgb else [])):
                 _set(body, order, nested, tag, value)
     except struct.error:
         return None

@@ -68,6 +68,14 @@ class Extras:
 
 
 @dataclass(frozen=True)
+class OwnColours:
+    """A photo of another profile than sRGB's as it was read, from which its file is written with that profile."""
+
+    stored: np.ndarray  # (H, W, 3) in the file's colours, uint8 or float32
+    srgb: np.ndarray  # (H, W, 3) the same in sRGB, clipped: what is shown to a network
+
+
+@dataclass(frozen=True)
 class Photo:
     """A decoded photo; its arrays are uint8 for files of 8 bits, and float32 in [0, 1] for files of 16 bits."""
 
@@ -81,6 +89,7 @@ class Photo:
     icc: bytes | None  # the file's colour profile; `pixels` are sRGB in any case but that of `hdr`
     notes: tuple[str, ...] = ()  # sentences for the user about parts of the file that the photo lacks
     extras: Extras = Extras()
+    own: OwnColours | None = None  # where `icc` leads back from sRGB to the file's colours
     hdr: bytes | None = None  # code points (ITU-T H.273) of a PNG whose pixels stay in their HDR coding
 
     @property

@@ -10,12 +10,12 @@ from PIL import Image, UnidentifiedImageError
 
 from restorekit.errors import RestorekitError
 from restorekit.image.arrays import to_float, to_uint8
-from restorekit.image.colour import UnreadableProfileError, is_srgb, picture_to_srgb, pixels_to_srgb
+from restorekit.image.colour import UnreadableProfileError, is_srgb, leads_back, picture_to_srgb, pixels_to_srgb
 from restorekit.image.exif import upright_exif
 from restorekit.image.jpeg import complete, layout_of
 from restorekit.image.kinds import can_read_heic, is_heic, other_kind, raw_kind, webp_is_lossless
 from restorekit.image.metadata import metadata_of
-from restorekit.image.photo import FORMATS, Format, Photo
+from restorekit.image.photo import FORMATS, Format, OwnColours, Photo
 from restorekit.image.png import decode_sixteen_bits
 from restorekit.image.tiff import decode_sixteen, unreadable_samples, upright
 
@@ -130,13 +130,14 @@ def _photo(picture: Image.Image, data: bytes, path: Path, notes: list[str]) -> P
         notes.append(f"holds {pages} pictures ({each}); the first is taken, and the others are left out")
     icc = None if found.stated.hdr else picture.info.get("icc_profile") or None
     decode = _decode_sixteen if bits == 16 else _decode_eight
-    pixels, alpha = decode(picture, data, icc, notes)
+    pixels, alpha, stored = decode(picture, data, icc, notes)
     if found.stated.profile and not icc:
         icc = found.stated.profile
         converted = pixels_to_srgb(to_float(pixels), icc)
         pixels = converted if bits == 16 else to_uint8(converted)
     pixels, alpha = upright(pixels, orientation), None if alpha is None else upright(alpha, orientation)
-    kept = upright_exif(found.exif, width, height) if found.exif else None
+    own = None if stored is None else OwnColours(upright(stored, orientation), pixels)
+    kept = upright_exif(found.exif, width, height, srgb=own is None) if found.exif else None
     if found.exif and not kept:
         notes.append("has damaged EXIF data, which are left out")
     if picture.mode == "CMYK":
@@ -153,6 +154,7 @@ def _photo(picture: Image.Image, data: bytes, path: Path, notes: list[str]) -> P
         icc=icc,
         notes=tuple(f"{path} {note}" for note in notes),
         extras=found.extras,
+        own=own,
         hdr=found.stated.hdr,
     )
 
@@ -193,9 +195,12 @@ def _is_grey_png(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and data[25] in (0, 4)  # the header's colour type
 
 
-def _decode_eight(
-    picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
+# Pixels in sRGB, alpha, and pixels in the photo's own colours where its profile leads back to them.
+_Decoded = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+_ONE_WAY = "has a colour profile that works one way only; its colours become sRGB"
+
+
+def _decode_eight(picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]) -> _Decoded:
     alpha = None
     if picture.has_transparency_data:
         if picture.mode not in ("LA", "RGBA"):
@@ -206,29 +211,42 @@ def _decode_eight(
         picture = picture.convert("L")
     elif picture.mode not in ("L", "RGB", "CMYK"):
         picture = picture.convert("RGB")
+    stored = None
     if icc:
         try:
-            if picture.mode == "CMYK" or not is_srgb(icc):
+            if picture.mode == "CMYK":
                 picture = picture_to_srgb(picture, icc)
+            elif not is_srgb(icc):
+                converted = picture_to_srgb(picture, icc)
+                if leads_back(icc):
+                    stored = np.array(picture)
+                else:
+                    notes.append(_ONE_WAY)
+                picture = converted
         except UnreadableProfileError as error:
             notes.append(f"keeps its colours as if they were sRGB: {error}")
-    return np.array(picture.convert("RGB")), alpha
+    return np.array(picture.convert("RGB")), alpha, stored
 
 
-def _decode_sixteen(
-    picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_sixteen(picture: Image.Image, data: bytes, icc: bytes | None, notes: list[str]) -> _Decoded:
     """Pillow reads colour with 16 bits as 8, so that OpenCV decodes PNG and tifffile TIFF."""
     size = (picture.height, picture.width)
     pixels, alpha = decode_sixteen(data, size) if picture.format == "TIFF" else decode_sixteen_bits(data, size)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
+    stored = None
     if icc:
         try:
-            pixels = pixels if is_srgb(icc) else pixels_to_srgb(pixels, icc)
+            if not is_srgb(icc):
+                converted = pixels_to_srgb(pixels, icc)
+                if leads_back(icc):
+                    stored = pixels
+                else:
+                    notes.append(_ONE_WAY)
+                pixels = converted
         except UnreadableProfileError as error:
             notes.append(f"keeps its colours as if they were sRGB: {error}")
-    return pixels, alpha
+    return pixels, alpha, stored
 
 
 def read_mask(path: Path | str, size: tuple[int, int], invert: bool = False) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 from restorekit.errors import RestorekitError
 from restorekit.files import write_atomically
 from restorekit.image.arrays import quantise, to_uint8
-from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile
+from restorekit.image.colour import UnreadableProfileError, is_srgb, srgb_profile, to_own_colours
 from restorekit.image.jpeg import with_extras
 from restorekit.image.photo import Format, Photo, format_of
 from restorekit.image.png import metadata_chunks, with_chunks
@@ -28,9 +28,9 @@ def write_image(path: Path | str, photo: Photo) -> None:
     """Writes a photo in the format of the path's suffix, and replaces a file there in one step.
 
     The file has the photo's EXIF with orientation 1, the other metadata that the format holds (`left_behind` names the
-    rest), its alpha, one channel for a grey photo, and sRGB's profile if the photo had a profile. PNG and TIFF keep 16
-    bits; WebP is lossless if the photo's file was. Raises a RestorekitError where the suffix is unknown, the format
-    cannot hold the photo, or the file cannot be written.
+    rest), its alpha, one channel for a grey photo, and the photo's own profile where that leads back from sRGB, or else
+    sRGB's if it had one. PNG and TIFF keep 16 bits; WebP is lossless if the photo's file was. Raises a RestorekitError
+    where the suffix is unknown, the format cannot hold the photo, or the file cannot be written.
     """
     path = Path(path)
     form = check_format(path, photo)
@@ -102,6 +102,8 @@ def _encoded(photo: Photo, form: str, **options: Any) -> bytes:
 def _channels(photo: Photo, dtype: np.dtype) -> np.ndarray:
     """(H, W, 1 to 4) of `dtype`: grey or RGB, then alpha."""
     colour = photo.pixels
+    if photo.own and photo.icc:
+        colour = to_own_colours(colour, photo.own, photo.icc)
     if photo.grey:
         same = (colour[..., 0] == colour[..., 1]).all() and (colour[..., 0] == colour[..., 2]).all()
         if same:
@@ -124,9 +126,11 @@ def _depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _profile(photo: Photo) -> bytes | None:
-    """The profile to write: none for photos that are grey or had none, the photo's own if sRGB, else sRGB's."""
+    """The profile to write: none for photos that are grey or had none, the photo's own where possible, else sRGB's."""
     if photo.icc is None or photo.grey:
         return None
+    if photo.own:
+        return photo.icc
     try:
         return photo.icc if is_srgb(photo.icc) else srgb_profile()
     except UnreadableProfileError:

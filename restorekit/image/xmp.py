@@ -6,7 +6,7 @@ The packets are edited as text: no XML is read, so that a hostile packet can do 
 import re
 
 # Values as attributes or elements: XMP specification part 2 (Adobe, 2016), tables 2.7 and 2.8.
-_UPRIGHT = {b"tiff:Orientation": "1", b"exif:ColorSpace": "1"}
+_UPRIGHT = {b"tiff:Orientation": "1"}
 _WIDTHS, _HEIGHTS = (b"tiff:ImageWidth", b"exif:PixelXDimension"), (b"tiff:ImageLength", b"exif:PixelYDimension")
 
 # Elements about other pictures in the file, which a written file does not have.
@@ -16,7 +16,7 @@ _OF_OTHER_PICTURES = (b"hdrgm", b"GCamera:MotionPhoto", b"GCamera:MicroVideo")
 
 
 def upright_xmp(packet: bytes, width: int, height: int) -> bytes:
-    """The packet with orientation 1, sRGB and the given size, without thumbnails, gain maps and motion photos."""
+    """The packet with orientation 1 and the given size, without thumbnails, gain maps and motion photos."""
     values = _UPRIGHT | dict.fromkeys(_WIDTHS, str(width)) | dict.fromkeys(_HEIGHTS, str(height))
     for name, value in values.items():
         packet = re.sub(name + rb"(=[\"'])\d{1,9}(?=[\"'])", name + rb"\g<1>" + value.encode(), packet)

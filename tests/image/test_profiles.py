@@ -6,11 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from restorekit.errors import RestorekitError
 from restorekit.image import Photo, read_image, to_float, to_uint8, write_image
-from restorekit.image.colour import pixels_to_srgb, srgb_profile
+from restorekit.image.colour import leads_back, pixels_to_srgb, srgb_profile
 from tests.image.conftest import LOSSLESS, SUFFIXES, adobe_rgb, icc, photograph, save
 
 
@@ -41,8 +42,49 @@ def test_another_profile_is_converted_and_recorded(tmp_path, suffix):
     assert np.abs(photo.pixels.astype(int) - photograph()).max() > 5
     write_image(tmp_path / f"out{suffix}", photo)
     with Image.open(tmp_path / f"out{suffix}") as picture:
-        assert picture.info["icc_profile"] == srgb_profile()
+        assert picture.info["icc_profile"] == adobe_rgb()
+        if suffix != ".jpg":  # lossless: unchanged pixels come back to the bit, also those outside sRGB
+            assert np.array_equal(np.asarray(picture), photograph())
     assert np.abs(read_image(tmp_path / f"out{suffix}").pixels.astype(int) - photo.pixels).mean() < 5
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_changed_pixels_go_back_to_the_photo_s_profile(tmp_path, bits):
+    save(tmp_path / "a.tiff", photograph(), icc_profile=adobe_rgb())
+    if bits == 16:
+        deep = photograph().astype(np.uint16) * 257
+        tifffile.imwrite(tmp_path / "a.tiff", deep, photometric="rgb", iccprofile=adobe_rgb())
+    photo = read_image(tmp_path / "a.tiff")
+    assert photo.notes == ()
+    restored = to_float(photo.pixels).copy()
+    restored[:32] = np.clip(restored[:32] * 0.8 + 0.05, 0, 1)
+    write_image(tmp_path / "b.tiff", photo.with_pixels(restored))
+    stored = tifffile.imread(tmp_path / "b.tiff")
+    assert np.array_equal(stored[32:], photograph()[32:] if bits == 8 else deep[32:])
+    seen = to_float(read_image(tmp_path / "b.tiff").pixels)
+    inside = (photo.pixels > 0).all(axis=2) & (to_float(photo.pixels) < 1).all(axis=2)  # clipped colours stay outside
+    assert np.abs(seen - restored)[:32][inside[:32]].max() < 4 / 255
+    assert np.abs(seen - restored)[:32][inside[:32]].mean() < 1 / 255
+
+
+def test_a_profile_of_tables_becomes_srgb_with_a_note(tmp_path):
+    tables = icc(b"mntr", b"RGB ", [*tags_of(adobe_rgb()), (b"A2B0", b"mft1" + bytes(44))])
+    assert leads_back(adobe_rgb())
+    assert not leads_back(tables)
+    deep = to_float(photograph())
+    tifffile.imwrite(tmp_path / "a.tiff", photograph().astype(np.uint16) * 257, photometric="rgb", iccprofile=tables)
+    photo = read_image(tmp_path / "a.tiff")
+    assert any("sRGB" in note for note in photo.notes)
+    assert np.abs(photo.pixels - deep).max() > 5 / 255
+    write_image(tmp_path / "b.tiff", photo)
+    with Image.open(tmp_path / "b.tiff") as picture:
+        assert picture.info["icc_profile"] == srgb_profile()
+
+
+def tags_of(profile: bytes) -> list[tuple[bytes, bytes]]:
+    (count,) = struct.unpack_from(">I", profile, 128)
+    places = [struct.unpack_from(">4sII", profile, 132 + 12 * index) for index in range(count)]
+    return [(name, profile[start : start + length]) for name, start, length in places]
 
 
 def test_sixteen_bit_colour_agrees_with_littlecms(tmp_path):
