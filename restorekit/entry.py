@@ -1,5 +1,6 @@
 """Ends every program the same way: a user's error gives one message and status 1, an interruption status 130."""
 
+import io
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -7,17 +8,43 @@ from pathlib import Path
 
 from restorekit.errors import RestorekitError
 
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C has ended
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, where the message says what is done and how to go on."""
+
 
 def run_entry(main: Callable[[], None]) -> None:
-    """Runs `main`; prints a RestorekitError as ``error: ...`` on stderr, without a traceback, and exits with 1."""
+    """Runs `main`; prints a RestorekitError as ``error: ...`` on stderr, without a traceback, and exits with 1.
+
+    An interruption prints one line and exits with 130. A character that the terminal's encoding lacks is escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except RestorekitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
+    except Interrupted as interrupt:
+        print(f"interrupted: {printable(str(interrupt))}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's own answer to Ctrl-C, which says nothing
+            print("interrupted", file=sys.stderr)
+        raise
+
+
+def printable(text: str) -> str:
+    """`text` with all but printable characters, spaces and line breaks escaped: a file's name can hold anything."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def stage_parser(says: str | None) -> ArgumentParser:

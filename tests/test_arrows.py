@@ -19,6 +19,7 @@ ROWS = (
     ("inference",),
     ("evaluation",),
     ("tracking",),
+    ("restoring",),
     ("report",),
     ("cli", "paper_params"),
 )

@@ -1,11 +1,11 @@
 """The command `degrade`: a clean photo degraded like the training data."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from restorekit.cli.photo_files import read_noted, refuse_inputs
 from restorekit.errors import RestorekitError
 from restorekit.tasks import REAL_TASKS
 
@@ -24,6 +24,7 @@ def degrade(
 
     from restorekit.degradations import Scene, get_degradation
     from restorekit.image import format_of, read_image, to_float, write_image
+    from restorekit.restoring.selection import identities, refuse_inputs
     from restorekit.rng import rng_for
 
     degradation = get_degradation(task)
@@ -31,8 +32,10 @@ def degrade(
         need = "needs --other, the photo that is reflected" if degradation.needs_other else "takes no --other photo"
         raise RestorekitError(f"{task} {need}")
     target = output or photo.with_name(f"{photo.stem}.{task}{photo.suffix}")
-    refuse_inputs(target, [photo] if other is None else [photo, other])
-    clean = read_noted(photo)
+    refuse_inputs(target, identities([photo] if other is None else [photo, other]))
+    clean = read_image(photo)
+    for note in clean.notes:
+        print(f"note: {note}", file=sys.stderr)
     format_of(target)
     scene = Scene(to_float(clean.pixels), other=None if other is None else to_float(read_image(other).pixels))
     size = (clean.height, clean.width)

@@ -1,41 +1,69 @@
-"""The command `restore`: restores photos with a registered model or a model's folder."""
+"""The command `restore`: restores photos, folders of photos and patterns with a registered, shipped or own model."""
 
-import math
-import sys
-import time
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from restorekit.cli.photo_files import read_noted, refuse_inputs
+from restorekit.entry import Interrupted
 from restorekit.errors import RestorekitError
+from restorekit.tasks import REAL_TASKS
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from restorekit.config import Precision
     from restorekit.inference import Restorer
+    from restorekit.restoring.masks import MaskSource
+    from restorekit.restoring.selection import Errand
 
 
 def restore(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files.")],
-    model: Annotated[
-        str, typer.Option(help="A registered or shipped model (`restorekit models`), or a model's folder.")
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or TIFF files, folders of them, or quoted patterns."),
     ],
+    model: Annotated[
+        str | None, typer.Option(help="A registered or shipped model (`restorekit models`), or a model's folder.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help=f"What is wrong with the photos: {', '.join(REAL_TASKS)}; picks the model.")
+    ] = None,
     alias: Annotated[str, typer.Option(help="The registered version to use.")] = "champion",
+    strength: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="1: as the model restores it; 0: the photo; between: a blend.")
+    ] = 1.0,
     mask: Annotated[
         Path | None,
-        typer.Option(help="For inpainting one photo: a picture of the photo's size, white where something is missing."),
+        typer.Option(
+            help="For inpainting: a picture of the photo's size, white where something is missing, for all photos; "
+            "or a folder with one for each photo, of the photo's name."
+        ),
     ] = None,
     invert_mask: Annotated[
         bool, typer.Option("--invert-mask", help="The mask is black where something is missing.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="A file for one photo, or a folder; default: NAME.restored.SUFFIX next to the photo."),
+    mask_colour: Annotated[
+        str | None, typer.Option(help='Pixels of this colour are missing, such as "#ff00ff", painted into the photo.')
     ] = None,
+    grow: Annotated[int, typer.Option(min=0, max=1000, help="Widens what is missing by so many pixels.")] = 0,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="A file for one photo, or a folder (with / at its end, if its name has a dot); "
+            "default: NAME.restored.SUFFIX next to the photo."
+        ),
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Also restore photos in the folders below.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out photos that have a result: go on after a stop.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write a before/after picture, NAME.restored.SUFFIX.compare.jpg.")
+    ] = False,
+    keep_time: Annotated[
+        bool, typer.Option("--keep-time", help="Give the result the photo's time of modification.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Photos to restore at once; they share the memory.")] = 1,
     tile: Annotated[int | None, typer.Option(help="Side of the tiles in pixels; default: as memory allows.")] = None,
     memory: Annotated[
         float | None,
@@ -56,120 +84,73 @@ def restore(
         ),
     ] = False,
 ) -> None:
-    """Restores photos of any size. Keeps metadata, depth and transparency; with --mask, every pixel outside."""
-    if mask is not None and len(photos) > 1:
-        raise RestorekitError(f"--mask is of one photo, and there are {len(photos)}: restore them one by one")
-    if invert_mask and mask is None:
+    """Restores photos of any size. Keeps metadata, depth and transparency; with a mask, every pixel outside.
+
+    A photo that cannot be restored does not stop the others; all of them are named at the end, with exit status 1.
+    """
+    from restorekit.restoring.photo_file import Wishes
+    from restorekit.restoring.selection import find_photos
+
+    masks = _masks(mask, mask_colour, invert_mask, grow)
+    found, problems = find_photos(photos, recursive)
+    errands, refused = _errands(found, output, masks, compare)
+    problems += refused
+    count = len(errands) + len(problems)
+    if skip_existing:
+        errands = _without_existing(errands)
+    if errands:
+        from restorekit.restoring.choice import load_chosen
+        from restorekit.restoring.opening import Settings, check_mask, open_restorers
+
+        chosen = load_chosen(model, task, alias)
+        check_mask(chosen, masks is not None)
+        if task is not None:
+            print(f"{task}: using {chosen.name}")
+        settings = Settings(device, precision, memory, tile, self_ensemble)
+        restorers = open_restorers(chosen, settings, min(jobs, len(errands)))
+        problems += _restore_all(errands, restorers, Wishes(strength, compare, keep_time, masks))
+    if problems:
+        heading = f"{len(problems)} of {count} photos were not restored:\n  " if count > 1 else ""
+        raise RestorekitError(heading + "\n  ".join(problems))
+
+
+def _masks(path: Path | None, colour: str | None, invert: bool, grow: int) -> "MaskSource | None":
+    from restorekit.restoring.masks import MaskSource, parse_colour
+
+    if path is not None and colour is not None:
+        raise RestorekitError("--mask and --mask-colour both say what is missing: give one of them")
+    if invert and path is None:
         raise RestorekitError("--invert-mask is for a --mask, and there is none")
-    failures: list[str] = []
-    targets = _targets(photos, output, failures, mask)
-    if targets:
-        restorer = _restorer(*_load_model(model, alias), device, precision, memory, tile, self_ensemble)
-        _check_mask(restorer, model, mask)
-        for photo, target in targets.items():
-            try:
-                _restore_one(photo, target, restorer, mask, invert_mask)
-            except RestorekitError as error:
-                failures.append(str(error))
-    if failures:
-        count = f"{len(failures)} of {len(photos)} photos were not restored:\n  " if len(photos) > 1 else ""
-        raise RestorekitError(count + "\n  ".join(failures))
+    if path is None and colour is None:
+        if grow:
+            raise RestorekitError("--grow is for a --mask or a --mask-colour, and there is none")
+        return None
+    return MaskSource(path, None if colour is None else parse_colour(colour), invert, grow)
 
 
-def _targets(photos: list[Path], output: Path | None, failures: list[str], mask: Path | None) -> dict[Path, Path]:
-    """The output path of each photo; a missing photo, or one that would be overwritten, goes to `failures` instead."""
-    from restorekit.image import FORMATS, format_of
+def _errands(
+    found: Sequence[Any], output: str | None, masks: "MaskSource | None", compare: bool
+) -> tuple[list["Errand"], list[str]]:
+    from restorekit.restoring.selection import plan
 
-    into_folder = output is not None and (output.is_dir() or not output.suffix)
-    if output is not None and not into_folder:
-        if len(photos) > 1:
-            raise RestorekitError(f"--output {output} is one file for {len(photos)} photos: name a folder")
-        if not photos[0].is_dir():
-            format_of(output)
-    targets: dict[Path, Path] = {}
-    for photo in dict.fromkeys(photos):
-        default = photo.with_name(f"{photo.stem}.restored{photo.suffix}")
-        target = default if output is None else output / default.name if into_folder else output
+    return plan(found, output, [] if masks is None else masks.files(found), compare)
+
+
+def _without_existing(errands: list["Errand"]) -> list["Errand"]:
+    left = [errand for errand in errands if not os.path.lexists(errand.target)]
+    if len(left) < len(errands):
+        print(f"skipped: {len(errands) - len(left)} of {len(errands)} photos have a result already")
+    return left
+
+
+def _restore_all(errands: Sequence["Errand"], restorers: Sequence["Restorer"], wishes: Any) -> list[str]:
+    from restorekit.cli.display import BatchDisplay
+    from restorekit.restoring.batch import restore_all
+
+    with BatchDisplay(len(errands), len(restorers)) as display:
         try:
-            if not photo.exists():
-                raise RestorekitError(f"no photo at {photo}")
-            if photo.suffix.lower() not in FORMATS and (output is None or into_folder):
-                format_of(photo)
-            refuse_inputs(target, photos if mask is None else [*photos, mask])
-            if target in targets.values():
-                raise RestorekitError(f"{photo}: another photo goes to {target} already; restore it on its own")
-        except RestorekitError as error:
-            failures.append(str(error))
-        else:
-            targets[photo] = target
-    return targets
-
-
-def _load_model(model: str, alias: str) -> tuple["nn.Module", dict[str, Any]]:
-    """The model and its record: a shipped one, a folder's, or a registered one."""
-    from restorekit.paths import working_root
-    from restorekit.tracking.named import load_named
-
-    return load_named(model, working_root().root, alias, beside=Path())
-
-
-def _restorer(
-    model: "nn.Module",
-    record: Mapping[str, Any],
-    device: str | None,
-    precision: "Precision",
-    memory: float | None,
-    tile: int | None,
-    self_ensemble: bool,
-) -> "Restorer":
-    import torch
-
-    from restorekit.inference import Restorer
-    from restorekit.inference.device import imitation_note
-    from restorekit.inference.self_ensemble import AS_IT_IS, trained_views
-
-    if memory is not None and not 0 < memory < math.inf:
-        raise RestorekitError(f"--memory {memory:g} is no number of GiB above 0")
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    views = trained_views(record) if self_ensemble else AS_IT_IS
-    if self_ensemble and len(views) == 1:
-        raise RestorekitError("--self-ensemble: this model was trained without flips, so there is one view of a photo")
-    restorer = Restorer(model, chosen, None if memory is None else int(memory * 2**30), tile, views, precision)
-    note = imitation_note(precision, restorer.device)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
-    return restorer
-
-
-def _check_mask(restorer: "Restorer", model: str, mask: Path | None) -> None:
-    if restorer.descriptor.takes_mask and mask is None:
-        raise RestorekitError(f"{model} fills holes: give --mask, a picture that is white where something is missing")
-    if mask is not None and not restorer.descriptor.takes_mask:
-        raise RestorekitError(f"{model} takes no --mask: it finds by itself what is degraded")
-
-
-def _restore_one(path: Path, target: Path, restorer: "Restorer", mask: Path | None, invert_mask: bool) -> None:
-    from restorekit.image import check_format, read_mask, to_float, write_image
-
-    began = time.monotonic()
-    photo = read_noted(path)
-    check_format(target, photo)  # before the restoration, not after
-    if mask is not None and target.suffix.lower() in (".jpg", ".jpeg"):
-        print(f"note: a JPEG changes all pixels a little; with {target.stem}.png those outside stay", file=sys.stderr)
-    holes = None if mask is None else read_mask(mask, (photo.height, photo.width), invert_mask)
-    if holes is not None and holes.mean() > 0.5:
-        turn = "leave --invert-mask out to turn it round" if invert_mask else "--invert-mask turns it round"
-        colour = "black" if invert_mask else "white"
-        print(
-            f"note: more than half of the photo is missing: is the mask {colour} where something is missing? {turn}",
-            file=sys.stderr,
-        )
-    progress = _show_progress if sys.stderr.isatty() else None
-    restored = restorer.restore(to_float(photo.pixels), holes, progress)
-    write_image(target, photo.with_pixels(restored))
-    print(f"{path} -> {target} ({photo.width} x {photo.height}, {time.monotonic() - began:.1f} s)")
-
-
-def _show_progress(done: int, total: int) -> None:
-    if total > 1:
-        print(f"\rtile {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+            return restore_all(errands, restorers, wishes, display)
+        except KeyboardInterrupt:
+            done = display.done
+    again = "the same command with --skip-existing goes on from there" if len(errands) > 1 else "nothing was written"
+    raise Interrupted(f"{done} of {len(errands)} photos are restored; {again}")

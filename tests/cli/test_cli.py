@@ -15,7 +15,7 @@ from restorekit.image import read_image
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.rng import rng_for
-from restorekit.tracking.registry import find_or_register, set_tags
+from restorekit.tracking.registry import find_or_register, set_champion, set_tags
 from tests.cli.conftest import photo
 
 ROOT = Path(__file__).parents[2]
@@ -223,3 +223,9 @@ def test_registered_models_are_listed_and_restore_by_name(tmp_path, model, type_
     assert done.returncode == 1
     assert "champion" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "there is no model for rain yet" in type_in("restore", "a.png", "--task", "rain").stderr
+    set_champion(version, tmp_path)
+    done = type_in("restore", "a.png", "--task", "rain", "--output", "by-task.png")
+    assert done.stdout.startswith("rain: using dmgn-rain version 1\n"), done.stderr
+    assert (tmp_path / "by-task.png").read_bytes() == (tmp_path / "a.restored.png").read_bytes()
+    assert "there are models for rain: dmgn-rain (" in type_in("restore", "a.png", "--task", "haze").stderr

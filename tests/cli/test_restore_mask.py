@@ -74,7 +74,7 @@ def test_invert_mask_takes_a_mask_that_is_black_where_missing(tmp_path, filler, 
 
 
 def test_impossible_masks_are_refused(tmp_path, filler, model, type_in):
-    first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
+    first = photo(tmp_path / "a.png")
     mask, small = drawn(tmp_path / "mask.png"), drawn(tmp_path / "small.png", 40, 70)
     Image.new("L", (83, 61), 0).save(tmp_path / "black.png")
     Image.new("L", (83, 61), 255).save(tmp_path / "white.png")
@@ -82,7 +82,7 @@ def test_impossible_masks_are_refused(tmp_path, filler, model, type_in):
         ([first, "--model", filler], "give --mask"),
         ([first, "--model", filler, "--invert-mask"], "--invert-mask is for a --mask"),
         ([first, "--model", model, "--mask", mask], "takes no --mask"),
-        ([first, second, "--model", filler, "--mask", mask], "there are 2: restore them one by one"),
+        ([first, "--model", filler, "--grow", 3], "--grow is for a --mask"),
         ([first, "--model", filler, "--mask", small], "70 x 40 pixels and the photo 83 x 61"),
         ([first, "--model", filler, "--mask", tmp_path / "black.png"], "nothing is missing"),
         ([first, "--model", filler, "--mask", tmp_path / "white.png"], "nothing is left"),
