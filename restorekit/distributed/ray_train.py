@@ -153,7 +153,7 @@ def _work(config: dict[str, Any]) -> None:
             trace.note(report)
         if recorder is not None:
             recorder.note(report)
-        if report.saved:
+        if report.saving:
             ray.train.report({"step": report.step})
 
     try:

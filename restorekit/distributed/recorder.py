@@ -49,7 +49,7 @@ class Recorder:
                 self._outbox.log_picture("validation", report.picture, report.step)
         if report.first_phase is not None:
             _copy(job.state / CURVES, report.first_phase / CURVES)
-        if report.saved:
+        if report.saving:
             self._store(report.step)
 
     def end(self) -> None:

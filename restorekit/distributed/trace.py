@@ -49,7 +49,7 @@ class TraceWriter:
             keys = report.batch.keys if report.batch.weight else ()
             with self._path.open("a", newline="") as file:
                 csv.writer(file).writerow([report.step, report.batch.cursor.epoch, *self._own, *keys])
-        if report.saved:
+        if report.saving:
             push_file(self._path)
 
 

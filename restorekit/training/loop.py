@@ -28,6 +28,7 @@ from restorekit.training.learner import Learner
 from restorekit.training.optimizer import learning_rate
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, TrainingState
+from restorekit.training.state_writer import StateWriter
 from restorekit.training.validation import check_memory, quality, validate
 from restorekit.training.world import World
 
@@ -39,7 +40,7 @@ class Report:
     step: int  # updates made
     metrics: dict[str, float]
     picture: np.ndarray | None = None  # uint8 H x W x 3: degraded | restored | clean, on the first rank
-    saved: bool = False  # a state of this step is on disk
+    saving: bool = False  # a state of this step comes next; the states before it are on disk
     resumed: bool = False  # the first report of a loop that continues from a state
     batch: TrainBatch | None = None  # with `trace`: this rank's batch of this step
     first_phase: Path | None = None  # the folder that keeps the first phase or, with `resumed`, gave it
@@ -54,12 +55,13 @@ def train(
     """Takes `job` to its last step. Every rank of `world` calls it; the first one writes the states.
 
     `open_states` opens the states of a folder. Raises RestorekitError where the data does not feed the world, the state
-    is in use or damaged, or a gradient is not finite.
+    is in use, damaged or cannot be written, or a gradient is not finite.
     """
     config, store = job.config.in_world(world.size), open_states(job.state)
     with ExitStack() as held:
         if world.is_first:
             held.enter_context(store.locked())
+        states = held.enter_context(StateWriter())
         world.wait()
         learner = Learner(replace(job, config=config), world)
         first = _first_phase(job, learner, open_states)
@@ -84,6 +86,7 @@ def train(
             step, cursor = step + 1, batch.cursor
             learner.ema.update(learner.model, step - progress.began)
             clock.step_done(config.global_batch)
+            states.check()
 
             if config.trace:
                 report(Report(step, {}, batch=batch))
@@ -92,15 +95,14 @@ def train(
                 check.catch_up()
                 figures = _averaged(losses, batch.weight, world) | {"lr": lr} | clock.figures()
                 report(Report(step, figures | ({} if learner.has_one_phase else {"phase": float(progress.phase)})))
+            is_best = False
             if step % config.validate_every == 0 or last:
                 check.catch_up()
                 validation = validate(job, world, learner)
                 progress = progress.validated(learner.phase, validation.metrics)
                 found = quality(validation.metrics, job.choosing)
                 if progress.best is None or found > progress.best:
-                    progress = replace(progress, best=found)
-                    if world.is_first and learner.in_last_phase:
-                        store.save_best(TrainingState(step, cursor, learner.tensors(), progress, precision))
+                    progress, is_best = replace(progress, best=found), learner.in_last_phase
                 report(Report(step, validation.metrics, validation.picture))
             if not learner.in_last_phase and progress.is_over(learner.phase, step) and not last:
                 check.catch_up()
@@ -108,14 +110,20 @@ def train(
                 progress = progress.next(step)
                 if first is not None and progress.phase == 1:
                     if world.is_first:
-                        first.save_once(TrainingState(step, cursor, learner.learnt(), progress, precision))
+                        states.start(
+                            TrainingState(step, cursor, learner.learnt(), progress, precision), first.save_once
+                        )
                     report(Report(step, {}, first_phase=first.folder))
                 learner.enter(progress.phase)
-            if step % config.checkpoint_every == 0 or last:
+            is_kept = step % config.checkpoint_every == 0 or last
+            if is_kept:
                 check.catch_up()
-                if world.is_first:
-                    store.save(TrainingState(step, cursor, learner.tensors(), progress, precision))
-                report(Report(step, {}, saved=True))
+                states.settle()
+                report(Report(step, {}, saving=True))
+            if world.is_first and (is_best or is_kept):
+                # The best one first: the progress in the other says that it is there.
+                saves = [*([store.save_best] if is_best else []), *([store.save] if is_kept else [])]
+                states.start(TrainingState(step, cursor, learner.tensors(), progress, precision), *saves)
             if last:
                 return
             clock.restart()

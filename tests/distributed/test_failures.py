@@ -36,7 +36,7 @@ def test_a_full_disk_is_reported_and_the_state_before_it_kept(make_job: MakeJob,
     filler = small_disk / "filler"
 
     def fill_after_3(report: Report) -> None:
-        if report.saved and report.step == 3:
+        if report.saving and report.step == 6:
             with filler.open("wb") as file:
                 file.write(bytes(shutil.disk_usage(small_disk).free))
 
@@ -58,7 +58,7 @@ def test_a_shard_damaged_during_the_training_is_named_and_the_state_kept(make_jo
     job = replace(job, shards=copied)
 
     def damage_after_6(report: Report) -> None:  # where the first epoch ends
-        if report.saved and report.step == 6:
+        if report.saving and report.step == 6:
             victim.write_bytes(sound[:600] + b"?" + sound[601:])
 
     with pytest.raises(RestorekitError, match=r"1\.tar (is not the one|cannot be decoded).*: run `dvc"):

@@ -15,12 +15,14 @@ import cv2
 import torch
 from safetensors.torch import save_file
 
-from restorekit.shards.plan import begin_epoch
+from restorekit.shards.plan import batch_at, begin_epoch
 from restorekit.training.batches import to_unit, train_batches
 from restorekit.training.job import Job
 from restorekit.training.learner import Learner
 from restorekit.training.loop import train
 from restorekit.training.world import World
+
+IMAGES = ("degraded", "clean")
 
 
 def main():
@@ -54,7 +56,7 @@ def fork(task, rank, meeting):
 
 
 def learn(job, world, task):
-    """Trains until `kill`, the report at which all ranks end: [step, "loss"], [step, "saved"] or [0, "begin"].
+    """Trains until `kill`, the report at which all ranks end: [step, "loss"], [step, "saving"] or [0, "begin"].
 
     With `delay` they end that many seconds after the report, in the middle of anything.
     """
@@ -63,7 +65,7 @@ def learn(job, world, task):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def note(report):
-        kind = "saved" if report.saved else "loss" if "loss" in report.metrics else "other"
+        kind = "saving" if report.saving else "loss" if "loss" in report.metrics else "other"
         if world.is_first and kind == "loss":
             with Path(task["losses"]).open("a") as file:
                 file.write(json.dumps([report.step, report.metrics["loss"]]) + "\n")
@@ -76,17 +78,33 @@ def learn(job, world, task):
 
 
 def gradient(job, world, task):
-    """Writes the gradient of the first batch in float64, as the learner leaves it."""
+    """Writes the gradient of the first batch in float64, as the learner leaves it, and the batch norms' statistics.
+
+    With `made` the batch has that many samples of noise with one hole, in place of samples of the shards.
+    """
     torch.set_default_dtype(torch.float64)
     config = job.config.in_world(world.size)
     learner = Learner(replace(job, config=config), world)
-    cursor = begin_epoch(0, 22, config.global_batch)
-    batch = next(train_batches(job.train_shards, cursor, world.place, 0, job.seed, config.crop, config.flips))
-    images = {name: to_unit(image, world.device).double() for name, image in batch.images.items()}
-    learner.update(images, batch.weight, 0.0)
+    if "made" in task:
+        images, weight = made(task["made"], config.crop, world)
+    else:
+        cursor = begin_epoch(0, 22, config.global_batch)
+        batch = next(train_batches(job.train_shards, cursor, world.place, 0, job.seed, config.crop, config.flips))
+        images = {name: to_unit(image, world.device).double() for name, image in batch.images.items()}
+        weight = batch.weight
+    learner.update(images, weight, 0.0)
     if world.is_first:
         grads = {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None}
-        save_file(grads, task["gradient"])
+        save_file(grads | dict(learner.model.named_buffers()), task["gradient"])
+
+
+def made(count, side, world):
+    """This rank's part of a batch of noise, and its weight."""
+    part = batch_at(begin_epoch(0, count, count), *world.place, 0)
+    whole = {name: torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1)) for name in IMAGES}
+    whole["mask"] = torch.zeros(count, 1, side, side)
+    whole["mask"][..., side // 4 : side // 2, side // 4 : side // 2] = 1.0
+    return {name: images[list(part.positions)] for name, images in whole.items()}, part.weight
 
 
 if __name__ == "__main__":

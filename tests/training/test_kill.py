@@ -40,8 +40,9 @@ def losses(job: Job) -> dict[int, float]:
     return dict(map(json.loads, lines))
 
 
-# States are saved at steps 3, 6 and 8. The epoch ends at step 6, the training at step 8.
-KILLS = ([0, "begin"], [5, "loss"], [6, "saved"], [8, "loss"])
+# States of steps 3, 6 and 8 are written while the training goes on; "saving" comes just before. The epoch ends at
+# step 6, the training at step 8.
+KILLS = ([0, "begin"], [5, "loss"], [6, "saving"], [7, "loss"], [8, "saving"])
 
 
 def test_one_worker_killed_at_any_boundary_ends_with_the_same_weights(make_job: MakeJob, tmp_path: Path) -> None:
