@@ -7,6 +7,7 @@ kept.
 """
 
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -45,14 +46,42 @@ class CurveWriter:
 
 def read_curves(path: Path) -> list[tuple[int, str, float]]:
     """All rows of a curves file, without a last line that a kill cut short."""
-    rows = []
     with path.open(newline="") as file:
-        for row in list(csv.reader(file))[1:]:
-            try:
-                step, name, value = row
-                rows.append((int(step), name, float(value)))
-            except ValueError:
-                continue
+        return _rows(file)
+
+
+class CurveTail:
+    """Follows a curves file that another process appends to; each look reads what is new, and no more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file, self._read = 0, 0  # the inode, and the bytes of it that were read
+
+    def new_rows(self) -> list[tuple[int, str, float]]:
+        """The rows since the last look; all of a file that was replaced, none of a missing one."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return []
+        with file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != self._file or found.st_size < self._read:
+                self._file, self._read = found.st_ino, 0
+            file.seek(self._read)
+            whole = file.read().rpartition(b"\n")[0]  # another process may be writing the last line
+            self._read += len(whole) + 1 if whole else 0
+        return _rows(whole.decode().splitlines())
+
+
+def _rows(lines: Iterable[str]) -> list[tuple[int, str, float]]:
+    """The rows in lines of a curves file, without its header and lines that were cut short."""
+    rows = []
+    for row in csv.reader(lines):
+        try:
+            step, name, value = row
+            rows.append((int(step), name, float(value)))
+        except ValueError:
+            continue
     return rows
 
 

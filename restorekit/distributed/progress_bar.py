@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from restorekit.distributed.figures import CURVES, read_curves
+from restorekit.distributed.figures import CURVES, CurveTail
 from restorekit.distributed.lease import open_states
 from restorekit.training.job import Job
 
@@ -41,16 +41,18 @@ def progress_bar(job: Job) -> Iterator[None]:
 
 
 def _watch(job: Job, bar: "tqdm[None]", stop: threading.Event) -> None:
-    path, events = job.state / CURVES, job.state / EVENTS
+    curves, events = CurveTail(job.state / CURVES), job.state / EVENTS
     shown = _size(events)
     while True:
         ended = stop.wait(EVERY_S)
         if _size(events) > shown:
-            text = events.read_bytes()[shown:]
+            with events.open("rb") as file:
+                file.seek(shown)
+                text = file.read()
             shown += len(text)
             for line in text.decode().splitlines():
                 bar.write(f"{job.run}: {line}")
-        rows = read_curves(path) if path.exists() else []
+        rows = curves.new_rows()
         if rows:
             losses = [value for _, name, value in rows if name == "loss"]
             if losses:

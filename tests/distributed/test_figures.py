@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from restorekit.cluster import ray_cluster
-from restorekit.distributed.figures import Best, CurveWriter, Outbox, best_steps, read_curves, send_unsent, write_plots
+from restorekit.distributed.figures import (
+    Best,
+    CurveTail,
+    CurveWriter,
+    Outbox,
+    best_steps,
+    read_curves,
+    send_unsent,
+    write_plots,
+)
 from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
 from restorekit.training.state import StateStore
@@ -31,6 +40,25 @@ def test_curves_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
         file.write("4,lo")  # a kill in the middle of a line
     CurveWriter(path, 2).append(3, {"loss": 9.0})
     assert read_curves(path) == [(1, "loss", 1.0), (2, "loss", 0.5), (3, "loss", 9.0)]
+
+
+def test_a_follower_of_curves_reads_each_row_once(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    tail = CurveTail(path)
+    assert tail.new_rows() == []
+    curves = CurveWriter(path, 0)
+    curves.append(1, {"loss": 1.0, "val/gain": 2.0})
+    assert tail.new_rows() == [(1, "loss", 1.0), (1, "val/gain", 2.0)]
+    assert tail.new_rows() == []
+    with path.open("a") as file:
+        file.write("2,lo")
+    assert tail.new_rows() == []
+    with path.open("a") as file:
+        file.write("ss,0.5\r\n")
+    assert tail.new_rows() == [(2, "loss", 0.5)]
+    CurveWriter(path, 1).append(2, {"loss": 0.25})  # the training goes on from step 1
+    assert tail.new_rows() == [(1, "loss", 1.0), (1, "val/gain", 2.0), (2, "loss", 0.25)]
+    assert read_curves(path)[-1] == (2, "loss", 0.25)
 
 
 def test_the_best_steps_are_those_of_the_highest_gains(tmp_path: Path) -> None:
