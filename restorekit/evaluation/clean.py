@@ -8,7 +8,7 @@ from torch import nn
 
 from restorekit.evaluation.pictures import spread
 from restorekit.evaluation.results import CLEAN, CleanFigure, CleanScore, Facts
-from restorekit.evaluation.scoring import Precision, restoring
+from restorekit.evaluation.scoring import Look, Precision, Restored, restoring
 from restorekit.evaluation.slices import mean_interval
 from restorekit.evaluation.studies import Findings
 from restorekit.evaluation.test_sets import Pair
@@ -37,29 +37,40 @@ def chosen_keys(facts: Sequence[Facts], most: int = MOST) -> frozenset[str]:
     return frozenset(firsts[name] for name in spread(list(firsts), most))
 
 
-class CleanStudy:
-    """Scores the clean images of the pairs that it is given; none for a network that takes a mask.
+def clean_look(precision: Precision, keys: frozenset[str], model: nn.Module) -> Look:
+    """Restores the clean images of the pairs `keys` whole, quantises them to 8 bits, and measures each.
 
-    Such a network fills the holes that the mask shows, and a clean photograph has none.
+    Gives a CleanPicture; None for other pairs, and for a network that takes a mask. Such a network fills the holes that
+    the mask shows, and a clean photograph has none.
     """
+    takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
+    restore = None if takes_mask else restoring(model, precision)
 
-    def __init__(self, model: nn.Module, precision: Precision) -> None:
-        takes_mask = bool(model.descriptor.takes_mask)  # type: ignore[union-attr]
-        self._restore = None if takes_mask else restoring(model, precision)
+    def look(restored: Restored) -> CleanPicture | None:
+        facts, clean = restored.pair.facts, restored.pair.clean
+        if restore is None or facts.key not in keys:
+            return None
+        image = to_uint8(restore(Pair(facts, degraded=clean, clean=clean)))
+        return CleanPicture(facts, clean, image, measure_clean(image, clean))
+
+    return look
+
+
+class CleanStudy:
+    """The scores of clean images, and the worst of each set."""
+
+    def __init__(self) -> None:
         self.rows: list[CleanScore] = []
         self._worst: dict[str, CleanPicture] = {}
 
-    def take(self, dataset: str, pair: Pair) -> None:
-        """Restores the clean image of a pair whole, quantises it to 8 bits, and measures it."""
-        if self._restore is None:
+    def take(self, dataset: str, seen: CleanPicture | None) -> None:
+        """Adds the result of a look."""
+        if seen is None:
             return
-        facts, clean = pair.facts, pair.clean
-        image = to_uint8(self._restore(Pair(facts, degraded=clean, clean=clean)))
-        figures = measure_clean(image, clean)
-        self.rows.append(CleanScore(dataset, facts.key, facts.photograph, figures))
+        self.rows.append(CleanScore(dataset, seen.facts.key, seen.facts.photograph, seen.figures))
         known = self._worst.get(dataset)
-        if known is None or _harm(figures, CLEAN_PSNR) > _harm(known.figures, CLEAN_PSNR):
-            self._worst[dataset] = CleanPicture(facts, clean, image, figures)
+        if known is None or _harm(seen.figures, CLEAN_PSNR) > _harm(known.figures, CLEAN_PSNR):
+            self._worst[dataset] = seen
 
     def worst(self) -> dict[str, CleanPicture]:
         """The photograph with the lowest PSNR against itself, for each test set."""

@@ -10,6 +10,7 @@ samples/          triptychs, maps over photographs, and the clean photograph of 
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from torch import nn
 
 from restorekit.config import Params
-from restorekit.evaluation.clean import CleanStudy, chosen_keys, clean_figures, clean_findings
+from restorekit.config.runs import EvaluateConfig
+from restorekit.evaluation.clean import CleanStudy, chosen_keys, clean_figures, clean_findings, clean_look
 from restorekit.evaluation.pictures import GUTTER, choose, triptych
 from restorekit.evaluation.results import ALL, CLEAN, EVALUATION_FORMAT, CleanFigure, Facts, ImageScore, SliceScore
-from restorekit.evaluation.scoring import Restore, Restored, restoring, scoring
+from restorekit.evaluation.scoring import LookWith, Restore, Restored, restoring, scoring
 from restorekit.evaluation.slices import slice_scores
 from restorekit.evaluation.studies import Findings, Study, studies_of
 from restorekit.evaluation.table import write_table
@@ -62,11 +64,11 @@ def write_evaluation(
     (folder / "samples").mkdir(parents=True)
     views = trained_views(record) if config.self_ensemble else AS_IT_IS
     scored, restore = scoring(model, config.precision, spread), restoring(model, config.precision)
-    studies, harm = studies_of(model, config.precision, folder / "samples", views), CleanStudy(model, config.precision)
+    studies, harm = studies_of(model, config.precision, folder / "samples", views), CleanStudy()
     rows: list[ImageScore] = []
     samples: list[dict[str, Any]] = []
     for pairs in tests:
-        of_set, shown = _score_set(folder, pairs, scored, config.samples, studies, harm)
+        of_set, shown = _score_set(folder, pairs, scored, config, studies, harm)
         rows += of_set
         samples += shown
     for pictures in unpaired:
@@ -129,22 +131,24 @@ def _headlines(scores: Sequence[SliceScore]) -> list[str]:
 def _score_set(
     folder: Path,
     pairs: PairSet,
-    scored: Callable[[PairSet], Iterator[Restored]],
-    count: int,
+    scored: Callable[[PairSet, Sequence[LookWith]], Iterator[Restored]],
+    config: EvaluateConfig,
     studies: Sequence[Study],
     harm: CleanStudy,
 ) -> tuple[list[ImageScore], list[dict[str, Any]]]:
     """Scores a set and writes its pictures; returns the set's rows and the pictures' entries."""
     facts = pairs.facts()
-    chosen, clean, rows, samples = choose(facts, count), chosen_keys(facts), [], []
-    for restored in scored(pairs):
+    numbers = {key: number for number, key in enumerate(choose(facts, config.samples))}
+    looks = [*(study.look(numbers) for study in studies), partial(clean_look, config.precision, chosen_keys(facts))]
+    rows, samples = [], []
+    for restored in scored(pairs, looks):
         row, pair = restored.score, restored.pair
         rows.append(row)
-        number = chosen.index(pair.facts.key) if pair.facts.key in chosen else None
-        for study in studies:
-            study.take(pairs.name, restored, number)
-        if pair.facts.key in clean:
-            harm.take(pairs.name, pair)
+        number = numbers.get(pair.facts.key)
+        *seen, clean = restored.seen
+        for study, one in zip(studies, seen, strict=True):
+            study.take(pairs.name, restored, one, number)
+        harm.take(pairs.name, clean)
         if number is not None:
             shown = (pair.degraded, restored.image, pair.clean)
             place = f"{pairs.name}-{number + 1:02d}"

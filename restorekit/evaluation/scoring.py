@@ -1,11 +1,11 @@
 """Scores of whole images: each test image is restored once, quantised to 8 bits, and scored before and after.
 
-The network runs in this process or on all nodes of a cluster.
+The network runs in this process or on all nodes of a cluster, and so do the further passes that studies take.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,32 +27,46 @@ Restore = Callable[[Pair], np.ndarray]  # float32 (H, W, 3) in [0, 1], of the pa
 
 @dataclass(frozen=True)
 class Restored:
-    """A pair, its restored image, uint8 (H, W, 3), and its scores."""
+    """A pair, its restored image, uint8 (H, W, 3), its scores, and the result of each further look."""
 
     pair: Pair
     image: np.ndarray
     score: ImageScore
+    seen: tuple[Any, ...] = ()
 
 
-def scoring(model: nn.Module, precision: Precision, spread: bool) -> Callable[[PairSet], Iterator[Restored]]:
+# The work of a study on one restored pair; looks and their results travel between nodes.
+Look = Callable[[Restored], Any]
+LookWith = Callable[[nn.Module], Look]  # with the copy of the network that the node has
+
+
+def scoring(
+    model: nn.Module, precision: Precision, spread: bool
+) -> Callable[[PairSet, Sequence[LookWith]], Iterator[Restored]]:
     """A function that scores a set with `model`: in this process, or with `spread` on the connected Ray cluster.
 
-    On a cluster every node must find the pairs: shards below an address, or folders that all nodes share. Sets that
-    cannot be opened in parts are scored in this process.
+    Each restored pair has the result of every look. On a cluster every node must find the pairs: shards below an
+    address, or folders that all nodes share. Sets that cannot be opened in parts are scored in this process.
     """
 
-    def score_set(pairs: PairSet) -> Iterator[Restored]:
+    def score_set(pairs: PairSet, looks: Sequence[LookWith] = ()) -> Iterator[Restored]:
         part = pairs.part
         if part is None or not spread:
-            return score_pairs(pairs, restoring(model, precision))
+            return _seen(score_pairs(pairs, restoring(model, precision)), model, looks)
 
         def work(own: nn.Module, start: int, stop: int) -> Iterator[Restored]:
             of_part = PairSet(pairs.name, pairs.digest, lambda: part.open(start, stop))
-            return score_pairs(of_part, restoring(own, precision))
+            return _seen(score_pairs(of_part, restoring(own, precision)), own, looks)
 
         return _each_once(on_every_node(model, work, part.num_pairs), pairs.name)
 
     return score_set
+
+
+def _seen(scored: Iterator[Restored], model: nn.Module, looks: Sequence[LookWith]) -> Iterator[Restored]:
+    opened = [look(model) for look in looks]
+    for restored in scored:
+        yield replace(restored, seen=tuple(look(restored) for look in opened))
 
 
 def restoring(model: nn.Module, precision: Precision, views: Sequence[View] = AS_IT_IS) -> Restore:

@@ -1,7 +1,12 @@
-"""Studies beyond the scores: each sees every restored pair once and adds its findings to an evaluation."""
+"""Studies beyond the scores: each looks at every restored pair once and adds its findings to an evaluation.
 
-from collections.abc import Sequence
+The look takes the time: further passes of the network, opponents, figures. It happens where the pair was restored,
+perhaps on another node. The study gathers the results in the order of the pairs.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,9 +16,9 @@ from restorekit.evaluation.localisation import localiser_of, mask_figures, score
 from restorekit.evaluation.mask_features import feature_pictures
 from restorekit.evaluation.opponents import OPPONENTS, by_opponent, opponent_scores, opponents_rows
 from restorekit.evaluation.patches import FrameScore, path_means, score_frame
-from restorekit.evaluation.pictures import overlays
+from restorekit.evaluation.pictures import Overlays, overlays
 from restorekit.evaluation.results import ALL, ImageScore, MaskScore, paired_gains
-from restorekit.evaluation.scoring import Precision, Restored, restoring
+from restorekit.evaluation.scoring import Look, LookWith, Precision, Restored, restoring
 from restorekit.evaluation.slices import gain_interval, slice_scores
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.inference.self_ensemble import AS_IT_IS, View
@@ -38,8 +43,12 @@ class Findings:
 class Study(Protocol):
     """A study of one network; studies that draw pictures get the folder `samples`."""
 
-    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        """Adds a pair to the study; `shown` numbers the set's pairs with a picture from 0 on, None for the others."""
+    def look(self, shown: Mapping[str, int]) -> LookWith:
+        """The work on each pair of a set; `shown` numbers the pairs with a picture by their keys, from 0 on."""
+        ...
+
+    def take(self, dataset: str, restored: Restored, seen: Any, shown: int | None) -> None:
+        """Adds a pair and the result of its look; `shown` is the number of its picture, if there is one."""
         ...
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
@@ -52,8 +61,8 @@ def studies_of(model: nn.Module, precision: Precision, samples: Path, views: Seq
 
     Pictures go into the folder `samples`. With several `views`, their mean is scored, too.
     """
-    ensemble: list[Study] = [EnsembleStudy(model, precision, views)] if len(views) > 1 else []
-    return [HoleStudy(model, samples), MaskStudy(model, precision, samples), PathStudy(model, precision), *ensemble]
+    ensemble: list[Study] = [EnsembleStudy(precision, views)] if len(views) > 1 else []
+    return [HoleStudy(model, samples), MaskStudy(precision, samples), PathStudy(precision), *ensemble]
 
 
 class HoleStudy:
@@ -64,11 +73,14 @@ class HoleStudy:
         self._opponents: list[dict[str, ImageScore]] = []
         self._features: list[dict[str, str]] = []
 
-    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        pair = restored.pair
-        if pair.facts.hole_share is None:
+    def look(self, shown: Mapping[str, int]) -> LookWith:
+        return _opponents_look
+
+    def take(self, dataset: str, restored: Restored, seen: dict[str, ImageScore] | None, shown: int | None) -> None:
+        if seen is None:
             return
-        self._opponents.append(opponents_rows(pair, restored.score))
+        pair = restored.pair
+        self._opponents.append(seen)
         if shown is None or self._features:
             return
         for picture in feature_pictures(self._model, pair):
@@ -84,25 +96,38 @@ class HoleStudy:
         return Findings({"opponents": opponents, "mask_features": self._features})
 
 
+def _opponents_look(model: nn.Module) -> Look:
+    def look(restored: Restored) -> dict[str, ImageScore] | None:
+        has_holes = restored.pair.facts.hole_share is not None
+        return opponents_rows(restored.pair, restored.score) if has_holes else None
+
+    return look
+
+
 class MaskStudy:
     """Predicted masks: their scores against the true masks, and the network's maps over the photograph."""
 
-    def __init__(self, model: nn.Module, precision: Precision, samples: Path) -> None:
-        self._localiser, self._samples = localiser_of(model, precision), samples
+    def __init__(self, precision: Precision, samples: Path) -> None:
+        self._precision, self._samples = precision, samples
         self._rows: list[MaskScore] = []
         self._maps: list[dict[str, Any]] = []
 
-    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        if self._localiser is None:
+    def look(self, shown: Mapping[str, int]) -> LookWith:
+        return partial(_mask_look, self._precision, frozenset(key for key, number in shown.items() if number < MAPS))
+
+    def take(
+        self, dataset: str, restored: Restored, seen: tuple[MaskScore, Overlays | None] | None, shown: int | None
+    ) -> None:
+        if seen is None:
             return
-        pair, located = restored.pair, self._localiser.locate(restored.pair.degraded)
-        self._rows.append(score_mask(dataset, pair, restored.image, located, self._localiser))
-        if shown is None or shown >= MAPS:
+        row, drawn = seen
+        self._rows.append(row)
+        if drawn is None or shown is None:
             return
-        drawn = overlays(pair.degraded, changed(pair.degraded, pair.clean, self._localiser.tau), located)
         file = f"maps-{dataset}-{shown + 1:02d}.png"
         (self._samples / file).write_bytes(encode_rgb(drawn.image, "png"))
-        about = {"key": pair.facts.key, "photograph": pair.facts.photograph, "panels": list(drawn.names)}
+        facts = restored.pair.facts
+        about = {"key": facts.key, "photograph": facts.photograph, "panels": list(drawn.names)}
         self._maps.append({"file": f"samples/{file}", "dataset": dataset, **about})
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
@@ -117,20 +142,35 @@ class MaskStudy:
         return Findings(evaluation, metrics, masks=tuple(self._rows))
 
 
+def _mask_look(precision: Precision, drawn: frozenset[str], model: nn.Module) -> Look:
+    """Scores the mask of every pair and draws the maps of the pairs `drawn`."""
+    localiser = localiser_of(model, precision)
+
+    def look(restored: Restored) -> tuple[MaskScore, Overlays | None] | None:
+        if localiser is None:
+            return None
+        pair, located = restored.pair, localiser.locate(restored.pair.degraded)
+        row = score_mask(restored.score.dataset, pair, restored.image, located, localiser)
+        if pair.facts.key not in drawn:
+            return row, None
+        return row, overlays(pair.degraded, changed(pair.degraded, pair.clean, localiser.tau), located)
+
+    return look
+
+
 class PathStudy:
     """GLSGN's parts: the image of every path at its own scale, and the seams of the patches."""
 
-    def __init__(self, model: nn.Module, precision: Precision) -> None:
-        self._model, self._precision = model, precision
+    def __init__(self, precision: Precision) -> None:
+        self._precision = precision
         self._frames: dict[str, list[FrameScore]] = {}
 
-    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        if not isinstance(self._model, GLSGN):
-            return
-        # A smaller frame is padded for restoration, and no path's image has that padding.
-        if min(restored.pair.clean.shape[:2]) >= self._model.descriptor.min_size:
-            frame = score_frame(self._model, restored.pair, self._precision)
-            self._frames.setdefault(dataset, []).append(frame)
+    def look(self, shown: Mapping[str, int]) -> LookWith:
+        return partial(_path_look, self._precision)
+
+    def take(self, dataset: str, restored: Restored, seen: FrameScore | None, shown: int | None) -> None:
+        if seen is not None:
+            self._frames.setdefault(dataset, []).append(seen)
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
         metrics = {dataset: {"patches": path_means(frames)} for dataset, frames in self._frames.items()}
@@ -148,18 +188,30 @@ class PathStudy:
         return Findings({"patches": patches}, metrics, tuple(lines))
 
 
+def _path_look(precision: Precision, model: nn.Module) -> Look:
+    def look(restored: Restored) -> FrameScore | None:
+        # A smaller frame is padded for restoration, and no path's image has that padding.
+        if not isinstance(model, GLSGN) or min(restored.pair.clean.shape[:2]) < model.descriptor.min_size:
+            return None
+        return score_frame(model, restored.pair, precision)
+
+    return look
+
+
 class EnsembleStudy:
     """Scores of the mean of several views, compared with one pass."""
 
-    def __init__(self, model: nn.Module, precision: Precision, views: Sequence[View]) -> None:
-        self._restore, self._count = restoring(model, precision, views), len(views)
+    def __init__(self, precision: Precision, views: Sequence[View]) -> None:
+        self._precision, self._views = precision, tuple(views)
         self._rows: list[ImageScore] = []
 
-    def take(self, dataset: str, restored: Restored, shown: int | None) -> None:
-        row, pair = restored.score, restored.pair
-        values = score(to_uint8(self._restore(pair)), pair.clean, ENSEMBLE_PROTOCOLS)
+    def look(self, shown: Mapping[str, int]) -> LookWith:
+        return partial(_ensemble_look, self._precision, self._views)
+
+    def take(self, dataset: str, restored: Restored, seen: dict[str, float], shown: int | None) -> None:
+        row = restored.score
         before = {protocol: row.degraded[protocol] for protocol in ENSEMBLE_PROTOCOLS}
-        self._rows.append(ImageScore(row.dataset, row.facts, row.width, row.height, before, values))
+        self._rows.append(ImageScore(row.dataset, row.facts, row.width, row.height, before, seen))
 
     def findings(self, rows: list[ImageScore], seed: int, resamples: int) -> Findings:
         scores = [one for one in slice_scores(self._rows, seed, resamples) if one.slice == ALL]
@@ -176,9 +228,14 @@ class EnsembleStudy:
                 "over_one_pass": over,
             }  # fmt: skip
             lines.append(
-                f"{one.dataset}, mean of {self._count} views: {one.protocol} {one.restored:.4g}, gain {one.gain:+.4g} "
-                f"(95% {one.ci95[0]:+.4g} to {one.ci95[1]:+.4g}); over one pass {over['mean']:+.3g} ({low:+.3g} to "
-                f"{high:+.3g})"
+                f"{one.dataset}, mean of {len(self._views)} views: {one.protocol} {one.restored:.4g}, gain "
+                f"{one.gain:+.4g} (95% {one.ci95[0]:+.4g} to {one.ci95[1]:+.4g}); over one pass {over['mean']:+.3g} "
+                f"({low:+.3g} to {high:+.3g})"
             )
-        found = {"views": self._count, "scores": [one.to_json() for one in scores]}
+        found = {"views": len(self._views), "scores": [one.to_json() for one in scores]}
         return Findings({"self_ensemble": found}, metrics, tuple(lines))
+
+
+def _ensemble_look(precision: Precision, views: Sequence[View], model: nn.Module) -> Look:
+    restore = restoring(model, precision, views)
+    return lambda restored: score(to_uint8(restore(restored.pair)), restored.pair.clean, ENSEMBLE_PROTOCOLS)

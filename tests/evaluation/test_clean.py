@@ -1,7 +1,9 @@
 """Do no harm: each photograph once, whole, and each figure tells the harm that it is for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from skimage.data import astronaut, chelsea
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restorekit.evaluation.clean import CleanStudy, chosen_keys, clean_figures, clean_findings
+from restorekit.evaluation.clean import CleanStudy, chosen_keys, clean_figures, clean_findings, clean_look
 from restorekit.evaluation.results import CleanFigure, CleanScore, Facts, ImageScore
+from restorekit.evaluation.scoring import Restored
 from restorekit.evaluation.table import read_clean_table, read_table, write_table
 from restorekit.evaluation.test_sets import Pair
 from restorekit.metrics.clean_metrics import CLEAN_CAP_DB, CLEAN_METRICS
@@ -39,10 +42,16 @@ def pairs() -> list[Pair]:
     return [Pair(Facts(f"{name}-0", name), np.zeros_like(clean), clean) for name, clean in cleans.items()]
 
 
+def looking(network: nn.Module) -> Callable[[Pair], Any]:
+    """A look at the clean images of `pairs`."""
+    look = clean_look("fp32", frozenset(pair.facts.key for pair in pairs()), network)
+    return lambda pair: look(Restored(pair, pair.degraded, None))  # type: ignore[arg-type]
+
+
 def studied(change: Callable[[Tensor], Tensor]) -> tuple[CleanStudy, dict[str, CleanFigure]]:
-    study = CleanStudy(Network(change), "fp32")
+    study, look = CleanStudy(), looking(Network(change))
     for pair in pairs():
-        study.take("made", pair)
+        study.take("made", look(pair))
     return study, {one.name: one for one in clean_figures(study.rows, seed=1, resamples=200)}
 
 
@@ -82,16 +91,18 @@ def test_the_worst_is_the_photograph_that_is_harmed_most() -> None:
 
 def test_clean_images_go_through_whole() -> None:
     network = Network(lambda image: image)
-    study = CleanStudy(network, "fp32")
+    look = looking(network)
     for pair in pairs():
-        study.take("made", pair)
+        assert look(pair) is not None
+    other = pairs()[0]
+    assert look(replace(other, facts=Facts("another", "astronaut"))) is None
     assert network.seen == [(1, 3, *pair.clean.shape[:2]) for pair in pairs()]
 
 
 def test_a_network_that_takes_a_mask_is_not_asked() -> None:
     torch.manual_seed(0)
-    study = CleanStudy(create_model("madf", width=4, init="he", start="smooth"), "fp32")
-    study.take("made", pairs()[0])
+    study = CleanStudy()
+    study.take("made", looking(create_model("madf", width=4, init="he", start="smooth"))(pairs()[0]))
     assert study.rows == []
     assert clean_findings(clean_figures(study.rows, 1, 200)).evaluation == {"clean": []}
 

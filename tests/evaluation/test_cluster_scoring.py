@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from restorekit.cluster import ray_cluster
+from restorekit.config import check_params
 from restorekit.errors import RestorekitError
+from restorekit.evaluation.folder import Subject, write_evaluation
 from restorekit.evaluation.scoring import Restored, scoring
 from restorekit.evaluation.test_sets import PairPart, PairSet, synthetic_test
 from restorekit.image import encode_rgb
@@ -19,6 +21,7 @@ from restorekit.inference.batch import on_every_node
 from restorekit.models import create_model
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest, write_shard
+from tests.shipped import shipped_values
 
 COUNTS = (3, 4, 2)
 
@@ -26,7 +29,7 @@ COUNTS = (3, 4, 2)
 def samples(shard: int) -> Iterator[tuple[str, dict[str, bytes]]]:
     for number in range(COUNTS[shard]):
         rng = rng_for(3, shard, number)
-        images = {name: rng.integers(0, 256, (31, 37, 3), dtype=np.uint8) for name in ("degraded", "clean")}
+        images = {name: rng.integers(0, 256, (71, 87, 3), dtype=np.uint8) for name in ("degraded", "clean")}
         record = {"photograph": f"p{number}", "scene": "s", "kind": "noise", "severity": 0.5, "task": "rain"}
         members = {f"{name}.png": encode_rgb(image, "png") for name, image in images.items()}
         yield f"{shard}-{number}", {**members, "json": json.dumps(record).encode()}
@@ -76,6 +79,36 @@ def test_cluster_scores_equal_those_of_one_process(pairs: PairSet, monkeypatch: 
             list(spread(lost))
     assert len(there) == 9
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize("model", ["dakd", "glsgn"])
+def test_the_second_passes_of_a_network_take_place_on_the_nodes_and_change_no_file(
+    model: str, pairs: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks, paths and clean photographs: the network of this process is not even asked."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    torch.manual_seed(1)
+    network = create_model(model, **({"width": 4, "init": "he"} if model == "dakd" else {"width": 4})).eval()
+    record = {"model": model, "task": "rain", "dataset": "rain", "digest": "d", "steps": 1, "flips": []}
+    subject = Subject(f"{model}-rain", f"{model}-rain", 1, network, record)
+    values = shipped_values()
+    values["evaluate"] |= {"samples": 2, "resamples": 100}
+    params = check_params(values)
+    write_evaluation(tmp_path / "here", subject, [pairs], [], params)
+    asked: list[object] = []
+    for module in network.modules():
+        module.register_forward_pre_hook(lambda _, args: asked.append(args))
+    with ray_cluster(2):
+        write_evaluation(tmp_path / "there", subject, [pairs], [], params, spread=True)
+    files = {
+        folder: {file.relative_to(tmp_path / folder): file.read_bytes() for file in (tmp_path / folder).rglob("*.*")}
+        for folder in ("here", "there")
+    }
+    assert asked == []
+    assert files["there"] == files["here"]
+    found = json.loads((tmp_path / "here" / "evaluation.json").read_text())
+    assert found["masks" if model == "dakd" else "patches"]
+    assert found["clean"]
 
 
 def test_an_unfinished_iteration_ends_before_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

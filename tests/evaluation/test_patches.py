@@ -136,8 +136,10 @@ def test_a_network_on_the_whole_frame_has_no_border_cost():
 
 
 def test_frames_below_the_networks_minimum_size_are_left_out():
-    study = PathStudy(GLSGN(GlsgnOptions(width=4)), "fp32")
+    study = PathStudy("fp32")
+    look = study.look({})(GLSGN(GlsgnOptions(width=4)))
     for side in (50, 96):
         image = astronaut()[:side, :120]
-        study.take("made", Restored(Pair(Facts(str(side), "a"), image, image), image, None), None)  # type: ignore[arg-type]
+        restored = Restored(Pair(Facts(str(side), "a"), image, image), image, None)  # type: ignore[arg-type]
+        study.take("made", restored, look(restored), None)
     assert study.findings([], 0, 100).metrics["made"]["patches"]["frames"] == 1
