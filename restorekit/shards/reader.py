@@ -1,7 +1,7 @@
 """Samples of verified shards, in the order asked for, decoded to 8-bit arrays.
 
-A shard is verified once: the SHA-256 of the tar and of the index are compared with the manifest. After that every
-sample is one read of the file, at its place in the index.
+A shard is verified once on each machine: the SHA-256 of the tar and of the index are compared with the manifest. After
+that every sample is one read of the file, at its place in the index.
 """
 
 import json
@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.image import decode_grey, decode_rgb
 from restorekit.shards.manifest import REMEDY, ShardManifest
-from restorekit.shards.plan import BLOCK_SHARDS
+from restorekit.shards.plan import BLOCK_SHARDS, share_before
+from restorekit.shards.verified import verify_once
 from restorekit.tasks import MEMBERS
 
 RawSample = dict[str, bytes]
@@ -65,16 +67,24 @@ class ShardReader:
         return {name.partition(".")[0] for name in self._shard(first).places(0)[1]} - {"json"}
 
     def __iter__(self) -> Iterator[ShardSample]:
-        for number, shard in enumerate(self.manifest.shards):
-            for index in range(shard.samples):
-                yield self.sample(number, index)
+        for place in self.places():
+            yield self.sample(*place)
 
     def raw_samples(self) -> Iterator[tuple[str, RawSample]]:
         """(key, members as bytes) of every sample, in the order in which they were written."""
-        for number, shard in enumerate(self.manifest.shards):
-            for index in range(shard.samples):
-                key, members = self._members_of(self._shard(number), index)
-                yield key, {name: bytes(data) for name, data in members.items()}
+        for place in self.places():
+            yield self.raw_sample(*place)
+
+    def raw_sample(self, shard: int, index: int) -> tuple[str, RawSample]:
+        """(key, members as bytes) of sample number `index` of shard number `shard` of the manifest."""
+        key, members = self._members_of(self._shard(shard), index)
+        return key, {name: bytes(data) for name, data in members.items()}
+
+    def places(self, part: int = 0, parts: int = 1) -> list[tuple[int, int]]:
+        """(shard, index) of every sample, or of one of several parts, which follow each other."""
+        ends = (share_before(self.manifest.num_samples, one, parts) for one in (part, part + 1))
+        every = ((number, index) for number, shard in enumerate(self.manifest.shards) for index in range(shard.samples))
+        return list(islice(every, *ends))
 
     def _members_of(self, opened: "_OpenShard", index: int) -> tuple[str, dict[str, memoryview]]:
         """The key and the members of a sample; the members share a buffer, which the next call overwrites."""
@@ -91,7 +101,7 @@ class ShardReader:
     def _open(self, number: int) -> "_OpenShard":
         shard = self.manifest.shards[number]
         if shard.name not in self._verified:
-            self.manifest.verify(self.folder, shard)
+            verify_once(self.manifest, self.folder, number)
             self._verified.add(shard.name)
         return _OpenShard(self.folder / shard.name, self.manifest.index(self.folder, shard))
 

@@ -62,23 +62,33 @@ def validate(job: Job, world: World, learner: Learner) -> Validation:
 
 
 def check_memory(job: Job, world: World, learner: Learner) -> None:
-    """Raises RestorekitError where a real pair is too large to be restored whole in the memory that is free here.
+    """Raises RestorekitError where a real pair is too large to be restored whole in the memory of its rank.
 
     Tiles would need no refusal, but their seams and the images' statistics differ from those of whole images, so that
-    the memory of a machine would choose the state.
+    the memory of a machine would choose the state. Every rank calls it, for its own part, and learns of the others'.
     """
-    descriptor = cast(Descriptor, learner.model.descriptor)
-    budget = default_budget(world.device) if job.choosing else 0
+    if not job.choosing:
+        return
+    for problem in world.gather(_too_large(job, world, learner)):
+        if problem is not None:
+            raise RestorekitError(problem)
+
+
+def _too_large(job: Job, world: World, learner: Learner) -> str | None:
+    descriptor, budget = cast(Descriptor, learner.model.descriptor), default_budget(world.device)
     for name, shards in job.choosing.items():
-        for key, members in ShardReader(shards).raw_samples():
+        reader = ShardReader(shards)
+        for place in reader.places(*world.place):
+            key, members = reader.raw_sample(*place)
             _, _, height, width = json.loads(members["json"])["tile"]
             needed = height * width * descriptor.bytes_per_pixel
             if needed > budget:
-                raise RestorekitError(
+                return (
                     f"real.validate.{name}: to restore '{key}' ({width} x {height}) whole takes {needed / 2**30:.1f} "
                     f"GiB, and {budget / 2**30:.1f} GiB are free for it: train where there is more memory, or take a "
                     f"set of smaller images"
                 )
+    return None
 
 
 def _of_synthetic(shards: Path, world: World, learner: Learner) -> tuple[dict[str, float], np.ndarray | None]:
@@ -100,10 +110,9 @@ def _of_synthetic(shards: Path, world: World, learner: Learner) -> tuple[dict[st
 
 
 def shared_samples(shards: Path, world: World) -> Iterator[ShardSample]:
-    """This rank's part of all samples: every sample is one rank's."""
+    """This rank's part of all samples: every sample is one rank's, and a rank opens the shards of its part alone."""
     reader = ShardReader(shards)
-    places = [(number, index) for number, shard in enumerate(reader.manifest.shards) for index in range(shard.samples)]
-    for place in places[world.rank :: world.size]:
+    for place in reader.places(*world.place):
         yield reader.sample(*place)
 
 

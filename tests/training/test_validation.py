@@ -130,6 +130,28 @@ def test_ranks_share_the_pairs(sets: dict[str, Path], size: int) -> None:
     assert max(map(len, shared)) == -(-3 // size)
 
 
+def test_a_rank_opens_the_shards_of_its_part_alone(tmp_path: Path) -> None:
+    shards = []
+    for number in range(3):
+        folder = write_set(tmp_path / str(number), 2)
+        shards.append(folder / "0.tar")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    made = []
+    for number, shard in enumerate(shards):
+        for file in (shard, shard.with_suffix(".idx")):
+            file.rename(folder / f"{number}{file.suffix}")
+        made.append(replace(ShardManifest.load(shard.parent).shards[0], name=f"{number}.tar"))
+    ShardManifest("set", "rain", "val", "made", tuple(made)).save(folder)
+    for rank in range(3):
+        others = [folder / f"{number}.tar" for number in range(3) if number != rank]
+        for file in others:
+            file.rename(file.with_suffix(".away"))
+        assert len(list(shared_samples(folder, World(rank, 3, torch.device("cpu"))))) == 2
+        for file in others:
+            file.with_suffix(".away").rename(file)
+
+
 def test_sets_count_for_a_digest_only_where_they_choose_the_exported_state(
     make_job: MakeJob, sets: dict[str, Path]
 ) -> None:
