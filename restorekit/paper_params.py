@@ -37,6 +37,7 @@ _UHD = {  # the frames are the paper's
     "long_side": 3840,
     "train": {"variants": 20, "tiles": 4, "tile": 1280, "shards": 64, "clean": 0.0, "camera": 0.0},
 }
+_ALONE = {"num_workers": 1, "lr_scale": "none", "lr_batch": None}  # of a run that keeps one GPU beside others' many
 _OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without the laptop's settings
 _TURNED = ["horizontal", "vertical", "transpose"]
 
@@ -179,16 +180,14 @@ def write_paper_params(path: Path, gpus: int = 1) -> None:
     tables = {path: PAPER, others["more"]: MORE, others["long"]: LONG}
     changes = {file: for_gpus(table, gpus) for file, table in tables.items()}
     changes[path]["train"] |= _world(gpus)
-    if gpus > 1:
-        changes[others["ablations"]] = {}
+    changes[others["ablations"]] = {}
     written: dict[Path, str] = {}
     for file, change in changes.items():
         if file == path or file.is_file():
             read_values(file)  # refuses a file without parameters
             values = yaml.load(file.read_text())
             _set(values, change)
-            if gpus > 1:
-                _keep_one_gpu(values, change)
+            _keep_one_gpu(values, change, gpus)
             stream = StringIO()
             yaml.dump(values, stream)
             written[file] = stream.getvalue()
@@ -220,15 +219,27 @@ def _set(values: Any, changes: Mapping[str, Any], path: tuple[str, ...] = ()) ->
             values[key] = {name: one for name, one in change.items() if one is not None} if given else change
 
 
-def _keep_one_gpu(values: Any, change: Mapping[str, Any]) -> None:
-    """Gives one worker, and the batch and rate that are written, to ablations and to runs without a paper's values."""
+def _keep_one_gpu(values: Any, change: Mapping[str, Any], gpus: int) -> None:
+    """Gives one worker, and the batch and rate that are written, to ablations and to runs without a paper's values.
+
+    Where all runs have one GPU, the lines that said so are removed.
+    """
     named = change.get("runs", {})
-    runs = [run for name, run in (values.get("runs") or {}).items() if name not in named]
-    for section in [*runs, *(values.get("ablations") or {}).values()]:
-        train = section.setdefault("train", {})
-        if "batch_per_worker" not in train:
-            train.setdefault("batch_size", PAPER["train"]["batch_size"])
-        train |= {"num_workers": 1, "lr_scale": "none", "lr_batch": None}
+    sections = [(run["model"], run) for name, run in (values.get("runs") or {}).items() if name not in named]
+    for model, section in [*sections, *(values.get("ablations") or {}).items()]:
+        batch = PAPER["models"].get(model, {}).get("train", {}).get("batch_size", PAPER["train"]["batch_size"])
+        train = section.setdefault("train", {}) if gpus > 1 else section.get("train", {})
+        if gpus > 1:
+            if "batch_per_worker" not in train:
+                train.setdefault("batch_size", batch)
+            train |= _ALONE
+        elif {name: train.get(name, "") for name in _ALONE} == _ALONE:
+            for name in _ALONE:
+                del train[name]
+            if train.get("batch_size") == batch:  # as without the line
+                del train["batch_size"]
+            if not train:
+                del section["train"]
 
 
 def main() -> None:

@@ -78,6 +78,31 @@ def test_the_settings_for_several_gpus_are_valid_and_see_the_papers_samples(path
     assert yaml.safe_load(path.read_text()) == values
 
 
+def test_the_settings_for_one_gpu_leave_no_line_of_many(path: Path) -> None:
+    write_paper_params(path)
+    once = {file: yaml.safe_load((path.parent / file).read_text()) for file in FILES}
+    for gpus in (8, 64):
+        write_paper_params(path, gpus)
+        assert {file: yaml.safe_load((path.parent / file).read_text()) for file in FILES} != once
+        write_paper_params(path)
+        assert {file: yaml.safe_load((path.parent / file).read_text()) for file in FILES} == once
+
+
+def test_a_run_that_keeps_one_gpu_keeps_its_batch_and_rate(path: Path) -> None:
+    found: list[dict[str, tuple[int, float]]] = []
+    for gpus in (1, 64):
+        write_paper_params(path, gpus)
+        here: dict[str, tuple[int, float]] = {}
+        for name in ("long", "ablations"):
+            params = load_params(path, path.parent / f"pipelines/{name}/params.yaml")
+            configs = {run: params.training(run) for run in params.runs}
+            alone = {run: one for run, one in configs.items() if "--" in run and one.most_workers == 1}
+            here |= {run: (one.global_batch, one.in_world(1).lr) for run, one in alone.items()}
+        found.append(here)
+    assert any(run.startswith("dakd-") for run in found[1])
+    assert found[1].items() <= found[0].items()
+
+
 def test_writing_twice_equals_writing_once(path: Path) -> None:
     write_paper_params(path)
     once = [(path.parent / file).read_text() for file in FILES]
