@@ -35,6 +35,7 @@ class TrainConfig(Strict):
     tf32: bool = False  # on a GPU, products of float32 with factors of ten bits: faster, and coarser than fp32 says
     compile: bool = False  # torch.compile needs a C++ compiler and takes minutes: for trainings of hours
     channels_last: bool = False  # memory layout of images and weights
+    sync_batch_norm: bool = False  # batch norms' statistics over all workers' samples, for a batch that they share
     flips: tuple[Literal["horizontal", "vertical", "transpose", "channels"], ...] = ("horizontal",)
     checkpoint_every: Count = 100  # steps
     log_every: Count = 20  # steps
@@ -65,6 +66,10 @@ class TrainConfig(Strict):
         if (self.lr_scale != "none") != (self.lr_batch is not None):
             raise ValueError(
                 "lr_scale linear or sqrt needs lr_batch, the samples a step that lr is for; none takes none"
+            )
+        if self.sync_batch_norm and (self.accumulate > 1 or self.fewest_workers < self.most_workers):
+            raise ValueError(
+                "sync_batch_norm needs accumulate: 1 and a fixed num_workers: all workers take one pass a step together"
             )
         if self.scaled_warmup >= self.steps:
             scaled = f", {self.scaled_warmup} for this batch," if self.scaled_warmup != self.warmup_steps else ""

@@ -13,6 +13,7 @@ from restorekit.models import create_model
 from restorekit.models.precision import mixed
 from restorekit.objectives import Phase, create_objective
 from restorekit.rng import seed_for
+from restorekit.training.batch_norm import over_ranks
 from restorekit.training.job import Job
 from restorekit.training.optimizer import Ema, MuonAdamW
 from restorekit.training.state import optimizer_tensors, pack, restore_optimizer, unpack
@@ -28,6 +29,7 @@ class Learner:
         config = job.config
         self.config, self.world = config, world
         self.model = _first_network(job).to(world.device)
+        self._norms = over_ranks(self.model) if config.sync_batch_norm and world.size > 1 else []
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = create_objective(job.spec).to(world.device)
@@ -90,6 +92,8 @@ class Learner:
         for optimizer in self._optimizers():
             _set_rate(optimizer, lr)
             optimizer.zero_grad(set_to_none=True)
+        for norm in self._norms:
+            norm.counts = weight > 0
         parts = _parts(batch, self.config)
         size = len(batch["degraded"])
         losses: dict[str, Tensor] = {}
