@@ -18,6 +18,14 @@ from restorekit.rng import rng_for, seed_for
 from restorekit.shards.manifest import ShardManifest, write_shard
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this session, so that the user's own gets neither mirrors nor notes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESTOREKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_one_seed() -> None:
     """One thread, because a second one slows tiny networks, badly so under another load; does not import torch."""
