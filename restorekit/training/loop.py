@@ -7,8 +7,8 @@ kind of machine the loop continues in that machine's arithmetic.)
 
 import resource
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from restorekit.training.state import StateStore, TrainingState
 from restorekit.training.state_writer import StateWriter
 from restorekit.training.validation import check_memory, quality, validate
 from restorekit.training.world import World
+
+SMALLER_IMAGES = "Lower short_side of the data set, or take smaller real pairs (real.validate)"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def train(
             is_best = False
             if step % config.validate_every == 0 or last:
                 check.catch_up()
-                validation = validate(job, world, learner)
+                with _saying_what_to_set("a validation image whole", SMALLER_IMAGES, world, step):
+                    validation = validate(job, world, learner)
                 progress = progress.validated(learner.phase, validation.metrics)
                 found = quality(validation.metrics, job.choosing)
                 if progress.best is None or found > progress.best:
@@ -161,16 +164,28 @@ def _resume(
 
 
 def _update(learner: Learner, batch: TrainBatch, lr: float, step: int) -> dict[str, Tensor]:
+    config = learner.config
     images = {name: to_unit(image, learner.world.device) for name, image in batch.images.items()}
-    try:
+    with _saying_what_to_set(
+        f"{len(batch.keys)} samples of {config.crop} pixels in {config.accumulate} parts",
+        "Raise train.accumulate, lower the batch (train.batch_size or train.batch_per_worker) or train.crop, set "
+        "precision: bf16, or for glsgn options.recompute: true",
+        learner.world,
+        step,
+    ):
         return learner.update(images, batch.weight, lr)
-    except torch.OutOfMemoryError as error:
-        config, said = learner.config, str(error).partition("\n")[0]
-        raise RestorekitError(
-            f"step {step}: the GPU's memory does not hold {len(batch.keys)} samples of {config.crop} pixels in "
-            f"{config.accumulate} parts ({said}). Raise train.accumulate, lower the batch (train.batch_size or "
-            f"train.batch_per_worker) or train.crop, set precision: bf16, or for glsgn options.recompute: true"
-        ) from error
+
+
+@contextmanager
+def _saying_what_to_set(what: str, remedy: str, world: World, step: int) -> Iterator[None]:
+    """Turns an out-of-memory of the GPU or, where torch notices it, of the machine into a RestorekitError."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has a type of its own for a GPU's
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        whose, said = "GPU" if world.device.type == "cuda" else "machine", str(error).strip().partition("\n")[0]
+        raise RestorekitError(f"step {step}: the {whose}'s memory does not hold {what} ({said}). {remedy}") from error
 
 
 def _averaged(values: dict[str, Tensor], weight: float, world: World) -> dict[str, float]:

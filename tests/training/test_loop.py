@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from restorekit.errors import RestorekitError
+from restorekit.models.dmgn import DMGN
 from restorekit.training.export import export_model
 from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
@@ -146,3 +148,23 @@ def test_an_altered_shard_stops_the_training_by_name(make_job: MakeJob, tmp_path
     victim.write_bytes(victim.read_bytes()[::-1])
     with pytest.raises(RestorekitError, match=r"1\.tar"):
         run(replace(job, shards=copied))
+
+
+@pytest.mark.parametrize(
+    "training, message",
+    [
+        (True, r"step 0: the machine's memory does not hold 4 samples of 24 pixels in 1 parts \(.*Raise train\.acc"),
+        (False, r"step 8: the machine's memory does not hold a validation image whole \(.*Lower short_side"),
+    ],
+)
+def test_an_out_of_memory_says_what_to_set(make_job: MakeJob, training: bool, message: str) -> None:
+    def hunger(module: nn.Module, args: object) -> None:
+        if isinstance(module, DMGN) and module.training == training:
+            torch.empty(2**50)
+
+    hungry = nn.modules.module.register_module_forward_pre_hook(hunger)
+    try:
+        with pytest.raises(RestorekitError, match=message):
+            run(make_job())
+    finally:
+        hungry.remove()
