@@ -83,6 +83,7 @@ def gradient(job, world, task):
     With `made` the batch has that many samples of noise with one hole, in place of samples of the shards.
     """
     torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # in this process: objectives compute in float32 at least
     config = job.config.in_world(world.size)
     learner = Learner(replace(job, config=config), world)
     if "made" in task:
