@@ -83,7 +83,8 @@ def gradient(job, world, task):
     With `made` the batch has that many samples of noise with one hole, in place of samples of the shards.
     """
     torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double  # in this process: objectives compute in float32 at least
+    to_float = torch.Tensor.float  # of bf16 and the like; in this process float64 stays, in objectives, too
+    torch.Tensor.float = lambda tensor: tensor if tensor.dtype == torch.float64 else to_float(tensor)
     config = job.config.in_world(world.size)
     learner = Learner(replace(job, config=config), world)
     if "made" in task:

@@ -30,8 +30,8 @@ def test_the_gradient_of_a_network_with_batch_norms_is_that_of_the_whole_batch(
     spec = MadfRun.model_validate(SPEC)
     settings = {"spec": spec, "crop": 128, "grad_clip": 1e9, "ema_decay": 0.0}
     job = make_job("over", sync_batch_norm=True, num_workers=3, **settings)
-    own = make_job("own", num_workers=3, **settings)
-    cases = {"1 of 4": (own, 1, 4), "2 of 4": (job, 2, 4), "3 of 4": (job, 3, 4), "1 of 2": (own, 1, 2)}
+    one, own = make_job("one", **settings), make_job("own", num_workers=3, **settings)
+    cases = {"1 of 4": (one, 1, 4), "2 of 4": (job, 2, 4), "3 of 4": (job, 3, 4), "1 of 2": (one, 1, 2)}
     cases |= {"3 of 2": (job, 3, 2), "3 alone": (own, 3, 4)}
     files = {name: str(tmp_path / f"{name}.safetensors") for name in cases}
     do(
