@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from restorekit.image.photo import Extras, Resolution, Segment
+from restorekit.image.photo import Extras, Resolution, Segment, Unit
 from restorekit.image.photoshop import kept_resources
 from restorekit.image.xmp import describes_gain_map, upright_xmp
 
@@ -150,7 +150,8 @@ def extras_of_jpeg(layout: Layout, width: int, height: int) -> Extras:
 
 
 def _resolution(jfif: bytes) -> Resolution | None:
-    unit = {1: "inch", 2: "cm"}.get(jfif[7])
+    units: dict[int, Unit] = {1: "inch", 2: "cm"}
+    unit = units.get(jfif[7])
     x, y = int.from_bytes(jfif[8:10], "big"), int.from_bytes(jfif[10:12], "big")
     return Resolution(x, y, unit) if unit and x and y else None
 
@@ -190,9 +191,9 @@ def with_extras(jpeg: bytes, extras: Extras, exif: bytes | None) -> bytes:
     length = int.from_bytes(jpeg[4:6], "big")
     jfif, rest = bytearray(jpeg[: 4 + length]), jpeg[4 + length :]
     if extras.resolution:
-        unit = "cm" if extras.resolution.unit == "cm" else "inch"
+        unit: Unit = "cm" if extras.resolution.unit == "cm" else "inch"
         x, y = extras.resolution.rounded(unit, 65535)
-        jfif[13:18] = bytes([{"inch": 1, "cm": 2}[unit]]) + x.to_bytes(2, "big") + y.to_bytes(2, "big")
+        jfif[13:18] = bytes([2 if unit == "cm" else 1]) + x.to_bytes(2, "big") + y.to_bytes(2, "big")
     return bytes(jfif) + _joined(blocks) + rest
 
 

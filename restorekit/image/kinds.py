@@ -1,6 +1,8 @@
 """What a file is by its first bytes, whatever its name says, and what to do with one that is not read."""
 
 import importlib.util
+from collections.abc import Mapping
+from typing import Any
 
 _CONVERT = "save it as PNG, TIFF or JPEG first"
 _RAW = "a camera's raw file: develop it with a raw converter and save it as a TIFF of 16 bits"
@@ -56,11 +58,10 @@ def other_kind(data: bytes) -> str | None:
     return found or next((text for start, text in _STARTS.items() if data.startswith(start)), None)
 
 
-def raw_kind(tags: object) -> str | None:
-    """For a TIFF's first directory: what to do with a raw file, whose first picture is a small preview."""
-    get = tags.get  # type: ignore[attr-defined]
-    smaller = bool(int(get(_SMALLER_TAG, 0) or 0) & 1) and _DIRECTORIES_TAG in tags  # type: ignore[operator]
-    return _RAW if smaller or get(_RAW_TAG) else None
+def raw_kind(data: bytes, tags: Mapping[int, Any]) -> str | None:
+    """For a TIFF and its first directory: what to do with a raw file, whose first picture is a preview."""
+    smaller = bool(int(tags.get(_SMALLER_TAG, 0) or 0) & 1) and _DIRECTORIES_TAG in tags
+    return _RAW if smaller or tags.get(_RAW_TAG) or data[8:10] == b"CR" else None
 
 
 def _brand(data: bytes) -> bytes:

@@ -112,7 +112,7 @@ def _with_end_marker(data: bytes, notes: list[str]) -> bytes:
 
 
 def _photo(picture: Image.Image, data: bytes, path: Path, notes: list[str]) -> Photo:
-    _check(picture, path)
+    _check(picture, data, path)
     form = _FORMATS[picture.format or ""]
     pages = getattr(picture, "n_frames", 1)
     picture.load()  # raises if the file is cut short; makes a TIFF upright
@@ -159,7 +159,7 @@ def _photo(picture: Image.Image, data: bytes, path: Path, notes: list[str]) -> P
     )
 
 
-def _check(picture: Image.Image, path: Path) -> None:
+def _check(picture: Image.Image, data: bytes, path: Path) -> None:
     """Raises a RestorekitError for pictures that are too large, and for pixels of kinds that are not read."""
     if picture.width * picture.height > MAX_PIXELS:
         raise RestorekitError(
@@ -167,7 +167,7 @@ def _check(picture: Image.Image, path: Path) -> None:
         )
     if picture.format == "TIFF":
         tags = picture.tag_v2  # type: ignore[attr-defined]
-        raw = raw_kind(tags)
+        raw = raw_kind(data, tags)
         if raw:
             raise RestorekitError(f"{path} is {raw}")
         if tags.get(0x011C) == 2 and 1 in tags.get(0x0152, ()):

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, TiffImagePlugin
 
 from restorekit.image.arrays import to_float
-from restorekit.image.photo import Extras
+from restorekit.image.photo import Extras, Unit
 from restorekit.image.photoshop import iptc_of, kept_resources, resources_with
 from restorekit.image.xmp import upright_xmp
 
@@ -151,9 +151,9 @@ def encode_tiff(channels: np.ndarray, has_alpha: bool, icc: bytes | None, exif: 
         for tag, value in found.items():
             tags[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else value
     if extras.resolution and _X_RESOLUTION not in tags:
-        unit = "cm" if extras.resolution.unit == "cm" else "inch"
+        unit: Unit = "cm" if extras.resolution.unit == "cm" else "inch"
         tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = extras.resolution.rounded(unit, 2**31 - 1)
-        tags[_RESOLUTION_UNIT] = {"inch": 2, "cm": 3}[unit]
+        tags[_RESOLUTION_UNIT] = 3 if unit == "cm" else 2
     iptc, resources = iptc_of(extras.photoshop or b""), extras.photoshop
     if iptc and resources == resources_with(iptc, None):
         resources = None  # IPTC alone has a tag of its own

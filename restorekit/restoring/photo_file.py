@@ -11,6 +11,7 @@ import numpy as np
 from restorekit.errors import RestorekitError
 from restorekit.files import write_atomically
 from restorekit.image import Photo, check_format, encode_rgb, read_image, to_float, to_uint8, write_image
+from restorekit.image.keeping import left_behind
 from restorekit.restoring.selection import Errand
 from restorekit.restoring.windows import fill_holes
 
@@ -46,6 +47,8 @@ def restore_file(
     for sentence in photo.notes:
         note(sentence)
     check_format(errand.target, photo)  # before the restoration, not after
+    for sentence in left_behind(errand.target, photo):
+        note(sentence)
     mask = None if wishes.masks is None else wishes.masks.of(errand, photo, note)
     restored = photo.with_pixels(restore_pixels(photo.pixels, restorer, mask, wishes.strength, on_tile))
     if wishes.compare:

@@ -70,6 +70,16 @@ def test_odd_photos_are_restored_with_the_right_note(tmp_path: Path, model, type
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, result.name])
 
 
+def test_losses_by_another_format_are_noted(tmp_path: Path, model, type_in):
+    (tmp_path / "deep.png").write_bytes(png_sixteen(DEEP))
+    (tmp_path / "phone.jpg").write_bytes(phone_jpeg(6))
+    ended = type_in("restore", tmp_path / "deep.png", "--model", model, "--output", tmp_path / "flat.jpg")
+    assert ended.returncode == 0, ended.stderr
+    assert "flat.jpg: a JPEG cannot keep 16 bits per channel" in ended.stderr
+    ended = type_in("restore", tmp_path / "phone.jpg", "--model", model, "--output", tmp_path / "phone.webp")
+    assert "phone.webp: a WebP cannot keep IPTC" in ended.stderr
+
+
 @pytest.mark.parametrize("name", ["animation.gif", "float.tiff", "photo.heic", "raw.nef", "empty.jpg", "page.jpg"])
 def test_photos_that_are_refused_leave_nothing_behind(tmp_path: Path, model, type_in, name):
     data, message = REFUSED[name]

@@ -153,6 +153,18 @@ def raw_file() -> bytes:
     return buffer.getvalue()
 
 
+def canon_raw_file() -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photograph(), photometric="rgb")
+    data = bytearray(buffer.getvalue())
+    (first,) = struct.unpack_from("<I", data, 4)
+    count = struct.unpack_from("<H", data, first)[0]
+    struct.pack_into("<I", data, 4, len(data))  # the directory moves behind, to make room for the maker's letters
+    data += data[first : first + 2 + 12 * count + 4]
+    data[8:12] = b"CR\x02\x00"
+    return bytes(data)
+
+
 def animated_gif() -> bytes:
     buffer = io.BytesIO()
     frames = [Image.fromarray(photograph()[..., k]) for k in range(2)]
@@ -167,6 +179,7 @@ REFUSED = {
     "double.tiff": (tiff_of("double"), "samples of 64-bit floating point"),
     "long.tiff": (tiff_of("long"), "samples of 32-bit integers"),
     "raw.nef": (raw_file(), "raw file: develop it"),
+    "raw.cr2": (canon_raw_file(), "raw file: develop it"),
     "photo.heic": (HEIC, "is an HEIC picture: install `pip install pillow-heif`"),
     "photo.jpg": (HEIC, "is an HEIC picture: install"),
     "video.jpg": (b"\x00\x00\x00\x18ftypmp42" + bytes(64), "is a video"),
