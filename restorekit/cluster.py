@@ -36,10 +36,13 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # Ray raises a bare Exception where its processes take too long to start
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if address is None:
-            raise RestorekitError(f"Ray does not start on this machine: {reason}") from error
+            raise RestorekitError(
+                f"Ray does not start on this machine ({reason}): it needs a free core and about 1 GB of memory at its "
+                f"start; where other programs hold these, wait and run the same command again"
+            ) from error
         raise RestorekitError(
             f"no Ray cluster answers at RAY_ADDRESS={address} ({reason}): start it, or unset RAY_ADDRESS"
         ) from error

@@ -1,5 +1,6 @@
 """Ends every program the same way: a user's error gives one message and status 1, an interruption status 130."""
 
+import errno
 import io
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -7,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from restorekit.errors import RestorekitError
+from restorekit.files import FULL
+
+REFUSED = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS)
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C has ended
 
@@ -18,7 +22,8 @@ class Interrupted(BaseException):
 def run_entry(main: Callable[[], None]) -> None:
     """Runs `main`; prints a RestorekitError as ``error: ...`` on stderr, without a traceback, and exits with 1.
 
-    An interruption prints one line and exits with 130. A character that the terminal's encoding lacks is escaped.
+    An interruption prints one line and exits with 130. A character that the terminal's encoding lacks is escaped. An
+    error of the system about a full disk or a place that cannot be written is a user's error, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -31,6 +36,13 @@ def run_entry(main: Callable[[], None]) -> None:
     except Interrupted as interrupt:
         print(f"interrupted: {printable(str(interrupt))}", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        place = f"{error.filename2 or error.filename}: " if error.filename else ""
+        remedy = "make room" if error.errno in FULL else "make it writable for this user"
+        print(f"error: {printable(place)}{error.strerror}: {remedy} and run the same command again", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -1,5 +1,6 @@
 """Writes files and folders atomically: under a temporary name in the same folder, renamed when complete."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -14,6 +15,9 @@ from typing import Any
 import psutil
 
 from restorekit.errors import RestorekitError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAX_JSON_BYTES = 2**29  # a manifest of a million shards has half of it
 
 
 @contextmanager
@@ -67,11 +71,38 @@ def canonical_json(value: Any) -> str:
 def read_json(path: Path, what: str, remedy: str) -> Any:
     """The value of a JSON file; where it is missing or damaged, the error names `what` it is and the `remedy`."""
     try:
-        return json.loads(path.read_text())
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"more than {MAX_JSON_BYTES >> 20} MiB")
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise RestorekitError(f"no {what} at {path}: {remedy}") from None
     except (ValueError, OSError) as error:
         raise RestorekitError(f"the {what} at {path} cannot be read ({error}): {remedy}") from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON text; a ValueError for every other text, and for NaN, infinities and very deep nesting."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+@contextmanager
+def asking_for_room(what: str) -> Iterator[None]:
+    """Turns the OSError of a full disk into a RestorekitError that names `what` could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise RestorekitError(
+            f"{what} could not be written ({error.strerror}): make room and run the same command again"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

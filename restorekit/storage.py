@@ -6,19 +6,18 @@ serves a folder that all machines share. A pushed folder becomes visible with it
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock
 
 from restorekit.errors import RestorekitError
-from restorekit.files import canonical_json, sha256_file, write_atomically
+from restorekit.files import canonical_json, parse_json, sha256_file, write_atomically
 
 INDEX = ".files.json"  # bytes and SHA-256 of every file of a pushed folder; written last
 _ON_DISK = ("file", "local")  # schemes whose addresses have a third slash (file:///tmp)
@@ -217,7 +216,17 @@ def _index_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _read_index(remote: Remote) -> dict[str, dict[str, Any]] | None:
     data = (remote / INDEX).read()
-    return None if data is None else json.loads(data)
+    if data is None:
+        return None
+    try:
+        index: dict[str, dict[str, Any]] = dict(parse_json(data))
+        names = [PurePosixPath(name) for name, known in index.items() if type(known["sha256"]) is str]
+    except (ValueError, TypeError, KeyError) as error:
+        raise RestorekitError(f"{remote.address}/{INDEX} lists no files ({error}): store the folder again") from error
+    for name in names:
+        if name.is_absolute() or ".." in name.parts:
+            raise RestorekitError(f"{remote.address}/{INDEX} names '{name}', which is outside: store the folder again")
+    return index
 
 
 @contextmanager

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from restorekit.config.checking import check_params
+from restorekit.config.document import read_document
 from restorekit.config.params import Params
 from restorekit.errors import RestorekitError, unknown_name
 
@@ -23,12 +22,7 @@ SETTINGS = ("promote",)  # sections of a second file whose values win over those
 
 def read_values(path: Path) -> dict[str, Any]:
     """The values in a parameters file, not yet checked."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise RestorekitError(f"no {path.name} in {path.parent.resolve()}: run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RestorekitError(f"{path} is not YAML: {error}") from error
+    values = read_document(path)
     if not isinstance(values, dict):
         raise RestorekitError(f"{path} has no sections; found {values!r}"[:400])
     return values
@@ -47,6 +41,10 @@ def load_params(path: Path, extra: Path | None = None, read: Read | None = None)
     merged: dict[str, Any] = {**values}
     areas: dict[str, str] = {}
     left_out: dict[str, str] = {}
+    if extra.parent.name == "..":
+        raise RestorekitError(
+            f"{extra}: the file's folder names that of its outputs; write the folder's name, not '..'"
+        )
     for file, layer in _layers(path.parent, extra, read):
         _add(merged, layer, file)
         areas |= dict.fromkeys(layer.get("runs", {}), file.parent.name)
@@ -61,8 +59,10 @@ def load_params(path: Path, extra: Path | None = None, read: Read | None = None)
     return check_params(merged, f"{path.name} with {extra}").layered(extra.parent.name, areas, left_out)
 
 
-def _layers(root: Path, extra: Path, read: Read) -> list[tuple[Path, dict[str, Any]]]:
-    """The second file and its bases, bases first, each with its values."""
+def _layers(root: Path, extra: Path, read: Read, above: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    """The second file and its bases, bases first, each with its values; `above` are the files that lie over it."""
+    if extra in above:
+        raise RestorekitError(f"{extra} lies over itself: {' over '.join(map(str, (*above, extra)))}")
     values = dict(read(extra))
     for key in values:
         if key not in (*SECTIONS, *SETTINGS, "over"):
@@ -70,7 +70,9 @@ def _layers(root: Path, extra: Path, read: Read) -> list[tuple[Path, dict[str, A
         if key != "over" and not isinstance(values[key], dict):
             raise RestorekitError(f"{extra}: {key} is a mapping of names, found {values[key]!r}")
     below = values.pop("over", None)
-    return [*(_layers(root, root / below, read) if below else []), (extra, values)]
+    if below is not None and not isinstance(below, str):
+        raise RestorekitError(f"{extra}: over is the path of another file, found {below!r}"[:400])
+    return [*(_layers(root, root / below, read, (*above, extra)) if below else []), (extra, values)]
 
 
 def _add(merged: dict[str, Any], layer: Mapping[str, Any], file: Path) -> None:

@@ -173,7 +173,7 @@ class Params(Strict):
 
 def _with_shared(run: Any, models: Any) -> Any:
     """A run's settings, over the shared settings of the run's model; values that are not mappings stay unchanged."""
-    if not isinstance(run, dict) or not isinstance(models, dict):
+    if not isinstance(run, dict) or not isinstance(run.get("model"), str) or not isinstance(models, dict):
         return run
     shared = models.get(run.get("model"))
     if isinstance(shared, ModelSettings):

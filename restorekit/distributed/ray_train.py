@@ -4,7 +4,6 @@ The loop keeps its own states in the job's folder, which all workers reach, or i
 Ray keeps no checkpoints. A worker or node that dies costs the steps since the last state.
 """
 
-import errno
 import os
 import re
 import uuid
@@ -22,14 +21,13 @@ from restorekit.distributed.progress_bar import progress_bar
 from restorekit.distributed.recorder import Recorder
 from restorekit.distributed.trace import TraceWriter
 from restorekit.errors import RestorekitError
-from restorekit.files import write_atomically
+from restorekit.files import FULL, write_atomically
 from restorekit.storage import fetch_file, push_file, remote_of
 from restorekit.training.job import Job
 from restorekit.training.loop import Report, train
 from restorekit.training.world import World, agreed, tune
 
 REFUSAL = "refused.txt"  # in the state's folder: the reason why another attempt would fail, too
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 START_S = 60.0  # Ray's wait for the nodes of a group of workers
 NODE_RETRIES = 3  # about a minute each, while nodes are missing
 KEPT_BYTES = 2**30  # of freed memory

@@ -67,6 +67,8 @@ _OPTIONS: dict[Encoding, list[int]] = {
     "bmp": [],
     "jpeg": [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
 }
+MAX_PIXELS = 178_000_000  # a small file of a larger picture can fill the memory; Pillow's own limit is just above
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that a size follows
 _QUALITY = 95  # of jpeg, where none is given
 _SUFFIXES: dict[Encoding, str] = {"png": ".png", "webp": ".webp", "bmp": ".bmp", "jpeg": ".jpg"}
 
@@ -110,7 +112,48 @@ def _encode(image: np.ndarray, encoding: Encoding, quality: int | None = None) -
 
 
 def _decode(data: bytes | memoryview, flags: int) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+    width, height = _stated_size(data)
+    if width * height > MAX_PIXELS:
+        raise RestorekitError(f"{len(data)} bytes state {width} x {height} pixels: no more than {MAX_PIXELS} are read")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+    except cv2.error:  # of sizes that OpenCV refuses
+        image = None
     if image is None:
         raise RestorekitError(f"{len(data)} bytes that should be an image cannot be decoded: damaged or cut short")
     return image
+
+
+def _stated_size(data: bytes | memoryview) -> tuple[int, int]:
+    """(width, height) by the header of a PNG, BMP, WebP or JPEG; (0, 0) where there is none.
+
+    A small file can state a size that fills the memory, before its pixels turn out to be missing.
+    """
+    head = bytes(data[:30]).ljust(30, b"\0")
+    if head.startswith(b"\x89PNG"):
+        return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    if head.startswith(b"BM"):
+        width, height = (int.from_bytes(head[start : start + 4], "little", signed=True) for start in (18, 22))
+        return abs(width), abs(height)  # a height below 0: rows from the top
+    if head[8:12] == b"WEBP":
+        return _webp_size(head)
+    return _jpeg_size(data) if head.startswith(b"\xff\xd8") else (0, 0)
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    if head[12:16] == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+
+
+def _jpeg_size(data: bytes | memoryview) -> tuple[int, int]:
+    """The size in the first frame header: segments lead to it, each with its length."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] in _FRAME_HEADERS:
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0

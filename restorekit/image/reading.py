@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from restorekit.errors import RestorekitError
-from restorekit.image.arrays import to_float, to_uint8
+from restorekit.image.arrays import MAX_PIXELS, to_float, to_uint8
 from restorekit.image.colour import UnreadableProfileError, is_srgb, leads_back, picture_to_srgb, pixels_to_srgb
 from restorekit.image.exif import upright_exif
 from restorekit.image.jpeg import complete, layout_of
@@ -19,7 +19,6 @@ from restorekit.image.photo import FORMATS, Format, OwnColours, Photo
 from restorekit.image.png import decode_sixteen_bits
 from restorekit.image.tiff import decode_sixteen, unreadable_samples, upright
 
-MAX_PIXELS = 178_000_000  # a small file of a larger picture can fill the memory; Pillow's own limit is just above
 THRESHOLD = 0.5  # least brightness of a missing pixel in a mask; transparent pixels count as black
 
 _FORMATS: dict[str, Format] = {

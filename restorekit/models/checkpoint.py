@@ -32,6 +32,9 @@ def save_model(folder: Path, model: nn.Module, record: Mapping[str, Any]) -> dic
     "options" and "digest" from the model. A record that is not JSON raises ValueError or TypeError.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise RestorekitError(f"'{key}' is not finite, so {folder} was not written: lower train.lr")
     name = cast(Descriptor, model.descriptor).name
     full = {**record, "format": FORMAT, "model": name, "options": _options(model), "digest": ""}
     digest_of(full)  # a record that is not JSON fails before a file is written
@@ -51,17 +54,18 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise RestorekitError(f"no weights at {weights}: {REMEDY}")
-    if _digest(weights, record) != record["digest"]:
-        raise RestorekitError(f"{weights} is not what {folder / RECORD} describes (the digest differs): {REMEDY}")
     try:
+        if _digest(weights, record) != record["digest"]:
+            raise RestorekitError(f"{weights} is not what {folder / RECORD} describes (the digest differs): {REMEDY}")
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise RestorekitError(f"the weights {weights} cannot be read ({error}): {REMEDY}") from error
     try:
         with torch.device("meta"):  # draws no random numbers and allocates the weights only once
             model = create_model(record["model"], **_still_known(record, folder))
-    except RestorekitError as error:
-        raise RestorekitError(f"the model in {folder} cannot be built by this version: {error}") from error
+    except (RestorekitError, RuntimeError, TypeError, ValueError) as error:  # torch's own, of sizes beyond its numbers
+        reason = str(error).partition("\n")[0]
+        raise RestorekitError(f"the model in {folder} cannot be built by this version: {reason}") from error
     fill(model, tensors, str(weights))
     return model.eval(), record
 
@@ -78,7 +82,10 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Loads `tensors` into `model`, in the model's precision; every key and shape must match. Errors name `source`."""
+    """Loads `tensors` into `model`, in the model's precision. Errors name `source`.
+
+    Every key and shape must match, and every value must be finite.
+    """
     own = model.state_dict()
     misfits = [*(key for key in own if key not in tensors), *(key for key in tensors if key not in own)]
     if misfits:
@@ -88,6 +95,13 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
         if tensors[key].shape != value.shape:
             found, expected = list(tensors[key].shape), list(value.shape)
             raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it belongs to another model")
+        if tensors[key].is_floating_point() != value.is_floating_point():
+            kinds = str(tensors[key].dtype).removeprefix("torch."), str(value.dtype).removeprefix("torch.")
+            raise RestorekitError(f"'{key}' in {source} is {kinds[0]}, not {kinds[1]}: it belongs to another model")
+        if not torch.isfinite(tensors[key]).all():
+            raise RestorekitError(
+                f"'{key}' in {source} has values that are not finite: take another state of the model"
+            )
     model.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()}, assign=True)
 
 

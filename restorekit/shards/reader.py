@@ -4,7 +4,6 @@ A shard is verified once on each machine: the SHA-256 of the tar and of the inde
 that every sample is one read of the file, at its place in the index.
 """
 
-import json
 import os
 import weakref
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.errors import RestorekitError
+from restorekit.files import parse_json
 from restorekit.image import decode_grey, decode_rgb
 from restorekit.shards.manifest import REMEDY, ShardManifest
 from restorekit.shards.plan import BLOCK_SHARDS, share_before
@@ -41,7 +41,10 @@ class ShardSample:
     @cached_property
     def record(self) -> dict[str, Any]:
         """The record that the sample was made from; parsed on demand, because a training never reads it."""
-        return dict(json.loads(self.record_json))
+        try:
+            return dict(parse_json(self.record_json))
+        except (ValueError, TypeError) as error:
+            raise RestorekitError(f"the record of sample '{self.key}' is none ({error}): {REMEDY}") from error
 
 
 class ShardReader:
@@ -115,12 +118,9 @@ class _OpenShard:
 
     def places(self, index: int) -> tuple[str, dict[str, tuple[int, int]]]:
         """A sample's key, and (first byte, number of bytes) of each of its members by name."""
-        fields = self._lines[index].decode().split(" ")
-        try:
-            members = zip(fields[::4], fields[1::4], fields[2::4], strict=True)
-            return fields[3].partition(".")[0], {name: (int(offset), int(size)) for name, offset, size in members}
-        except (ValueError, IndexError) as error:
-            raise RestorekitError(f"the index of shard {self.path} is none at sample {index}: {REMEDY}") from error
+        fields = self._lines[index].decode().split(" ")  # checked when the index was read
+        members = zip(fields[::4], fields[1::4], fields[2::4], strict=True)
+        return fields[3].partition(".")[0], {name: (int(offset), int(size)) for name, offset, size in members}
 
 
 def iter_samples(folder: Path) -> Iterator[ShardSample]:
@@ -131,8 +131,10 @@ def iter_samples(folder: Path) -> Iterator[ShardSample]:
 def _decode(key: str, members: dict[str, memoryview], wanted: frozenset[str], path: Path) -> ShardSample:
     parts = {name.partition(".")[0]: data for name, data in members.items()}
     maps = parts.keys() & wanted
+    if len(parts) < len(members):
+        raise RestorekitError(f"sample '{key}' of {path} has an image in two encodings: {REMEDY}")
     try:
-        return ShardSample(
+        sample = ShardSample(
             key=key,
             degraded=decode_rgb(parts["degraded"]),
             clean=decode_rgb(parts["clean"]),
@@ -145,3 +147,10 @@ def _decode(key: str, members: dict[str, memoryview], wanted: frozenset[str], pa
         raise RestorekitError(f"sample '{key}' of {path} has no member {error}: {REMEDY}") from error
     except (ValueError, RestorekitError) as error:
         raise RestorekitError(f"sample '{key}' of {path} cannot be decoded ({error}): {REMEDY}") from error
+    size = sample.clean.shape[:2]
+    for name in ("degraded", *sorted(maps)):
+        shape = getattr(sample, name).shape[:2]
+        if shape != size:
+            found, expected = (f"{width} x {height}" for height, width in (shape, size))
+            raise RestorekitError(f"sample '{key}' of {path}: {name} has {found} pixels, clean {expected}: {REMEDY}")
+    return sample

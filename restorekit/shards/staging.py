@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from restorekit.cluster import keep_freed_memory, rows_of
 from restorekit.config import AnyDataset, FrameConfig, MaskData, SynthesizeConfig
 from restorekit.errors import RestorekitError
-from restorekit.files import digest_of, read_json, sha256_file, write_json
+from restorekit.files import asking_for_room, digest_of, sha256_file, write_json
 from restorekit.paths import Paths
 from restorekit.provenance import sources, sources_digest
-from restorekit.shards.manifest import REMEDY, Shard, ShardManifest, write_shard
+from restorekit.shards.manifest import Shard, ShardManifest, read_note, write_shard
 from restorekit.shards.mask_shards import MaskRecipe
 from restorekit.shards.real_shards import with_pairs
 from restorekit.shards.synthesis import recipe_for
@@ -121,8 +121,9 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
 def stage_shard(recipe: Recipe, number: int, staging: Path, source: Path) -> Shard:
     """Makes one shard with its index, then writes a note that both are whole."""
     path = _shard_path(staging, recipe, number)
-    shard = write_shard(path, recipe.samples(number, source))
-    write_json(path.with_suffix(".json"), asdict(shard))
+    with asking_for_room(f"shard {path}"):
+        shard = write_shard(path, recipe.samples(number, source))
+        write_json(path.with_suffix(".json"), asdict(shard))
     for file in (path, path.with_name(shard.index), path.with_suffix(".json")):
         push_file(file)
     return shard
@@ -134,7 +135,7 @@ def _finished(staging: Path, recipe: Recipe, number: int) -> Shard | None:
     note = fetch_file(path.with_suffix(".json"))
     if not note.is_file():
         return None
-    shard = Shard(**read_json(note, "shard note", REMEDY))
+    shard = read_note(note)
     index = path.with_name(shard.index)
     stored, stored_index = remote_of(path), remote_of(index)
     if stored is not None and stored_index is not None:
@@ -149,7 +150,7 @@ def finish(recipe: Recipe, staging: Path, source_digest: str) -> ShardManifest:
     shards = []
     for number in range(recipe.num_shards):
         note = fetch_file(_shard_path(staging, recipe, number).with_suffix(".json"))
-        shards.append(Shard(**read_json(note, "shard note", REMEDY)))
+        shards.append(read_note(note))
         note.unlink()
     kept = {name for shard in shards for name in (shard.name, shard.index)}
     for path in (staging / recipe.split).iterdir():

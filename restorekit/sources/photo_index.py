@@ -163,7 +163,7 @@ class PhotoIndex:
         first = sum(self.counts[: SPLITS.index(split)])
         where = "number >= ? AND number < ? ORDER BY number"
         for row in self._select(f"SELECT {_COLUMNS} FROM photographs WHERE {where}", first + start, first + stop):
-            photograph = Photograph(*row)
+            photograph = self._photograph(row)
             if photograph.split != split:
                 raise RestorekitError(
                     f"{self.folder / TABLE} has '{photograph.name}' among the photographs for {split}: {_REMEDY}"
@@ -179,7 +179,7 @@ class PhotoIndex:
         """The photograph that a record names; a RestorekitError where the split has no such scene and name."""
         where = "name = ? AND scene = ? AND split = ?"
         for row in self._select(f"SELECT {_COLUMNS} FROM photographs WHERE {where}", name, scene, split):
-            return Photograph(*row)
+            return self._photograph(row)
         raise RestorekitError(f"no photograph '{name}' is in the split '{split}' of {self.folder / _NAME}: {_REMEDY}")
 
     def of_scene(self, split: SplitName, scene: str) -> range:
@@ -188,6 +188,13 @@ class PhotoIndex:
         ((low, count),) = self._select(f"SELECT min(number), count(*) FROM photographs WHERE {where}", scene, split)
         first = 0 if low is None else low - sum(self.counts[: SPLITS.index(split)])
         return range(first, first + count)
+
+    def _photograph(self, row: tuple[Any, ...]) -> Photograph:
+        photograph = Photograph(*row)
+        for file in (photograph.file, photograph.disparity):
+            if file is not None and (Path(file).is_absolute() or ".." in Path(file).parts):
+                raise RestorekitError(f"{self.folder / TABLE} names '{file}', which is outside its folder: {_REMEDY}")
+        return photograph
 
     def _last(self) -> int:
         ((last,),) = self._select("SELECT max(number) FROM photographs")
@@ -256,11 +263,21 @@ def load_photograph(folder: Path, photograph: Photograph) -> LoadedPhotograph:
     path = fetch_file(folder / photograph.file, photograph.sha256)
     _verified(path, photograph.sha256)
     pixels = to_uint8(read_image(path).pixels)
+    if pixels.shape[:2] != (photograph.height, photograph.width):
+        found = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        stated = f"{photograph.width} x {photograph.height}"
+        raise RestorekitError(f"the photograph {path} has {found} pixels, the manifest says {stated}: {_REMEDY}")
     if photograph.disparity is None or photograph.disparity_sha256 is None:
         return LoadedPhotograph(pixels, None)
     disparity = fetch_file(folder / photograph.disparity, photograph.disparity_sha256)
     data = _verified(disparity, photograph.disparity_sha256)
-    return LoadedPhotograph(pixels, np.load(io.BytesIO(data), allow_pickle=False))
+    try:
+        values = np.load(io.BytesIO(data), allow_pickle=False)
+        if values.dtype != np.float32 or values.shape != pixels.shape[:2]:
+            raise ValueError(f"{values.dtype} of the shape {values.shape}")
+    except (ValueError, OSError, EOFError, MemoryError, AttributeError) as error:
+        raise RestorekitError(f"{disparity} is no disparity of {path} ({error}): {_REMEDY}") from error
+    return LoadedPhotograph(pixels, values)
 
 
 def _verified(path: Path, sha256: str) -> bytes:

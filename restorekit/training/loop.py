@@ -76,7 +76,7 @@ def train(
             return
 
         check_memory(job, world, learner)
-        clock, check = _Clock(world), FiniteCheck(world)
+        clock, check = _Clock(world), FiniteCheck(world, lambda: learner.ema.weights.values())
         for batch in train_batches(
             job.train_shards, cursor, world.place, config.loader_workers, job.seed, config.crop, config.flips
         ):
@@ -151,7 +151,14 @@ def _resume(
     check_world(shape[0], world.size, shape[1])
     state = store.load_latest()
     if state is not None:
-        learner.restore(state.tensors, state.progress.phase)
+        try:
+            learner.restore(state.tensors, state.progress.phase)
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise RestorekitError(
+                f"the state of step {state.step} in {store.folder} does not fit this training ({reason}): "
+                f"remove the folder to train from the start"
+            ) from error
         return state.step, continue_with(state.cursor, *shape), state.progress, None
     # Another training may be writing the phase at this moment, so the first rank decides for all.
     if first is None or not world.first_answers(first.latest_step() is not None):

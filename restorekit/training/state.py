@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from restorekit.errors import RestorekitError
-from restorekit.files import flush_to_disk, sha256_file, write_atomically
+from restorekit.files import flush_to_disk, parse_json, sha256_file, write_atomically
 from restorekit.shards.plan import Cursor
 from restorekit.storage import remote_of
 from restorekit.training.phases import Progress
@@ -192,7 +192,7 @@ def _asking_for_room(step: int, folder: Path) -> Iterator[None]:
 
 
 def _load(folder: Path) -> TrainingState:
-    record: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    record: dict[str, Any] = parse_json((folder / "state.json").read_bytes())
     if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
     tensors = folder / "tensors.safetensors"
@@ -200,8 +200,14 @@ def _load(folder: Path) -> TrainingState:
         raise ValueError("the SHA-256 of its tensors differs from the recorded one")
     cursor = record["cursor"]
     cursor["ranges"] = tuple((int(start), int(stop)) for start, stop in cursor["ranges"])
+    if min(record["step"], cursor["epoch"], cursor["step"], cursor["batch_size"] - 1) < 0:
+        raise ValueError("its place in the training is before the start")
+    loaded = load_file(tensors)
+    for name, values in loaded.items():
+        if not name.startswith(("optimizer.", "critic_optimizer.")) and not torch.isfinite(values).all():
+            raise ValueError(f"'{name}' is not finite")
     return TrainingState(
-        int(record["step"]), Cursor(**cursor), load_file(tensors), Progress(**record["progress"]), record["precision"]
+        int(record["step"]), Cursor(**cursor), loaded, Progress(**record["progress"]), record["precision"]
     )
 
 

@@ -101,7 +101,11 @@ def steps(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What was watched in a step of each phase; then the state is taken to the host, and restored from there."""
     job, found = job_of(name, Path("none"), **settings), []
     with fake_device() as watch:
-        learner, batch, check = Learner(job, WORLD), batch_of(name, job.config.crop), FiniteCheck(WORLD)
+        learner, batch, check = (
+            Learner(job, WORLD),
+            batch_of(name, job.config.crop),
+            FiniteCheck(WORLD, lambda: learner.ema.weights.values()),
+        )
         for phase in range(len(learner.objective.phases)):
             learner.enter(phase)
             watch.clear()

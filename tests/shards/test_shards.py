@@ -74,8 +74,12 @@ def test_a_shard_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("index", "says"),
     [
-        ("v1.2 1\nclean.png 0 70 a.clean.png degraded.png 70 70 a.degraded.png json 0 9 a.json\n", "cannot be decoded"),
-        ("v1.2 1\nclean.png 1000 500 a.clean.png\n", "ends before its sample 'a' does"),
+        (
+            "v1.2 1\nclean.png 0 70 a.clean.png degraded.png 70 70 a.degraded.png json 0 9 a.json\n",
+            "does not hold its member 'a.clean.png'",
+        ),
+        ("v1.2 1\nclean.png 1000 500 a.clean.png\n", "does not hold its member 'a.clean.png'"),
+        ("v1.2 1\nclean.png 600 70 a.clean.png\n", "no right tar header for its member 'a.clean.png'"),
         ("v1.2 1\nclean.png 0 70 a.clean.png degraded.png\n", "is none at sample 0"),
         ("v1.2 1\nclean.png x 70 a.clean.png\n", "is none at sample 0"),
         ("v1.2 1\n", "is no index of 1 samples"),

@@ -1,0 +1,5 @@
+"""The tiny trainings of tests/training."""
+
+from tests.training.conftest import make_job
+
+__all__ = ["make_job"]
