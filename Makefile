@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
+.PHONY: fuzz soak audit help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality
 
 help: ## this list
@@ -63,6 +63,26 @@ lint: setup
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
+FUZZ := params manifest shard weights record state state_tensors released pixels photo
+FUZZ_S ?= 60
+
+fuzz: setup .venv-fuzz/installed ## FUZZ_S=60: seconds for each reader of outside files; findings go to tests/hostile/corpus
+	@test -x .venv-fuzz/bin/python || { echo "error: atheris cannot be installed here" >&2; exit 1; }
+	for target in $(FUZZ); do .venv-fuzz/bin/python -m tests.hostile.fuzz $$target $(FUZZ_S) || exit 1; done
+	@git status --short tests/hostile/corpus
+
+STEPS ?= 2000
+BREAKS ?= 1000
+SEED ?= 1
+
+soak: setup ## STEPS=2000 BREAKS=1000 SEED=1: a tiny training, broken off again and again, ends with the same bits
+	$(BIN)/python -m tests.faults.soak $(STEPS) $(BREAKS) $(SEED)
+
+audit: .venv-audit/installed ## known vulnerabilities of the pinned dependencies; asks pypi.org, so that it needs a network
+	@test -x .venv-audit/bin/pip-audit || { echo "error: pip-audit cannot be installed here: it needs a network" >&2; exit 1; }
+	.venv-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off \
+	  || { echo "audit: vulnerabilities above, or no answer from pypi.org, which it needs" >&2; exit 1; }
+
 bench: bench-degradations bench-loader bench-madf bench-training bench-uhd ## data/bench/*.json: all of the following, over an hour
 
 bench-degradations: setup .venv-bench/installed ## milliseconds a pair beside other libraries', one core; a minute
@@ -110,6 +130,13 @@ endef
 
 .venv-bench-data/installed: tests/bench/requirements-data.txt
 	$(bench_environment)
+
+.venv-fuzz/installed: tests/hostile/requirements-fuzz.txt
+	$(bench_environment)
+
+.venv-audit/installed: tests/supply/requirements-audit.txt
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< \
+	  && touch $@ || { rm -rf $(@D); echo "audit: what $< names cannot be installed here" >&2; exit 1; }
 
 params-paper: setup ## GPUS=1, or 8, or 64: writes the papers' settings into the parameters files; `dvc params diff` shows them
 	$(BIN)/python -m restorekit.paper_params params.yaml $(or $(GPUS),1)

@@ -220,7 +220,9 @@ def _read_index(remote: Remote) -> dict[str, dict[str, Any]] | None:
         return None
     try:
         index: dict[str, dict[str, Any]] = dict(parse_json(data))
-        names = [PurePosixPath(name) for name, known in index.items() if type(known["sha256"]) is str]
+        names = [PurePosixPath(name) for name in index]
+        if not all(type(known["sha256"]) is str for known in index.values()):
+            raise ValueError("a digest is text")
     except (ValueError, TypeError, KeyError) as error:
         raise RestorekitError(f"{remote.address}/{INDEX} lists no files ({error}): store the folder again") from error
     for name in names:

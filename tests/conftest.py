@@ -63,10 +63,14 @@ def samples(first: int, count: int, side: int) -> Iterator[tuple[str, dict[str, 
 @pytest.fixture(scope="session")
 def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train/ (three shards, 22 tiles of 40 pixels) and val/ (two images)."""
-    folder = tmp_path_factory.mktemp("shards")
+    return write_tiny_shards(tmp_path_factory.mktemp("shards"))
+
+
+def write_tiny_shards(folder: Path) -> Path:
+    """Writes the shards of `tiny_shards` into `folder`."""
     sizes = {"train": (8, 8, 6), "val": (2,)}
     for split, counts in sizes.items():
-        (folder / split).mkdir()
+        (folder / split).mkdir(parents=True)
         firsts = np.cumsum([0, *counts[:-1]]).tolist()
         shards = tuple(
             write_shard(folder / split / f"{n}.tar", samples(first, count, 40))

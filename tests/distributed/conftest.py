@@ -3,9 +3,10 @@
 import threading
 from pathlib import Path
 
+from tests.faults.conftest import small_disk
 from tests.training.conftest import make_dakd_job, make_job
 
-__all__ = ["make_dakd_job", "make_job"]
+__all__ = ["make_dakd_job", "make_job", "small_disk"]
 
 
 def wait_for(path: Path) -> None:
