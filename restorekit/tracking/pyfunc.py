@@ -1,4 +1,8 @@
-"""Loads a registered model for MLflow from safetensors and JSON, with restorekit's own code and no pickle."""
+"""Loads a registered model for MLflow from safetensors and JSON, with restorekit's own code and no pickle.
+
+`mlflow models serve --env-manager local` takes {"inputs": [photo, ...]} and answers {"predictions": [...]}, each photo
+nested lists of H x W x 3 whole numbers from 0 to 255.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,21 +23,35 @@ class RestorationPyfunc:
         self._restorer = Restorer(model)
 
     def predict(self, model_input: Any) -> np.ndarray:
-        """The restored images (N, H, W, 3), sRGB: uint8 for uint8, float32 in [0, 1] for floats in [0, 1]."""
-        images = np.asarray(model_input)
-        if images.ndim != 4 or images.shape[-1] != 3 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
+        """The restored images (N, H, W, 3), sRGB: uint8 for whole numbers, float32 in [0, 1] for floats in [0, 1].
+
+        A network that fills holes takes (N, H, W, 4): the last channel is above 0 where something is missing.
+        """
+        images, channels = np.asarray(model_input), 4 if self._restorer.descriptor.takes_mask else 3
+        if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
+            images = images.astype(np.uint8)
+        if (
+            images.ndim != 4
+            or images.shape[-1] != channels
+            or not (images.dtype == np.uint8 or images.dtype.kind == "f")
+        ):
+            last = "; the fourth channel is the mask" if channels == 4 else ""
             raise RestorekitError(
-                f"this model takes images (N, H, W, 3), uint8 or float in [0, 1], not {images.dtype} {images.shape}"
+                f"this model takes images (N, H, W, {channels}), whole numbers from 0 to 255 or floats from 0 to 1, "
+                f"not {images.dtype} {images.shape}{last}"
             )
-        restored = np.empty(images.shape, np.uint8 if images.dtype == np.uint8 else np.float32)
+        restored = np.empty((*images.shape[:3], 3), np.uint8 if images.dtype == np.uint8 else np.float32)
         for index, image in enumerate(images):
             restored[index] = self._restore(image)
         return restored
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
+        pixels, mask = np.ascontiguousarray(image[..., :3]), None
+        if self._restorer.descriptor.takes_mask:
+            mask = (image[..., 3] > 0).astype(np.float32)
         if image.dtype == np.uint8:
-            return to_uint8(self._restorer.restore(to_float(image)))
-        return self._restorer.restore(image.astype(np.float32))
+            return to_uint8(self._restorer.restore(to_float(pixels), mask))
+        return self._restorer.restore(pixels.astype(np.float32), mask)
 
 
 def _load_pyfunc(path: str) -> RestorationPyfunc:

@@ -1,17 +1,24 @@
 """A folder becomes one version and loads back bit for bit; errors name the missing model and the remedy."""
 
+import json
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.pyfunc import scoring_server
 
 from restorekit.errors import RestorekitError
-from restorekit.models.checkpoint import load_model
+from restorekit.image import to_float, to_uint8
+from restorekit.inference import Restorer
+from restorekit.models import create_model
+from restorekit.models.checkpoint import load_model, save_model
 from restorekit.rng import rng_for
+from restorekit.tracking.pyfunc import RestorationPyfunc
 from restorekit.tracking.registry import (
     find_or_register,
     load_registered,
@@ -78,6 +85,38 @@ def test_mlflow_itself_loads_and_runs_a_version(root: Path, make_model: MakeMode
     assert as_float.max() <= 1.0
     with pytest.raises(RestorekitError, match="images"):
         loaded.predict(images[0])
+
+
+def test_a_served_version_restores_a_photo_as_the_restorer_does(root: Path, make_model: MakeModel) -> None:
+    """What `mlflow models serve` does with a request: its parser, the model, its answer."""
+    folder = make_model("dmgn-served")
+    photo = rng_for(0, "photo").integers(0, 256, (19, 23, 3), dtype=np.uint8)
+    with find_or_register(folder, root).files(tracking_uri(root)) as files:
+        loaded = mlflow.pyfunc.load_model(str(files))
+        parsed = scoring_server._split_data_and_params(json.dumps({"inputs": [photo.tolist()]}))[0]
+        given = scoring_server.infer_and_parse_data(parsed)
+    assert given.dtype != np.uint8  # JSON has numbers and no types
+    answer = StringIO()
+    scoring_server.predictions_to_json(loaded.predict(given), answer)
+    restored = np.array(json.loads(answer.getvalue())["predictions"])
+    wanted = to_uint8(Restorer(load_model(folder)[0]).restore(to_float(photo)))
+    np.testing.assert_array_equal(restored, wanted[None])
+    with pytest.raises(RestorekitError, match="from 0 to 255"):
+        loaded.predict(given + 1)
+
+
+def test_a_version_that_fills_holes_takes_the_mask_as_fourth_channel(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_model(tmp_path / "madf", create_model("madf", width=4, refinements=1), {"run": "madf-inpainting"})
+    loaded = RestorationPyfunc(tmp_path / "madf")
+    photo = rng_for(1, "photo").integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    mask = np.zeros((20, 30, 1), np.uint8)
+    mask[5:9, 10:20] = 255
+    restored = loaded.predict([np.concatenate([photo, mask], axis=2)])[0]
+    assert np.array_equal(restored[mask[..., 0] == 0], photo[mask[..., 0] == 0])
+    assert not np.array_equal(restored, photo)
+    with pytest.raises(RestorekitError, match="the fourth channel is the mask"):
+        loaded.predict(photo[None])
 
 
 def test_another_model_becomes_a_new_version_with_the_alias(root: Path, make_model: MakeModel) -> None:

@@ -50,8 +50,10 @@ class Dense(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         last = features.is_contiguous(memory_format=torch.channels_last)
-        if not torch.is_grad_enabled() and (features.device.type == "cpu" or not last):
-            return self._in_place(features)  # its slices do not keep the channels last, which matters to a GPU
+        in_place = features.device.type == "cpu" or not last  # slices do not keep the channels last, as a GPU needs
+        # In an ONNX file, each slice that is written to is a copy of the whole map.
+        if in_place and not torch.is_grad_enabled() and not torch.onnx.is_in_onnx_export():
+            return self._in_place(features)
         joined = features
         for layer in self.layers:
             joined = torch.cat([joined, layer(joined)], dim=1)

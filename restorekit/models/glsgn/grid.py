@@ -35,7 +35,7 @@ class Grid:
 
     def padded(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) of a padded frame."""
-        return _multiple(height, GRANULE * self.rows), _multiple(width, GRANULE * self.columns)
+        return multiple(height, GRANULE * self.rows), multiple(width, GRANULE * self.columns)
 
     def cut(self, frames: Tensor, scale: int = 1) -> Tensor:
         """Patches (B * rows * columns, C, h, w), with their overlap, of padded `frames` (B, C, H, W).
@@ -120,7 +120,7 @@ def crop(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 def quarter(size: tuple[int, int]) -> tuple[int, int]:
     """The size at a quarter of the scale, rounded up."""
-    return -(-size[0] // 4), -(-size[1] // 4)
+    return (size[0] + 3) // 4, (size[1] + 3) // 4  # in ONNX, division of a negative number rounds up
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -171,5 +171,6 @@ def _lerp(values: Tensor, index: Tensor, length: int, dim: int) -> Tensor:
     return values.index_select(dim, low).lerp_(values.index_select(dim, (low + 1).clamp_max(have - 1)), share)
 
 
-def _multiple(length: int, unit: int) -> int:
-    return -(-length // unit) * unit
+def multiple(length: int, unit: int) -> int:
+    """`length` rounded up to a multiple of `unit`."""
+    return (length + unit - 1) // unit * unit

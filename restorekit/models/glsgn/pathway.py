@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from restorekit.config.glsgn import Norm
-from restorekit.models.glsgn.grid import GRANULE, Grid, at_least_float32, crop, pad, quarter, resize
+from restorekit.models.glsgn.grid import GRANULE, Grid, at_least_float32, crop, multiple, pad, quarter, resize
 from restorekit.models.glsgn.norm import PatchNorm
 from restorekit.models.glsgn.pyramid import Fusion
 
@@ -198,7 +198,7 @@ class GlobalPath(nn.Module):
 
     def forward(self, frame: Tensor, call: Call) -> Restored:
         size = (frame.shape[-2], frame.shape[-1])
-        padded = pad(frame, (-(-size[0] // GRANULE) * GRANULE, -(-size[1] // GRANULE) * GRANULE))
+        padded = pad(frame, (multiple(size[0], GRANULE), multiple(size[1], GRANULE)))
         features = self.decoder(self.encoder(padded, None, call), 1, call)
         gate = self.attention(features)
         image = at_least_float32(crop(self.last(call(self.extra, spread(gate, features) * features)), size))

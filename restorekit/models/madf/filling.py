@@ -50,6 +50,8 @@ def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
     device = image.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
         known = (valid > 0).to(image.dtype)
+        if torch.onnx.is_in_onnx_export():
+            return _filled_at_any_size(image * known, known, STIFFNESS, Stencils.of(torch.zeros(())), MOST_LEVELS)
         stencils = None if device == "cpu" else Stencils.of(image)
         return _fill(image * known, known, STIFFNESS, stencils)
 
@@ -57,21 +59,49 @@ def smooth_fill(image: Tensor, valid: Tensor) -> Tensor:
 def _fill(image: Tensor, known: Tensor, stiffness: float, stencils: "Stencils | None") -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) <= 2:
-        mean = image.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
-        return torch.where(known > 0, image, mean)
-    below, right = height % 2, width % 2
-    counts = F.avg_pool2d(F.pad(known, (0, right, 0, below)), 2)
-    means = F.avg_pool2d(F.pad(image, (0, right, 0, below)), 2) / counts.clamp(min=0.25)
-    # A coarse pixel spans two of this level's.
-    coarse = _fill(means, (counts > 0).to(image.dtype), stiffness / 4, stencils)
-    raised = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-    filled = torch.where(known > 0, image, raised)
+        return _filled_by_mean(image, known)
+    means, counts = _coarser(image, known)
+    filled = _raised(_fill(means, counts, stiffness / 4, stencils), image, known)
     if stencils is not None:
         return relaxed(filled, known == 0, stiffness, stencils)
     for step in _steps(stiffness):
         bent = _laplacian(filled)
         filled = torch.where(known > 0, image, filled + step * (bent - stiffness * _laplacian(bent)))
     return filled
+
+
+def _filled_by_mean(image: Tensor, known: Tensor) -> Tensor:
+    mean = image.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
+    return torch.where(known > 0, image, mean)
+
+
+def _coarser(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The next level: means of 2 x 2 pixels that are known, and 1 where one of them is; a pixel spans two of this."""
+    below, right = image.shape[-2] % 2, image.shape[-1] % 2
+    counts = F.avg_pool2d(F.pad(known, (0, right, 0, below)), 2)
+    means = F.avg_pool2d(F.pad(image, (0, right, 0, below)), 2) / counts.clamp(min=0.25)
+    return means, (counts > 0).to(image.dtype)
+
+
+def _raised(coarse: Tensor, image: Tensor, known: Tensor) -> Tensor:
+    """`image` where known, and elsewhere the filled `coarse` level at twice its size."""
+    height, width = image.shape[-2:]
+    raised = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    return torch.where(known > 0, image, raised)
+
+
+MOST_LEVELS = 13  # in an ONNX file, where the size is unknown: enough for sides of 2^14 pixels
+
+
+def _filled_at_any_size(image: Tensor, known: Tensor, stiffness: float, stencils: "Stencils", levels: int) -> Tensor:
+    """`_fill` with a fixed number of levels: those below the level that ends the pyramid are made and not used."""
+    if levels == 0:
+        return _filled_by_mean(image, known)
+    means, counts = _coarser(image, known)
+    coarse = _filled_at_any_size(means, counts, stiffness / 4, stencils, levels - 1)
+    filled = _relaxed_in_turns(_raised(coarse, image, known), known == 0, stiffness, stencils)
+    shorter = torch.minimum(*(torch.as_tensor(side) for side in image.shape[-2:]))
+    return torch.where(shorter <= 2, _filled_by_mean(image, known), filled)
 
 
 def _damped(stiffness: float) -> tuple[float, float]:
@@ -116,7 +146,7 @@ class Stencils(NamedTuple):
     def bending(self, image: Tensor, stiffness: float) -> Tensor:
         """The filters (C, 1, 5, 5) of lap(u) - stiffness lap(lap(u)) for `image` (B, C, H, W)."""
         both = torch.add(self.once, self.twice, alpha=-stiffness).to(image.dtype)
-        return both.expand(image.shape[1], 1, 5, 5)
+        return both.expand(int(image.shape[1]), 1, 5, 5)
 
 
 def relaxed(filled: Tensor, holes: Tensor, stiffness: float, stencils: Stencils) -> Tensor:
@@ -130,10 +160,10 @@ def _relaxed_in_turns(filled: Tensor, holes: Tensor, stiffness: float, stencils:
     """One convolution and one sum for a relaxation. A level's border is reflected once for MARGIN / 2 of them."""
     height, width = filled.shape[-2:]
     rows, columns = (_mirrored(side, filled.device) for side in (height, width))
-    moving = holes.to(filled.dtype)[:, :, rows[:, None], columns]
+    moving = holes.to(filled.dtype).index_select(2, rows).index_select(3, columns)
     steps, turn, bending = _steps(stiffness), MARGIN // 2, stencils.bending(filled, stiffness)
     for first in range(0, len(steps), turn):
-        framed = filled[:, :, rows[:, None], columns]
+        framed = filled.index_select(2, rows).index_select(3, columns)
         for step in steps[first : first + turn]:
             framed.addcmul_(F.conv2d(framed, bending, padding=2, groups=len(bending)), moving, value=step)
         filled = framed[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]

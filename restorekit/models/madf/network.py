@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.config.madf import MULTIPLE, TASKS, MadfOptions
@@ -121,11 +122,13 @@ class MADF(nn.Module):
         if mask is None:
             raise RestorekitError("madf needs a mask of what is missing")
         size = image.shape[-2:]
-        rows, columns = (_reflected(side, -(-side // MULTIPLE) * MULTIPLE, image.device) for side in size)
-        valid = torch.zeros(image.shape[0], 1, len(rows), len(columns), device=image.device)
-        valid[..., : size[0], : size[1]] = 1 - mask
+        below, right = ((side + MULTIPLE - 1) // MULTIPLE * MULTIPLE - side for side in size)
+        rows, columns = (
+            _reflected(side, side + more, image.device) for side, more in zip(size, (below, right), strict=True)
+        )
+        valid = F.pad((1 - mask).float(), (0, right, 0, below))
         with torch.no_grad():
-            padded = image[:, :, rows[:, None], columns]
+            padded = image.index_select(2, rows).index_select(3, columns)
             output = self(self.range.normalised(padded), valid).outputs[-1][..., : size[0], : size[1]]
             filled = self.range.colours(output.to(image.dtype)).clamp_(0, 1)
             return torch.where(mask == 0, image, torch.lerp(image, filled, mask)).clamp_(0, 1)
