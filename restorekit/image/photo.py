@@ -20,6 +20,8 @@ FORMATS: dict[str, Format] = {
     ".avif": "avif",
 }
 
+ONLY_READ = {".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg"}  # suffixes, each with the suffix of results
+
 Unit = Literal["inch", "cm", "metre"]
 _METRES: dict[Unit, float] = {"inch": 0.0254, "cm": 0.01, "metre": 1.0}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.errors import RestorekitError
-from restorekit.image.photo import FORMATS, format_of
+from restorekit.image.photo import FORMATS, ONLY_READ, format_of
 
 RESTORED = ".restored"  # in the name of every result, so that no search takes a result for a photo
 COMPARE = ".compare.jpg"  # ends the name of a before/after picture, after the name of the result
@@ -96,7 +96,7 @@ def _file_or_pattern(argument: str) -> list[Found]:
 
 
 def _is_photo(name: str) -> bool:
-    return Path(name).suffix.lower() in FORMATS and not name.startswith(".") and not is_result(name)
+    return Path(name).suffix.lower() in FORMATS.keys() | ONLY_READ and not name.startswith(".") and not is_result(name)
 
 
 def plan(
@@ -120,7 +120,8 @@ def plan(
     problems: list[str] = []
     taken: dict[Path, Path] = {}
     for one in found:
-        name = f"{one.photo.stem}{RESTORED}{one.photo.suffix}"
+        suffix = ONLY_READ.get(one.photo.suffix.lower(), one.photo.suffix)
+        name = f"{one.photo.stem}{RESTORED}{suffix}"
         if output is None:
             target = one.photo.with_name(name)
         else:

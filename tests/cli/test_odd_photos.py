@@ -80,6 +80,15 @@ def test_losses_by_another_format_are_noted(tmp_path: Path, model, type_in):
     assert "phone.webp: a WebP cannot keep IPTC" in ended.stderr
 
 
+def test_heic_in_a_folder_costs_only_itself(tmp_path: Path, model, type_in):
+    (tmp_path / "a.HEIC").write_bytes(REFUSED["photo.heic"][0])  # damaged where pillow-heif is installed
+    (tmp_path / "b.png").write_bytes(saved(RGB, "PNG"))
+    ended = type_in("restore", tmp_path, "--model", model)
+    assert ended.returncode == 1
+    assert "a.HEIC is" in ended.stderr
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.HEIC", "b.png", "b.restored.png"]
+
+
 @pytest.mark.parametrize("name", ["animation.gif", "float.tiff", "photo.heic", "raw.nef", "empty.jpg", "page.jpg"])
 def test_photos_that_are_refused_leave_nothing_behind(tmp_path: Path, model, type_in, name):
     data, message = REFUSED[name]

@@ -89,6 +89,16 @@ def test_a_result_lies_beside_its_photo_or_in_a_folder_of_the_same_shape(album: 
     assert targets(found[:1], "new.tif") == ["new.tif"]
 
 
+def test_a_photo_of_a_format_that_is_only_read_becomes_a_jpeg(album: Path) -> None:
+    for name in ("iphone/a.HEIC", "iphone/b.jpg"):
+        (album / name).parent.mkdir(exist_ok=True)
+        (album / name).touch()
+    found, problems = find_photos(["iphone"])
+    errands, more = plan(found)
+    assert problems + more == []
+    assert [str(one.target) for one in errands] == ["iphone/a.restored.jpg", "iphone/b.restored.jpg"]
+
+
 def test_one_file_for_several_photos_and_a_file_in_place_of_a_folder_are_refused(album: Path) -> None:
     found, _ = find_photos(["album"])
     with pytest.raises(RestorekitError, match="name a folder, with / at its end"):
