@@ -74,19 +74,22 @@ def complete(data: bytes, layout: Layout) -> bytes | None:
     """The file with an end marker where only that is missing; None where coded data are missing too."""
     ended = data.removesuffix(b"\xff") + b"\xff\xd9"
     try:
-        return None if _scans_are_missing(layout) or _data_ran_out(ended, layout_of(ended)) else ended
+        if _scans_are_missing(layout) or _data_ran_out(ended, layout_of(ended), _checksum_of(ended)):
+            return None
     except OSError:  # not even a part of the picture can be decoded
         return None
+    return ended
 
 
-def is_damaged(data: bytes, layout: Layout) -> bool:
+def is_damaged(data: bytes, layout: Layout, picture: Image.Image) -> bool:
     """Whether the coded data of a decodable JPEG end before its picture does, or go on behind the picture's end.
 
     Both follow from most kinds of damage, since each code's place depends on all codes before. libjpeg then makes up
     pixels or skips data; it warns, but Pillow does not pass its warnings on. Damage between two restart markers goes on
-    only to the second one.
+    only to the second one. `picture` is the file's, loaded. It takes two more decodings.
     """
-    return _scans_are_missing(layout) or _data_ran_out(data, layout) or _data_are_left(data, layout)
+    seen = zlib.crc32(picture.tobytes())
+    return _scans_are_missing(layout) or _data_ran_out(data, layout, seen) or _data_are_left(data, layout, seen)
 
 
 def _scans_are_missing(layout: Layout) -> bool:
@@ -103,7 +106,7 @@ def _scans_are_missing(layout: Layout) -> bool:
     return any(len(found.get(channel, ())) < 64 for channel in channels)
 
 
-def _data_ran_out(data: bytes, layout: Layout) -> bool:
+def _data_ran_out(data: bytes, layout: Layout, seen: int) -> bool:
     """Whether data put behind those of each run change the picture: a decoder that has all it needs skips them."""
     if not layout.runs or any(segment.marker in _ARITHMETIC for segment in layout.segments):
         return False
@@ -111,20 +114,19 @@ def _data_ran_out(data: bytes, layout: Layout) -> bool:
     for _, end in layout.runs:
         pieces += [data[place:end].rstrip(b"\xff"), _JUNK]
         place = end
-    return _checksum(b"".join([*pieces, data[place : layout.end]])) != _checksum(data[: layout.end])
+    return _checksum_of(b"".join([*pieces, data[place : layout.end]])) != seen
 
 
-def _data_are_left(data: bytes, layout: Layout) -> bool:
+def _data_are_left(data: bytes, layout: Layout, seen: int) -> bool:
     """Whether other data in the last bytes of the last run leave the picture as it is."""
     start, end = layout.runs[-1] if layout.runs else (0, 0)
     end = start + len(data[start:end].rstrip(b"\xff"))
     if end - start < 4 * len(_JUNK) or any(segment.marker in _ARITHMETIC for segment in layout.segments):
         return False
-    other = data[: end - len(_JUNK)] + _JUNK + data[end : layout.end]
-    return _checksum(other) == _checksum(data[: layout.end])
+    return _checksum_of(data[: end - len(_JUNK)] + _JUNK + data[end : layout.end]) == seen
 
 
-def _checksum(data: bytes) -> int:
+def _checksum_of(data: bytes) -> int:
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
         return zlib.crc32(picture.tobytes())
 

@@ -33,7 +33,7 @@ def metadata_of(picture: Image.Image, data: bytes, form: Format, size: tuple[int
 def _of_jpeg(picture: Image.Image, data: bytes, size: tuple[int, int], grey: bool) -> Metadata:
     layout = layout_of(data)
     notes = notes_on_jpeg(data, layout, getattr(picture, "n_frames", 1))
-    if is_damaged(data, layout):
+    if is_damaged(data, layout, picture):
         notes.append("is damaged: look whether all of its picture is right")
     return Metadata(picture.info.get("exif"), extras_of_jpeg(layout, *size), notes=tuple(notes))
 

@@ -38,13 +38,15 @@ def test_a_whole_file_is_not_called_damaged(picture, kind):
     data = jpeg_of(PICTURES[picture], **KINDS[kind])
     layout = layout_of(data)
     assert (layout.ended, layout.end) == (True, len(data))
-    assert not is_damaged(data, layout)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert not is_damaged(data, layout, opened)
 
 
 def test_a_cmyk_file_is_not_called_damaged():
     buffer = io.BytesIO()
     Image.fromarray(photograph()).convert("CMYK").save(buffer, "JPEG")
-    assert not is_damaged(buffer.getvalue(), layout_of(buffer.getvalue()))
+    with Image.open(buffer) as picture:
+        assert not is_damaged(buffer.getvalue(), layout_of(buffer.getvalue()), picture)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "coarse"])
