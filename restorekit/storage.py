@@ -172,6 +172,12 @@ class Remote:
             except FileNotFoundError:
                 return []
 
+    def find(self) -> list[str]:
+        """The sorted paths of all files in a folder and below, relative to it; empty where there is no folder."""
+        with self._open("listed") as (fs, path):
+            root = path.rstrip("/")
+            return sorted(name.removeprefix(f"{root}/") for name in fs.find(root))
+
     def remove(self) -> None:
         """Removes a file, or a folder with its contents; a missing one is no error."""
         with self._open("removed") as (fs, path):

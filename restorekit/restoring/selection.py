@@ -41,6 +41,12 @@ def is_result(name: str) -> bool:
     return f"{RESTORED}." in name or name.endswith(COMPARE)
 
 
+def result_name(photo: str) -> str:
+    """The name of the result beside a photo, or its path beside a photo's path: rain.jpg -> rain.restored.jpg."""
+    suffix = Path(photo).suffix
+    return f"{photo.removesuffix(suffix)}{RESTORED}{ONLY_READ.get(suffix.lower(), suffix)}"
+
+
 def find_photos(arguments: Iterable[str], recursive: bool = False) -> tuple[list[Found], list[str]]:
     """The photos that files, folders and patterns name, each once, and a sentence for each name without a photo.
 
@@ -70,7 +76,7 @@ def _folder(folder: Path, recursive: bool) -> Iterator[Found]:
     for place, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith(".")) if recursive else []
         for name in sorted(names):
-            if _is_photo(name):
+            if is_photo(name):
                 count += 1
                 yield Found(Path(place, name), Path(place).relative_to(folder))
     if count == 0:
@@ -82,7 +88,7 @@ def _file_or_pattern(argument: str) -> list[Found]:
     path = Path(argument)
     if not os.path.lexists(path) and glob.has_magic(argument):
         names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - a Path's pattern cannot be absolute
-        found = [Found(Path(name)) for name in names if _is_photo(Path(name).name) and not is_folder(Path(name))]
+        found = [Found(Path(name)) for name in names if is_photo(Path(name).name) and not is_folder(Path(name))]
         if not found:
             raise RestorekitError(f"no photo matches {argument}")
         return found
@@ -95,7 +101,8 @@ def _file_or_pattern(argument: str) -> list[Found]:
     return [Found(path)]
 
 
-def _is_photo(name: str) -> bool:
+def is_photo(name: str) -> bool:
+    """Whether a search takes a file of this name for a photo: by its suffix, not hidden and no result of ours."""
     return Path(name).suffix.lower() in FORMATS.keys() | ONLY_READ and not name.startswith(".") and not is_result(name)
 
 
@@ -120,8 +127,7 @@ def plan(
     problems: list[str] = []
     taken: dict[Path, Path] = {}
     for one in found:
-        suffix = ONLY_READ.get(one.photo.suffix.lower(), one.photo.suffix)
-        name = f"{one.photo.stem}{RESTORED}{suffix}"
+        name = result_name(one.photo.name)
         if output is None:
             target = one.photo.with_name(name)
         else:
