@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from restorekit.cluster import ray_cluster
+from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.errors import unknown_name
@@ -51,8 +51,9 @@ def write_pairs(name: str, params: Params, paths: Paths) -> None:
         print(f"note: {note}")
     written = params.synthesize
     recipes = pair_recipes(name, config, params.seed, written.encoding, pairs, written.quality)
-    with ray_cluster(params.synthesize.num_workers):
-        manifests = write_dataset(name, recipes, root, pairs_digest(pairs), params.synthesize.num_workers, paths)
+    workers = params.synthesize.num_workers
+    with named_cluster() as spread:
+        manifests = write_dataset(name, recipes, root, pairs_digest(pairs), workers, paths, spread)
     for split, manifest in manifests.items():
         print(f"{name} {split}: {manifest.num_samples} samples in {len(manifest.shards)} shards")
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from restorekit.cluster import ray_cluster
+from restorekit.cluster import named_cluster
 from restorekit.config import Params, load_params
 from restorekit.entry import run_entry, stage_parser
 from restorekit.paths import Paths, working_root
@@ -35,8 +35,8 @@ def synthesize(name: str, params: Params, paths: Paths) -> None:
     dataset = params.dataset(name)
     photos = PhotoIndex.open(paths.photos)
     photos.verify()
-    with ray_cluster(params.synthesize.num_workers):
-        manifests = synthesize_dataset(name, dataset, params.seed, params.synthesize, photos, paths)
+    with named_cluster() as spread:
+        manifests = synthesize_dataset(name, dataset, params.seed, params.synthesize, photos, paths, spread)
     for split, manifest in manifests.items():
         print(f"{name} {split}: {manifest.num_samples} samples in {len(manifest.shards)} shards")
 

@@ -15,7 +15,8 @@ from restorekit.cluster import ray_cluster
 from restorekit.config import Params, Run, load_params
 from restorekit.distributed.figures import CURVES, best_steps, read_curves, send_unsent, write_plots
 from restorekit.distributed.lease import open_states
-from restorekit.distributed.ray_train import fit, local_cpus
+from restorekit.distributed.ray_train import fit, fits_here, local_cpus
+from restorekit.distributed.worker import fit_here
 from restorekit.entry import run_entry, stage_parser
 from restorekit.files import digest_of, read_json, write_atomically, write_json
 from restorekit.paths import Paths, working_root
@@ -67,8 +68,12 @@ def train_run(name: str, params: Params, paths: Paths, check: Callable[[], None]
     logger = open_run(job, digests, paths)
     with failed_on_error(logger):
         if done < job.config.steps:
-            with ray_cluster(num_cpus=local_cpus(job)):
-                fit(job, partial(RunLogger, logger.uri, logger.run_id))
+            open_logger = partial(RunLogger, logger.uri, logger.run_id)
+            if fits_here(job):
+                fit_here(job, open_logger)
+            else:
+                with ray_cluster(num_cpus=local_cpus(job)):
+                    fit(job, open_logger)
         check()
         named = {"registered_name": params.registered_name(name)}
         record = {**digests, **named, "git_revision": git_revision(), "mlflow_run_id": logger.run_id}

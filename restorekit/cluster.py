@@ -32,7 +32,7 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     # Workers' output stays in Ray's log files; a training reports through its state folder.
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if address:
+        if address and address != "local":
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)

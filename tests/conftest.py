@@ -80,6 +80,17 @@ def write_tiny_shards(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[None]:
+    """A Ray cluster of two CPUs for all tests of a module, since each cluster takes seconds to start."""
+    from restorekit.cluster import ray_cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_cluster(2):
+            yield
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of an S3 server on loopback."""

@@ -144,6 +144,7 @@ def _dataset_class(name: str, task: Task) -> type[DatasetConfig]:
 
 
 DATASETS: dict[str, type[DatasetConfig]] = {name: _dataset_class(name, task) for name, task in TASKS.items()}
+globals().update({one.__name__: one for one in DATASETS.values()})  # where pickle looks for them
 if TYPE_CHECKING:
     AnyDataset = DatasetConfig
 else:

@@ -46,7 +46,7 @@ class TrainConfig(Strict):
     threads_per_worker: Count = 2
     loader_workers: Annotated[int, Field(ge=0)] = 0  # processes of each worker that read shards
     use_gpu: bool = False
-    max_failures: Annotated[int, Field(ge=0)] = 3  # restarts after lost workers or nodes
+    max_failures: Annotated[int, Field(ge=0)] = 3  # restarts after errors, lost workers or nodes
     trace: bool = False  # every rank records the samples of each step in the state's folder
 
     @model_validator(mode="after")

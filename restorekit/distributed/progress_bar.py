@@ -15,6 +15,7 @@ from restorekit.training.job import Job
 
 EVERY_S = 1.0
 EVENTS = "events.log"
+LINE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {whole}, {rate_fmt}{postfix}]"
 
 
 def note_event(job: Job, text: str) -> None:
@@ -23,14 +24,25 @@ def note_event(job: Job, text: str) -> None:
         file.write(f"{text}\n")
 
 
+class ProgressBar(tqdm):  # type: ignore[type-arg]
+    """A bar that also says how long all steps of this call will take, so that nobody need work it out."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        known = super().format_dict
+        made, steps = known["n"] - known["initial"], known["total"] - known["initial"]
+        known["whole"] = f"about {self.format_interval(known['elapsed'] * steps / made)} in all" if made else "starting"
+        return known
+
+
 @contextmanager
 def progress_bar(job: Job) -> Iterator[None]:
     """Shows steps and the last loss while the body runs; without a terminal, one line every 15 seconds."""
     stop = threading.Event()
     interval = 0.1 if sys.stderr.isatty() else 15.0
     done = open_states(job.state).latest_step() or 0
-    settings: dict[str, Any] = {"mininterval": interval, "maxinterval": interval * 2}
-    with tqdm(total=job.config.steps, initial=done, desc=job.run, unit="step", **settings) as bar:
+    settings: dict[str, Any] = {"mininterval": interval, "maxinterval": interval * 2, "bar_format": LINE}
+    with ProgressBar(total=job.config.steps, initial=done, desc=job.run, unit="step", **settings) as bar:
         watcher = threading.Thread(target=_watch, args=(job, bar, stop), daemon=True)
         watcher.start()
         try:
@@ -40,7 +52,7 @@ def progress_bar(job: Job) -> Iterator[None]:
             watcher.join()
 
 
-def _watch(job: Job, bar: "tqdm[None]", stop: threading.Event) -> None:
+def _watch(job: Job, bar: ProgressBar, stop: threading.Event) -> None:
     curves, events = CurveTail(job.state / CURVES), job.state / EVENTS
     shown = _size(events)
     while True:

@@ -1,13 +1,22 @@
-"""Writes data sets with Ray Data, one task for each shard, and continues where a killed run stopped.
+"""Writes data sets, one task for each shard, and continues where a killed run stopped.
+
+The tasks run in processes of this machine, or with Ray Data on a cluster that `RAY_ADDRESS` names. On one machine Ray's
+own start would take longer than a small data set, and beside other programs it fails: Ray gives itself 30 seconds.
 
 Shards go to a staging folder, which moves to its place when complete. A digest of all that the samples depend on names
 the staging folder, so that the shards of another recipe are never used.
 """
 
 import logging
+import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,9 +53,15 @@ class Recipe(Protocol):
 
 
 def synthesize_dataset(
-    name: str, dataset: AnyDataset | MaskData, seed: int, config: SynthesizeConfig, photos: PhotoIndex, paths: Paths
+    name: str,
+    dataset: AnyDataset | MaskData,
+    seed: int,
+    config: SynthesizeConfig,
+    photos: PhotoIndex,
+    paths: Paths,
+    spread: bool = False,
 ) -> dict[SplitName, ShardManifest]:
-    """Writes all splits of a data set below `paths.shards(name)`; Ray must be initialised."""
+    """Writes all splits of a data set below `paths.shards(name)`; with `spread`, on the connected cluster."""
     recipes: Sequence[Recipe]
     if isinstance(dataset, MaskData):
         recipes = [MaskRecipe(name, dataset, split, seed) for split in SPLITS]
@@ -54,13 +69,19 @@ def synthesize_dataset(
         made = [recipe_for(name, dataset, split, seed, config.encoding, photos, config.quality) for split in SPLITS]
         pairs = isinstance(dataset, FrameConfig) and dataset.pairs
         recipes = with_pairs(made, dataset, Path.cwd()) if pairs else made  # type: ignore[arg-type]
-    return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths)
+    return write_dataset(name, recipes, paths.photos, photos.digest, config.num_workers, paths, spread)
 
 
 def write_dataset(
-    name: str, recipes: Sequence[Recipe], source: Path, source_digest: str, num_workers: int, paths: Paths
+    name: str,
+    recipes: Sequence[Recipe],
+    source: Path,
+    source_digest: str,
+    num_workers: int,
+    paths: Paths,
+    spread: bool = False,
 ) -> dict[SplitName, ShardManifest]:
-    """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`; Ray must be initialised."""
+    """Writes the shards of `recipes` below `paths.shards(name)`, from files in `source`."""
     digest = digest_of(
         [sources_digest(sources(__name__, stage="shards")), *(recipe.digest_values() for recipe in recipes)]
     )
@@ -69,7 +90,9 @@ def write_dataset(
     missing = [task for task in tasks if _finished(staging, *task) is None]
     if len(missing) < len(tasks):
         print(f"{name}: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, {len(missing)} to make")
-    _write_all(missing, staging, source, num_workers)
+    if missing:
+        write = _write_on_cluster if spread else _write_here
+        write(missing, staging, source, min(num_workers, len(missing)))
     manifests = {recipe.split: finish(recipe, staging, source_digest) for recipe in recipes}
     _put_in_place(staging, paths.shards(name), manifests)
     return manifests
@@ -93,12 +116,40 @@ def _put_in_place(staging: Path, target: Path, manifests: Mapping[SplitName, Sha
         staged.remove()
 
 
-def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
-    """Makes shards in parallel: one Ray Data row, a number, for each shard; the driver holds no samples."""
+def _write_here(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
+    """Makes shards in processes of this machine; after an error, the shards that were begun are finished."""
+    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), initializer=_prepare_process)
+    try:
+        written = [pool.submit(stage_shard, recipe, number, staging, source) for recipe, number in tasks]
+        for shard in written:
+            shard.result()
+    except BrokenProcessPool as error:
+        raise RestorekitError(
+            "a process that makes shards was ended from outside, perhaps for want of memory: lower "
+            "synthesize.num_workers and run the same command again, which goes on with the missing shards"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_process() -> None:
+    """Sets a process of `_write_here` up: it leaves an interruption to its parent, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    keep_freed_memory(**KEPT_MEMORY)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _write_on_cluster(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num_workers: int) -> None:
+    """Makes shards with Ray Data: one row, a number, for each shard; the driver holds no samples."""
     import ray.data
 
-    if not tasks:
-        return
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and timings are in Ray's own log files
     places = address_of(staging), address_of(source)  # another node has a mirror of its own
 
@@ -112,7 +163,7 @@ def _write_all(tasks: list[tuple[Recipe, int]], staging: Path, source: Path, num
         return {"problem": ""}
 
     rows = ray.data.range(len(tasks), override_num_blocks=len(tasks))
-    pool = ray.data.TaskPoolStrategy(size=min(num_workers, len(tasks)))
+    pool = ray.data.TaskPoolStrategy(size=num_workers)
     problems = [row["problem"] for row in rows_of(rows.map(write, num_cpus=1, compute=pool))]
     if any(problems):
         raise RestorekitError(next(filter(None, problems)))

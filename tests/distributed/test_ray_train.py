@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restorekit.cluster import ray_cluster
 from restorekit.distributed.figures import read_curves
 from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
@@ -23,18 +22,13 @@ from restorekit.training.state import StateStore
 from tests.training.conftest import MakeJob, assert_equal, final, run
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-
-
+@pytest.mark.usefixtures("two_cpus")
 def test_two_workers_learn_what_one_does(make_job: MakeJob) -> None:
     """With all 22 samples in a step, both see the same batch, in any order."""
     settings = {"batch_size": 22, "steps": 2, "crop": 32}
     one, two = make_job("one", **settings), make_job("two", num_workers=2, **settings)
     figures = {report.step: report.metrics for report in run(one) if "loss" in report.metrics}
-    with ray_cluster(2):
-        fit(two)
+    fit(two)
     rows = {(step, name): value for step, name, value in read_curves(two.state / "curves.csv")}
     for step in (1, 2):
         assert rows[step, "loss"] == pytest.approx(figures[step]["loss"], rel=1e-4)
@@ -59,11 +53,11 @@ class KillOnce:
         return
 
 
+@pytest.mark.usefixtures("two_cpus")
 def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(make_job: MakeJob, tmp_path: Path) -> None:
     whole, killed = make_job("whole"), make_job("killed")
     run(whole)
-    with ray_cluster(1):
-        fit(killed, partial(KillOnce, tmp_path, 5))
+    fit(killed, partial(KillOnce, tmp_path, 5))
     assert (tmp_path / "mark").exists()
     assert_equal(final(killed), final(whole))
     steps = Counter(step for step, name, _ in read_curves(killed.state / "curves.csv") if name == "loss")
@@ -71,15 +65,15 @@ def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(make_job: Ma
     assert "resumed at step 3 of 8" in (killed.state / "events.log").read_text()
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_an_error_of_a_worker_is_reported_in_its_own_words(make_job: MakeJob, tmp_path: Path, num_workers: int) -> None:
-    job = make_job(num_workers=num_workers)
+@pytest.mark.usefixtures("two_cpus")
+def test_an_error_of_a_worker_is_reported_in_its_own_words(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(num_workers=2)
     copied = tmp_path / "copied"
     shutil.copytree(job.shards, copied)
     victim = copied / "train" / "1.tar"
     victim.write_bytes(victim.read_bytes()[::-1])
     broken = replace(job, shards=copied)
-    with ray_cluster(2), pytest.raises(RestorekitError, match=r"^shard .*1\.tar is not the one its manifest names"):
+    with pytest.raises(RestorekitError, match=r"^shard .*1\.tar is not the one its manifest names"):
         fit(broken)
 
 

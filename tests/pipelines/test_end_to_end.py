@@ -1,4 +1,4 @@
-"""The whole pipeline at a tiny size, on a local Ray cluster: from photographs to a restored photo."""
+"""The whole pipeline at a tiny size: from photographs to a restored photo."""
 
 import json
 import re
@@ -103,19 +103,25 @@ def test_from_photographs_to_a_restored_photo(
 
 
 @pytest.mark.usefixtures("local_only")
-def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
+def test_one_process_and_two_and_a_cluster_write_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifests = []
-    for number in (1, 2):
-        paths, params = Paths(tmp_path / str(number)), tiny_params()
+    for place, number in (("one", 1), ("two", 2), ("cluster", 2)):
+        paths, params = Paths(tmp_path / place), tiny_params()
         params = params.model_copy(update={"synthesize": SynthesizeConfig(num_workers=number)})
         collect_photographs(params.photos, tmp_path, paths.photos)
+        if place == "cluster":
+            monkeypatch.setenv("RAY_ADDRESS", "local")
         synthesize("haze", params, paths)
         files = sorted(paths.shards("haze").rglob("*"))
         manifests.append([(str(f.relative_to(paths.root)), f.read_bytes()) for f in files if f.is_file()])
-    assert manifests[0] == manifests[1]
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert manifests[0] == manifests[1] == manifests[2]
     assert {Path(name).suffix for name, _ in manifests[0]} == {".tar", ".idx", ".json"}
 
     # A changed photograph raises a one-sentence error, and the old shards stay.
+    paths = Paths(tmp_path / "two")
     photograph = PhotoManifest.load(paths.photos).split("train")[0]
     (paths.photos / photograph.file).write_bytes(b"no photograph")
     with pytest.raises(RestorekitError, match="is not the one of the manifest"):

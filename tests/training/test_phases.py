@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.cluster import ray_cluster
 from restorekit.config.dakd import DakdObjective, DakdOptions
 from restorekit.distributed.figures import read_curves
 from restorekit.distributed.ray_train import fit
+from restorekit.distributed.worker import fit_here
 from restorekit.models.checkpoint import load_model
 from restorekit.objectives import Phase
 from restorekit.shards.manifest import ShardManifest
@@ -107,14 +107,13 @@ def test_a_standstill_of_f1_ends_the_first_phase(make_dakd_job: MakeJob) -> None
     assert phases == {step: float(step > 4) for step in range(1, 10)}
 
 
-def test_two_workers_learn_what_one_does(make_dakd_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("two_cpus")
+def test_two_workers_learn_what_one_does(make_dakd_job: MakeJob) -> None:
     """With all 22 samples in a step, both see the same batch, in any order; the second step is the student's."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     settings = {"batch_size": 22, "steps": 2, "crop": 32, "objective": {"localise_steps": 1}, "validate_every": 1}
     one, two = make_dakd_job("one", **settings), make_dakd_job("two", num_workers=2, **settings)
     reports = run(one)
-    with ray_cluster(2):
-        fit(two)
+    fit(two)
     rows = {(step, name): value for step, name, value in read_curves(two.state / "curves.csv")}
     for report in reports:
         for name, value in report.metrics.items():
@@ -215,12 +214,11 @@ def test_a_training_of_one_phase_keeps_none(make_job: MakeJob, tmp_path: Path) -
     assert not (tmp_path / "phases").exists()
 
 
-def test_workers_of_ray_take_a_phase_with_its_curves(sharing_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+@pytest.mark.usefixtures("two_cpus")
+def test_workers_of_ray_take_a_phase_with_its_curves(sharing_job: MakeJob) -> None:
     one, two = sharing_job("one"), sharing_job("two", {"attentive": False}, num_workers=2)
-    with ray_cluster(2):
-        fit(one)
-        fit(two)
+    fit_here(one)
+    fit(two)
     curves = {job.state.name: read_curves(job.state / "curves.csv") for job in (one, two)}
     localising = {name: [row for row in rows if row[1] == "loss/cross_entropy"] for name, rows in curves.items()}
     assert [step for step, _, _ in localising["one"]] == [1, 2, 3]

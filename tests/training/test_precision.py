@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.cluster import ray_cluster
 from restorekit.config import Precision
 from restorekit.distributed.progress_bar import EVENTS
 from restorekit.distributed.ray_train import fit
+from restorekit.distributed.worker import fit_here
 from restorekit.models.precision import resolved
 from restorekit.training.export import export_model
 from restorekit.training.state import StateStore
@@ -69,21 +69,21 @@ def test_ranks_with_unlike_processors_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_training_reports_and_keeps_the_precision_that_auto_means(
-    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
+    make_job: MakeJob, tmp_path: Path, request: pytest.FixtureRequest, num_workers: int
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     job = make_job(precision="auto", steps=2, num_workers=num_workers)
-    with ray_cluster(2):
+    if num_workers == 1:
+        fit_here(job)
+    else:
+        request.getfixturevalue("two_cpus")
         fit(job)
     wanted = resolved("auto", CPU)
     assert f"with 2 steps to go, in {wanted}" in (job.state / EVENTS).read_text()
     assert export_model(job, StateStore(job.state), tmp_path / "model", {})["precision"] == wanted
 
 
-def test_an_imitated_precision_is_warned_of(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+def test_an_imitated_precision_is_warned_of(make_job: MakeJob) -> None:
     job = make_job(precision="bf16", steps=1)
-    with ray_cluster(1):
-        fit(job)
+    fit_here(job)
     warned = "has no bfloat16 and takes several times as long" in (job.state / EVENTS).read_text()
     assert warned is (resolved("auto", CPU) == "fp32")
