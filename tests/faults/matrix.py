@@ -1,6 +1,6 @@
 """The fault matrix: what may go wrong, what is promised, and the tests that show it.
 
-`python tests/faults/matrix.py` writes the table into docs/reliability.md; a test compares the two.
+`python -m tests.faults.test_matrix` writes the table into docs/reliability.md; a test compares the two.
 """
 
 from dataclasses import dataclass
@@ -40,8 +40,20 @@ MATRIX = (
     ),
     Fault(
         "A worker's process killed, as by the system when memory runs out",
-        "Another worker takes its place; it costs the steps since the last state and no bit of the result.",
-        ("distributed/test_ray_train.py::test_a_killed_worker_is_replaced_and_ends_with_the_same_weights",),
+        "On a cluster another worker takes its place; it costs the steps since the last state and no bit of the "
+        "result. Without one, the same command goes on with the steps or the shards that are missing.",
+        (
+            "distributed/test_ray_train.py::test_a_killed_worker_is_replaced_and_ends_with_the_same_weights",
+            "shards/test_staging.py::test_a_failure_is_told_in_a_sentence_and_the_same_command_goes_on",
+        ),
+    ),
+    Fault(
+        "An error in a training that nobody foresaw",
+        "The training goes on from its last state, `max_failures` times, and then says what happened and what is kept.",
+        (
+            "distributed/test_worker.py::test_an_unforeseen_error_costs_the_steps_since_the_last_state",
+            "distributed/test_worker.py::test_an_error_that_stays_is_reported_after_as_many_attempts_as_are_allowed",
+        ),
     ),
     Fault(
         "A node lost",

@@ -80,13 +80,13 @@ from pathlib import Path
 import psutil
 from restorekit.cluster import ray_cluster
 from restorekit.shards.plan import begin_epoch
-from restorekit.shards.staging import _write_all
+from restorekit.shards.staging import _write_on_cluster
 from restorekit.training.batches import train_batches
 from tests.faults.test_disks import Noise
 
 def main(shards, folder):
     with ray_cluster(1):
-        _write_all([(Noise(), 0)], folder, folder, 1)
+        _write_on_cluster([(Noise(), 0)], folder, folder, 1)
     read = train_batches({shards: 1.0}, begin_epoch(0, 22, 4), (0, 1), 2, 5, 24, ())
     batches = [next(read) for _ in range(40)]
     print(json.dumps({"shm": psutil.disk_usage("/dev/shm").total, "batches": len(batches)}))
