@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from restorekit.config import TrainConfig
 from restorekit.config.runs import read_run
 from restorekit.inference.restorer import Restorer
+from restorekit.models import create_model
 from restorekit.models.madf.filling import smooth_fill
 from restorekit.shards.plan import begin_epoch
 from restorekit.training import loop
@@ -143,11 +144,15 @@ def whole_training(shards: Path) -> list[dict[str, Any]]:
     return found
 
 
+def network_of(name: str) -> nn.Module:
+    spec = job_of(name, Path("none"), precision="fp32").spec
+    return create_model(spec.model, **spec.options.model_dump()).to(DEVICE)
+
+
 def photo(name: str) -> dict[str, Any]:
     """What was watched while a photograph was restored as a whole."""
     with fake_device() as watch:
-        learner = Learner(job_of(name, Path("none"), precision="fp32"), WORLD)
-        restorer = Restorer(learner.model, "cuda", memory_bytes=2**33)
+        restorer = Restorer(network_of(name), "cuda", memory_bytes=2**33)
         image = np.zeros((150, 130, 3), np.float32)
         watch.clear()
         restorer.restore(image, image[..., 0] if name == "madf" else None)
@@ -157,8 +162,7 @@ def photo(name: str) -> dict[str, Any]:
 def photo_in_tiles(name: str) -> dict[str, Any]:
     """What was watched while the second GPU restored a photograph in bf16, in tiles at once; their number, too."""
     with fake_device() as watch:
-        learner = Learner(job_of(name, Path("none"), precision="fp32"), WORLD)
-        restorer = Restorer(learner.model, "cuda:1", memory_bytes=2**33, tile=128, precision="bf16")
+        restorer = Restorer(network_of(name), "cuda:1", memory_bytes=2**33, tile=128, precision="bf16")
         image = np.zeros((150, 260, 3), np.float32)
         tiles = list[int]()
         watch.clear()

@@ -7,6 +7,7 @@ run. Import this module in a process that has loaded the library of fake_cuda.cp
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -108,11 +109,18 @@ def place() -> str:
     """The file, line and function of the project that is running."""
     frame = sys._getframe(2)
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if file != Path(__file__) and {"restorekit", "device"} & set(file.parts[-4:-1]):
-            return f"{file.name}:{frame.f_lineno} {frame.f_code.co_name}"
+        file = file_of_ours(frame.f_code.co_filename)
+        if file is not None:
+            return f"{file}:{frame.f_lineno} {frame.f_code.co_name}"
         frame = frame.f_back
     return "torch"
+
+
+@cache
+def file_of_ours(path: str) -> str | None:
+    """The name of a file of the project or of these tests."""
+    file = Path(path)
+    return file.name if file != Path(__file__) and {"restorekit", "device"} & set(file.parts[-4:-1]) else None
 
 
 @cache
@@ -159,6 +167,18 @@ def save_ones(tensors: dict[str, Tensor], file: Path) -> None:
         save_file({name: torch.ones(one.shape, dtype=one.dtype) for name, one in tensors.items()}, file)
 
 
+class AtOnce(Executor):
+    """An executor without threads, for the states: fake tensors bear no second thread beside a step."""
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        done.set_result(function(*args, **kwargs))
+        return done
+
+
 TORCH: dict[str, Any] = {
     "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
     "torch.cuda.is_available": lambda: True,
@@ -169,6 +189,7 @@ TORCH: dict[str, Any] = {
     "torch.Tensor.numpy": ones,
     "torch.Tensor.tolist": lambda values: ones(values).tolist(),
     "restorekit.training.state.save_file": save_ones,
+    "restorekit.training.state_writer.ThreadPoolExecutor": AtOnce,
 }
 
 
