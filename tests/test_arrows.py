@@ -20,7 +20,7 @@ ROWS = (
     ("evaluation",),
     ("tracking",),
     ("restoring",),
-    ("report",),
+    ("report", "ui"),
     ("cli", "paper_params"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}

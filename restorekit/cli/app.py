@@ -9,10 +9,11 @@ from restorekit.cli.degrade import degrade
 from restorekit.cli.export import export
 from restorekit.cli.registry import import_weights, models
 from restorekit.cli.restore import restore
+from restorekit.cli.ui import ui
 from restorekit.entry import run_entry
 from restorekit.tasks import degradations_in_words
 
-COMMANDS = (restore, degrade, models, import_weights, export)
+COMMANDS = (restore, ui, degrade, models, import_weights, export)
 
 app = typer.Typer(
     help=f"Restores photographs degraded by {degradations_in_words()}, with models you have trained.",

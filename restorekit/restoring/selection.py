@@ -13,6 +13,8 @@ from restorekit.image.photo import FORMATS, ONLY_READ, format_of
 RESTORED = ".restored"  # in the name of every result, so that no search takes a result for a photo
 COMPARE = ".compare.jpg"  # ends the name of a before/after picture, after the name of the result
 
+SUFFIXES = (*FORMATS, *ONLY_READ)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -81,7 +83,7 @@ def _folder(folder: Path, recursive: bool) -> Iterator[Found]:
                 yield Found(Path(place, name), Path(place).relative_to(folder))
     if count == 0:
         deeper = "" if recursive else "; --recursive looks into the folders below, too"
-        raise RestorekitError(f"no photo in {folder} ({', '.join(FORMATS)}){deeper}")
+        raise RestorekitError(f"no photo in {folder} ({', '.join(SUFFIXES)}){deeper}")
 
 
 def _file_or_pattern(argument: str) -> list[Found]:
@@ -103,7 +105,7 @@ def _file_or_pattern(argument: str) -> list[Found]:
 
 def is_photo(name: str) -> bool:
     """Whether a search takes a file of this name for a photo: by its suffix, not hidden and no result of ours."""
-    return Path(name).suffix.lower() in FORMATS.keys() | ONLY_READ and not name.startswith(".") and not is_result(name)
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".") and not is_result(name)
 
 
 def plan(
