@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: fuzz soak audit help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
-  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality
+  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -108,6 +108,10 @@ bench-gpu: setup ## a GPU's gradients against float64, its speed and memory; wit
 bench-quality: setup ## SETS=DIR: shipped models, and MODELS="a b", on the public pairs in DIR/<task>/<set>; data/bench/quality.html
 	@test -n "$(SETS)" || { echo "error: name a folder of sets: make bench-quality SETS=DIR, with DIR/<task>/<set>/input and target" >&2; exit 1; }
 	$(BIN)/python -m tests.bench.quality data/bench/quality.json --sets $(SETS) $(if $(MODELS),--models $(MODELS))
+
+bench-restore: setup ## MODELS="shipped:rain ./folder": seconds and memory of photos of 2 to 48 megapixels, tiled and whole; hours
+	@test -n "$(MODELS)" || { echo "error: name models: make bench-restore MODELS='shipped:rain glsgn-haze@champion ./folder'" >&2; exit 1; }
+	$(BIN)/python -m tests.bench.restore data/bench/restore.json $(MODELS)
 
 photos-uhd: ## free photographs of up to 16 megapixels from Debian's packages into photos-uhd/, where apt is there
 	sh pipelines/photos_uhd.sh photos-uhd
