@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: fuzz soak audit help setup repro repro-all long mixed ablate test lint test-slow photos-uhd photos-free params-paper lock clean \
+.PHONY: fuzz soak audit help setup repro repro-all long mixed ablate test lint test-slow test-browser photos-uhd photos-free params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-restore
 
 help: ## this list
@@ -62,6 +62,9 @@ lint: setup
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+test-browser: setup ## the page in the system's chromium; needs pip install '.[ui]' playwright
+	$(BIN)/python -m pytest -q -m browser
 
 FUZZ := params manifest shard weights record state state_tensors released pixels photo
 FUZZ_S ?= 60

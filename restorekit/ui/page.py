@@ -49,7 +49,7 @@ def build(desk: Desk) -> gr.Blocks:
         try:
             text, shown = desk.look(Path(path))
         except RestorekitError as error:
-            raise gr.Error(_for_page(error, path)) from error
+            raise gr.Error(_for_page(error, path), print_exception=False) from error
         return f"{text}\n\n{CHOOSE if desk.model is None else ''}", shown, None, None
 
     def painting(task: str) -> Any:
@@ -59,13 +59,13 @@ def build(desk: Desk) -> gr.Blocks:
         path: str | None, task: str, strength: float, canvas: dict[str, Any] | None, progress: gr.Progress = PROGRESS
     ) -> tuple[Any, ...]:
         if path is None:
-            raise gr.Error("drop a photo first")
+            raise gr.Error("drop a photo first", print_exception=False)
         try:
             done = desk.restore(
                 Path(path), task, strength, _painted(canvas), lambda now, of: progress((now, of), unit="tiles")
             )
         except RestorekitError as error:
-            raise gr.Error(_for_page(error, path)) from error
+            raise gr.Error(_for_page(error, path), print_exception=False) from error
         notes = "\n".join(f"- {_for_page(note, path)}" for note in done.notes)
         return (str(done.before), str(done.after)), gr.update(value=str(done.result), interactive=True), notes
 
@@ -85,7 +85,7 @@ def build(desk: Desk) -> gr.Blocks:
                 notes = gr.Markdown(elem_id="notes")
             with gr.Column(scale=3, min_width=300):
                 canvas = gr.ImageEditor(
-                    label="Paint over what is to be filled", elem_id="canvas", type="numpy", sources=(), transforms=(),
+                    label="Paint the holes", elem_id="canvas", type="numpy", sources=(), transforms=(),
                     layers=False, brush=gr.Brush(colors=["#ff00ff"], color_mode="fixed", default_size=24),
                     visible=desk.needs_mask(REAL_TASKS[0]),
                 )  # fmt: skip

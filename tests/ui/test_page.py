@@ -83,6 +83,8 @@ def test_a_photo_goes_through_the_page(page: Served, tmp_path: Path, screen: str
                 break
             except Exception:
                 tab.wait_for_timeout(200)
+        assert status_for("example.org", address) == 400  # a name that somebody points at this machine
+        assert status_for(address.removeprefix("http://"), address) == 200
         tab.set_input_files("#photo input[type=file]", str(first))
         tab.get_by_text("PNG, 320 x 240 pixels").wait_for()
         canvas = tab.locator("#canvas canvas").first
@@ -128,3 +130,14 @@ def test_a_photo_goes_through_the_page(page: Served, tmp_path: Path, screen: str
     page.close()
     assert list(page.scratch.glob("restorekit-ui-*")) == []
     assert list(page.scratch.glob("gradio*")) == []
+
+
+def status_for(host: str, address: str) -> int:
+    """The status of the page's answer to a browser that knows it by the name `host`."""
+    import http.client
+
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.request("GET", "/", headers={"Host": host})
+    status = connection.getresponse().status
+    connection.close()
+    return status
