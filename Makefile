@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+TORCH := torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -25,7 +26,7 @@ setup: .venv/installed ## .venv with the pinned dependencies
 	  || { echo "error: restorekit needs Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv \
 	  || { echo "error: this Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
-	$(PIP) torch==2.13.0
+	$(PIP) $(TORCH)
 	$(PIP) --no-deps -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
@@ -83,7 +84,8 @@ soak: setup ## STEPS=2000 BREAKS=1000 SEED=1: a tiny training, broken off again 
 
 audit: .venv-audit/installed ## known vulnerabilities of the pinned dependencies; asks pypi.org, so that it needs a network
 	@test -x .venv-audit/bin/pip-audit || { echo "error: pip-audit cannot be installed here: it needs a network" >&2; exit 1; }
-	.venv-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off \
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	  --requirement <(echo "$(TORCH)"; cat requirements.lock) \
 	  || { echo "audit: vulnerabilities above, or no answer from pypi.org, which it needs" >&2; exit 1; }
 
 bench: bench-degradations bench-loader bench-madf bench-training bench-uhd ## data/bench/*.json: all of the following, over an hour

@@ -67,7 +67,7 @@ def parse_document(text: str, path: Path) -> Any:
 def _check_events(text: str, path: Path) -> None:
     depth = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = _line(event)
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
@@ -150,5 +150,5 @@ class _Check:
         return RestorekitError(f"{self._path}, line {_line(node)}: {problem}")
 
 
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
+def _line(found: yaml.Node | yaml.Event) -> int:
+    return 1 if found.start_mark is None else found.start_mark.line + 1
