@@ -85,11 +85,15 @@ def _follow(model: nn.Module, file: Path) -> None:
     names = ["image", "mask"][: len(inputs)]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # one for each size that is compared; CHECKED answers them
-        torch.onnx.export(
-            _Restores(model).eval(), inputs, str(file), dynamo=False, opset_version=OPSET, input_names=names,
-            output_names=["restored"],
-            dynamic_axes={name: {2: "height", 3: "width"} for name in (*names, "restored")},
-        )  # fmt: skip
+        free = {name: {2: "height", 3: "width"} for name in (*names, "restored")}
+        try:
+            torch.onnx.export(
+                _Restores(model).eval(), inputs, str(file), dynamo=False, opset_version=OPSET, input_names=names,
+                output_names=["restored"], dynamic_axes=free,
+            )  # fmt: skip
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise RestorekitError(f"not written: torch's exporter does not take this network ({reason})") from error
 
 
 def inputs_of(model: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:

@@ -22,6 +22,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="pip install '.[onnx]'")
 NETWORKS = {
     "dmgn": {"variant": "rain", "width": 2, "trunk": "none", "use_ndm": True},
     "glsgn": {"width": 2},
+    "glsgn, overlapping": {"width": 2, "overlap": 8, "patch_norm": "none", "negative_slope": 0.2},
     "dakd": {"width": 2},
     "madf": {"width": 4, "refinements": 1, "start": "smooth"},
 }
@@ -29,7 +30,7 @@ NETWORKS = {
 
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
-    model = create_model(name, **NETWORKS[name])
+    model = create_model(name.partition(",")[0], **NETWORKS[name])
     if name == "dmgn":
         enliven(model)  # narrow and as made, its residual is the same everywhere; GLSGN's would be thousands
     if name == "madf":
@@ -39,7 +40,7 @@ def network(name: str) -> nn.Module:
 
 
 def test_all_networks_are_here() -> None:
-    assert set(NETWORKS) == set(MODELS)
+    assert {name.partition(",")[0] for name in NETWORKS} == set(MODELS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -83,6 +84,19 @@ def test_a_file_that_restores_another_size_otherwise_does_not_replace_the_old_on
         write_onnx(Halves(), {}, file)
     assert file.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+class Unfolds(Halves):
+    """Unfolds a free size, which the exporter refuses."""
+
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        return image.unfold(3, 3, 1)[..., 1]
+
+
+def test_a_network_that_the_exporter_refuses_is_an_error_without_a_file(tmp_path: Path) -> None:
+    with pytest.raises(RestorekitError, match="not written: torch's exporter does not take this network"):
+        write_onnx(Unfolds(), {}, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_suffix_and_a_missing_library_are_errors_before_anything_is_written(

@@ -46,9 +46,19 @@ class Grid:
             return cut(frames, self.rows, self.columns)
         margin, (height, width) = self.overlap // scale, frames.shape[-2:]
         high, wide = height // self.rows, width // self.columns
+        if torch.onnx.is_in_onnx_export():  # which takes no unfolding of a free size
+            return self._windows(self.framed(frames, scale), (high, wide), margin)
         framed = self.framed(frames, scale).permute(0, 2, 3, 1)
         windows = framed.unfold(1, high + 2 * margin, high).unfold(2, wide + 2 * margin, wide)
         return windows.permute(0, 1, 2, 4, 5, 3).flatten(0, 2).permute(0, 3, 1, 2)
+
+    def _windows(self, framed: Tensor, patch: tuple[int, int], margin: int) -> Tensor:
+        """The overlapping patches of one frame, slice by slice."""
+        rows, columns = (
+            [slice(number * side, (number + 1) * side + 2 * margin) for number in range(count)]
+            for side, count in zip(patch, (self.rows, self.columns), strict=True)
+        )
+        return torch.cat([framed[..., across, along] for across in rows for along in columns])
 
     def framed(self, frames: Tensor, scale: int = 1) -> Tensor:
         """Padded `frames`, at 1 / `scale` of the path's scale, with the border repeated outwards by the overlap."""
