@@ -139,7 +139,8 @@ def _score_set(
     """Scores a set and writes its pictures; returns the set's rows and the pictures' entries."""
     facts = pairs.facts()
     numbers = {key: number for number, key in enumerate(choose(facts, config.samples))}
-    looks = [*(study.look(numbers) for study in studies), partial(clean_look, config.precision, chosen_keys(facts))]
+    looks: list[LookWith] = [study.look(numbers) for study in studies]
+    looks.append(partial(clean_look, config.precision, chosen_keys(facts)))
     rows, samples = [], []
     for restored in scored(pairs, looks):
         row, pair = restored.score, restored.pair

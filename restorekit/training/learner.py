@@ -92,8 +92,8 @@ class Learner:
         for optimizer in self._optimizers():
             _set_rate(optimizer, lr)
             optimizer.zero_grad(set_to_none=True)
-        for norm in self._norms:
-            norm.counts = weight > 0
+        for layer in self._norms:
+            layer.counts = weight > 0
         parts = _parts(batch, self.config)
         size = len(batch["degraded"])
         losses: dict[str, Tensor] = {}
