@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from restorekit.cli import main
 from restorekit.image import read_image
 from tests.cli.conftest import photo
+from tests.restoring.conftest import interrupting
 
 
 @pytest.fixture
@@ -44,9 +44,10 @@ def test_ctrl_c_is_one_line_with_what_is_done(album, model, monkeypatch, capsys)
     class Interrupts(io.StringIO):
         def write(self, text: str) -> int:
             if " -> " in text:
-                signal.raise_signal(signal.SIGINT)
+                interrupt()
             return super().write(text)
 
+    interrupt = interrupting()
     monkeypatch.chdir(album)
     monkeypatch.setattr(sys, "argv", ["restorekit", "restore", ".", "--model", str(model)])
     monkeypatch.setattr(sys, "stdout", Interrupts())

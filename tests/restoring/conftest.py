@@ -1,5 +1,8 @@
 """Networks whose result is known in advance, and photos."""
 
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +48,24 @@ def photo(path: Path, height: int = 24, width: int = 32) -> Path:
     pixels = rng_for(0, path.name).integers(0, 128, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def interrupting() -> Callable[[], None]:
+    """A function that a job calls to press Ctrl-C; it returns when the main thread has noticed."""
+    noticed, before = threading.Event(), signal.getsignal(signal.SIGINT)
+
+    def handle(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        noticed.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+
+    def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+        noticed.wait()
+
+    return press
 
 
 class Log:

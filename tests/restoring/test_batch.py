@@ -11,7 +11,7 @@ from restorekit.inference import Restorer
 from restorekit.restoring.batch import restore_all
 from restorekit.restoring.photo_file import Wishes
 from restorekit.restoring.selection import Errand, find_photos, plan
-from tests.restoring.conftest import Brighter, Log, photo
+from tests.restoring.conftest import Brighter, Log, interrupting, photo
 
 
 def errands_of(folder: Path, output: Path | None = None) -> list[Errand]:
@@ -53,8 +53,9 @@ def test_an_interruption_stops_every_job_and_leaves_whole_files(tmp_path: Path) 
         def restored(self, job: int, errand: Errand, text: str) -> None:
             self.lines.append(text)
             if self.lines[0] == text:  # once
-                signal.raise_signal(signal.SIGINT)
+                interrupt()
 
+    interrupt = interrupting()
     for number in range(20):
         photo(tmp_path / f"{number:02}.png")
     network, log = Brighter(), Interrupts()
