@@ -18,7 +18,7 @@ from tests.training.test_kill import do
 SPEC: dict[str, Any] = {
     "model": "madf",
     "dataset": "inpainting",
-    "options": {"width": 4, "start": "mean", "init": "he"},
+    "options": {"width": 4, "refinements": 1, "start": "mean", "init": "he"},
     "objective": {"perceptual": 0.0, "style": 0.0},
 }
 
@@ -30,9 +30,9 @@ def test_the_gradient_of_a_network_with_batch_norms_is_that_of_the_whole_batch(
     spec = MadfRun.model_validate(SPEC)
     settings = {"spec": spec, "crop": 128, "grad_clip": 1e9, "ema_decay": 0.0}
     job = make_job("over", sync_batch_norm=True, num_workers=3, **settings)
-    one, own = make_job("one", **settings), make_job("own", num_workers=3, **settings)
-    cases = {"1 of 4": (one, 1, 4), "2 of 4": (job, 2, 4), "3 of 4": (job, 3, 4), "1 of 2": (one, 1, 2)}
-    cases |= {"3 of 2": (job, 3, 2), "3 alone": (own, 3, 4)}
+    one, own = make_job("one", **settings), make_job("own", num_workers=2, **settings)
+    cases = {"1 of 4": (one, 1, 4), "3 of 4": (job, 3, 4), "1 of 2": (one, 1, 2), "3 of 2": (job, 3, 2)}
+    cases |= {"2 alone": (own, 2, 4)}
     files = {name: str(tmp_path / f"{name}.safetensors") for name in cases}
     do(
         tmp_path,
@@ -49,10 +49,9 @@ def test_the_gradient_of_a_network_with_batch_norms_is_that_of_the_whole_batch(
         scale = torch.stack([expected.norm() for _, expected in pairs]).norm()
         return max(float((value - expected).norm() / (expected.norm() + 1e-6 * scale)) for value, expected in pairs)
 
-    assert difference("2 of 4", "1 of 4") <= 1e-6
     assert difference("3 of 4", "1 of 4") <= 1e-6
     assert difference("3 of 2", "1 of 2") <= 1e-6
-    assert difference("3 alone", "1 of 4") > 1e-2  # each with its own statistics
+    assert difference("2 alone", "1 of 4") > 1e-2  # each with its own statistics
 
 
 def test_workers_that_take_different_numbers_of_passes_are_refused(make_job: MakeJob) -> None:
