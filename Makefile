@@ -50,7 +50,7 @@ ablate: setup ## MODEL=dakd, or without it all: trains and evaluates the ablatio
 	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))
 
 # Types are checked beside the tests, which often wait for Ray's processes to start.
-test: setup ## lint, types and the tests, two to four at once; TESTS=--random-order in an order drawn anew
+test: setup ## lint, types and the tests, two to four at once; TESTS=--random-order-seed=7 shuffles the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal $(TESTS); \
