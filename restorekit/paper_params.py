@@ -39,6 +39,7 @@ _UHD = {  # the frames are the paper's
 }
 _ALONE = {"num_workers": 1, "lr_scale": "none", "lr_batch": None}  # of a run that keeps one GPU beside others' many
 _OWN: dict[str, Any] = {"objective": {}, "train": {}}  # a run without the laptop's settings
+_NARROWER = {**_OWN, "options": {"width": None}}  # one that is narrower than its model's other runs
 _TURNED = ["horizontal", "vertical", "transpose"]
 
 PAPER: dict[str, Any] = {
@@ -116,9 +117,9 @@ PAPER: dict[str, Any] = {
         "use_gpu": True,
     },
     "runs": {
-        "dmgn-reflection": _OWN,
+        "dmgn-reflection": _NARROWER,
         "glsgn-rain": _OWN,
-        "dakd-haze": _OWN,
+        "dakd-haze": _NARROWER,
         "madf-inpainting": _OWN,
     },
 }

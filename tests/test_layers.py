@@ -132,7 +132,7 @@ def test_a_mistake_in_a_second_file_is_named_by_its_place(copy: Path, change: di
 @pytest.mark.parametrize(
     "section, key, value, message",
     [
-        ("options", "width", "x", r"models\.dakd\.options\.width: .*found 'x'"),
+        ("options", "zero_last", "x", r"models\.dakd\.options\.zero_last: .*found 'x'"),
         ("options", "widht", 3, r"models\.dakd\.options\.widht: .*did you mean 'width'"),
         ("train", "grad_clip", -1.0, r"models\.dakd\.train\.grad_clip: .*found -1"),
         ("train", "grad_clp", 1.0, r"models\.dakd\.train\.grad_clp: .*did you mean 'grad_clip'"),
