@@ -24,7 +24,7 @@ def note_event(job: Job, text: str) -> None:
         file.write(f"{text}\n")
 
 
-class ProgressBar(tqdm):  # type: ignore[type-arg]
+class ProgressBar(tqdm):
     """A bar that also says how long all steps of this call will take, so that nobody need work it out."""
 
     @property
