@@ -47,11 +47,12 @@ def restore_all(
     waiting = deque(enumerate(errands))
     failures: dict[int, str] = {}
     broken: list[BaseException] = []
-    stop, all_ended = threading.Event(), threading.Event()
+    go, stop, all_ended = threading.Event(), threading.Event(), threading.Event()
     num_jobs = min(len(restorers), len(errands))
     running = list(range(num_jobs))
 
     def work(job: int) -> None:
+        go.wait()  # until all jobs have started, so that Ctrl-C finds all or none at work
         try:
             while waiting and not stop.is_set():
                 try:
@@ -74,8 +75,14 @@ def restore_all(
     if not errands:
         return []
     with _stops({id(one.model): one.model for one in restorers}.values(), stop):
-        for job in range(num_jobs):
-            threading.Thread(target=work, args=(job,)).start()
+        try:
+            for job in range(num_jobs):
+                threading.Thread(target=work, args=(job,)).start()
+        except KeyboardInterrupt:
+            stop.set()
+            raise
+        finally:
+            go.set()
         try:  # not Thread.join: Python 3.11 takes a thread for ended once its join was interrupted
             while not all_ended.wait(CHECK_S):
                 pass

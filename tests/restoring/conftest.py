@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def photo(path: Path, height: int = 24, width: int = 32) -> Path:
 
 
 def interrupting() -> Callable[[], None]:
-    """A function that a job calls to press Ctrl-C; it returns when the main thread has noticed."""
+    """A function that jobs call to press Ctrl-C, once for all; it returns when the main thread has noticed."""
     noticed, before = threading.Event(), signal.getsignal(signal.SIGINT)
 
     def handle(*_: object) -> None:
@@ -61,8 +62,11 @@ def interrupting() -> Callable[[], None]:
 
     signal.signal(signal.SIGINT, handle)
 
+    waiting = [signal.SIGINT]
+
     def press() -> None:
-        signal.raise_signal(signal.SIGINT)
+        with suppress(IndexError):  # by another job
+            signal.raise_signal(waiting.pop())
         noticed.wait()
 
     return press
