@@ -75,20 +75,17 @@ def restore_all(
     if not errands:
         return []
     with _stops({id(one.model): one.model for one in restorers}.values(), stop):
-        try:
+        try:  # not Thread.join: Python 3.11 takes a thread for ended once its join was interrupted
             for job in range(num_jobs):
                 threading.Thread(target=work, args=(job,)).start()
-        except KeyboardInterrupt:
-            stop.set()
-            raise
-        finally:
             go.set()
-        try:  # not Thread.join: Python 3.11 takes a thread for ended once its join was interrupted
             while not all_ended.wait(CHECK_S):
                 pass
         except KeyboardInterrupt:
             stop.set()
-            all_ended.wait()
+            if go.is_set():
+                all_ended.wait()
+            go.set()
             raise
     if broken:
         raise broken[0]
