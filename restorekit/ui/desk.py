@@ -63,7 +63,7 @@ class Desk:
         """Whether the user has to paint: by the model's own word, or the task's where the model is not loaded yet."""
         if self.model is None:
             return get_task(task).takes_mask
-        return self._opened(task)[0].network.descriptor.takes_mask  # type: ignore[union-attr]
+        return self._opened(task)[1].descriptor.takes_mask
 
     def restore(
         self, photo: Path, task: str, strength: float, painted: np.ndarray | None = None, on_tile: OnTile | None = None
@@ -127,8 +127,7 @@ def _read(photo: Path) -> Photo:
 def _write_mask(file: Path, painted: np.ndarray | None, size: tuple[int, int]) -> Path:
     assert painted is not None
     mask = np.where(painted != 0, 255, 0).astype(np.uint8)
-    mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
-    file.write_bytes(encode_grey(mask))
+    file.write_bytes(encode_grey(np.asarray(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)))
     return file
 
 
