@@ -95,7 +95,7 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
         if tensors[key].shape != value.shape:
             found, expected = list(tensors[key].shape), list(value.shape)
             raise RestorekitError(f"'{key}' in {source} is {found}, not {expected}: it belongs to another model")
-        if tensors[key].is_floating_point() != value.is_floating_point():
+        if not _same_kind(tensors[key], value):
             kinds = str(tensors[key].dtype).removeprefix("torch."), str(value.dtype).removeprefix("torch.")
             raise RestorekitError(f"'{key}' in {source} is {kinds[0]}, not {kinds[1]}: it belongs to another model")
         if not torch.isfinite(tensors[key]).all():
@@ -103,6 +103,13 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
                 f"'{key}' in {source} has values that are not finite: take another state of the model"
             )
     model.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()}, assign=True)
+
+
+def _same_kind(found: Tensor, own: Tensor) -> bool:
+    """Whether the numbers are of the network's kind: fractions, or whole numbers, however they are stored."""
+    if own.is_floating_point():
+        return found.is_floating_point()
+    return not found.is_complex() and torch.equal(found.to(own.dtype).to(found.dtype), found)
 
 
 def _options(model: nn.Module) -> dict[str, Any]:
