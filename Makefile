@@ -10,7 +10,8 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: fuzz soak audit help setup repro repro-all long mixed ablate test lint test-slow test-browser photos-uhd photos-free params-paper lock clean \
+.PHONY: help setup repro repro-all long mixed ablate test lint test-slow test-browser fuzz soak audit photos-uhd \
+  photos-free params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-restore
 
 help: ## this list

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from restorekit.cluster import ray_cluster, room_for
 from restorekit.entry import printable, run_entry
 from restorekit.errors import RestorekitError
-from restorekit.files import canonical_json
+from restorekit.files import write_json
 from restorekit.restoring.choice import load_chosen
 from restorekit.restoring.opening import Settings, check_mask
 from restorekit.restoring.photo_file import Wishes
@@ -53,8 +53,7 @@ def main() -> None:
                 if problem:
                     failures[name] = problem
     with output.writing(FAILURES) as file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(canonical_json(failures))
+        write_json(file, failures)
     print(f"{len(names) - len(failures)} photos restored to {output.address}, {len(failures)} not")
     for name, problem in failures.items():
         print(printable(f"  {name}: {problem}"))

@@ -1,4 +1,4 @@
-"""The commands about models: `models` lists the registered ones, `import-weights` converts released ones."""
+"""The commands about models: `models` lists shipped and registered ones, `import-weights` converts released ones."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -23,6 +23,7 @@ from restorekit.metrics.psnr import psnr_rgb
 from restorekit.models.checkpoint import WEIGHTS, load_model, save_model
 from restorekit.paths import working_root
 from restorekit.report import environment
+from restorekit.restoring.photo_file import fitted
 from restorekit.shards.reader import ShardSample, iter_samples
 from restorekit.sources.licences import Licence
 from restorekit.sources.photo_index import PhotoManifest
@@ -158,18 +159,10 @@ def _pictures(restorer: Restorer, samples: Sequence[ShardSample], folder: Path) 
         found[end] = []
         for number, (gain, sample, restored) in enumerate(chosen, 1):
             file = folder / f"{end}-{number}.jpg"
-            file.write_bytes(encode_rgb(_side_by_side(sample.degraded, restored, sample.clean), "jpeg", 85))
+            joined = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
+            file.write_bytes(encode_rgb(fitted(joined, WIDTH), "jpeg", 85))
             found[end].append({"file": f"pictures/{file.name}", "gain": gain})
     return found
-
-
-def _side_by_side(*images: np.ndarray) -> np.ndarray:
-    import cv2
-
-    joined = np.concatenate(images, axis=1)
-    scale = min(1.0, WIDTH / joined.shape[1])
-    size = (round(joined.shape[1] * scale), round(joined.shape[0] * scale))
-    return joined if scale == 1.0 else cv2.resize(joined, size, interpolation=cv2.INTER_AREA)
 
 
 if __name__ == "__main__":

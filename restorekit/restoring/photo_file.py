@@ -86,15 +86,16 @@ def restore_pixels(
 
 def before_after(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """uint8 (h, w, 3): two images of one size beside each other, or one above the other where they are wide."""
-    panels = [_fitted(to_uint8(image)) for image in (before, after)]
+    panels = [fitted(to_uint8(image), PANEL) for image in (before, after)]
     height, width = panels[0].shape[:2]
     axis = 0 if width > 1.5 * height else 1
     gap = np.full((GUTTER, width, 3) if axis == 0 else (height, GUTTER, 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1]], axis=axis)
 
 
-def _fitted(image: np.ndarray) -> np.ndarray:
-    scale = PANEL / max(image.shape[:2])
+def fitted(image: np.ndarray, longest: int) -> np.ndarray:
+    """`image` (H, W, ...), reduced to a longer side of at most `longest` pixels; never enlarged."""
+    scale = longest / max(image.shape[:2])
     if scale >= 1.0:
         return image
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))

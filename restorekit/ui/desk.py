@@ -18,7 +18,7 @@ from restorekit.inference import Restorer
 from restorekit.restoring.choice import Chosen, choose_model, load_chosen
 from restorekit.restoring.masks import MaskSource
 from restorekit.restoring.opening import Settings, check_mask, open_restorers
-from restorekit.restoring.photo_file import Wishes, restore_file
+from restorekit.restoring.photo_file import Wishes, fitted, restore_file
 from restorekit.restoring.selection import SUFFIXES, Errand, is_photo, result_name
 from restorekit.tasks import get_task
 
@@ -57,7 +57,7 @@ class Desk:
         }  # fmt: skip
         kept = [name for name, content in parts.items() if content is not None]
         sentences = [f"{kind}, with {', '.join(kept)}." if kept else f"{kind}.", *found.notes]
-        return "\n\n".join(sentences), _fitted(to_uint8(found.pixels), PAINTED_SIDE)
+        return "\n\n".join(sentences), fitted(to_uint8(found.pixels), PAINTED_SIDE)
 
     def needs_mask(self, task: str) -> bool:
         """Whether the user has to paint: by the model's own word, or the task's where the model is not loaded yet."""
@@ -135,14 +135,6 @@ def _write_shown(file: Path, photo: Photo) -> Path:
     with write_atomically(file) as partial:
         partial.write_bytes(encode_rgb(to_uint8(photo.pixels), "jpeg"))
     return file
-
-
-def _fitted(image: np.ndarray, longest: int) -> np.ndarray:
-    scale = longest / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def own_folder() -> tempfile.TemporaryDirectory[str]:

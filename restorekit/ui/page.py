@@ -22,6 +22,7 @@ POLICY = (
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
 FONTS = ["system-ui", "sans-serif"]
+PROGRESS = gr.Progress()
 CHOOSE = "Nothing here finds out by itself what is wrong with the photo: choose the task."
 
 
@@ -97,9 +98,6 @@ def build(desk: Desk) -> gr.Blocks:
         task.change(painting, task, canvas)
         go.click(restored, [photo, task, strength, canvas], [slider, download, notes], concurrency_limit=1)
     return page
-
-
-PROGRESS = gr.Progress()
 
 
 def launch(desk: Desk, port: int | None, browser: bool, block: bool = True) -> str:

@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from restorekit.evaluation.slices import mean_interval
@@ -30,15 +29,17 @@ from restorekit.metrics.clean_metrics import measure_clean
 from restorekit.metrics.perceptual import PerceptualDistance
 from restorekit.metrics.protocols import score
 from restorekit.paths import working_root
+from restorekit.restoring.photo_file import fitted
 from restorekit.rng import rng_for
 from restorekit.tasks import REAL_TASKS, TASKS
 from tests.bench.quality_opponents import OPPONENTS
 from tests.bench.quality_page import write_page
 from tests.bench.quality_sets import Case, cases_of, sets_in
+from tests.bench.uhd import machine
 
 PROTOCOLS = ("psnr_rgb", "psnr_y", "ssim_rgb")
 CLEAN = 12  # images of a set that a model should leave alone
-LONGEST = 512  # pixels, for the perceptual distance
+LONGEST = 512  # pixels, for the perceptual distance, whose trunk takes a second for a tenth of a megapixel
 RESAMPLES = 2000
 
 
@@ -61,7 +62,7 @@ def main() -> None:
     for task, name in found:
         for method in [*methods_of(task, given.models), *OPPONENTS[task]]:
             tables.append(_in_a_process(given, {"task": task, "name": name, "method": method}))
-            write_json(given.target, {"threads": given.threads, "tables": tables})
+            write_json(given.target, {"machine": machine(given.threads), "tables": tables})
             write_page(given.target.with_suffix(".html"), tables)
             print(_line(tables[-1]), flush=True)
     print(f"{len(tables)} tables in {given.target} and {given.target.with_suffix('.html')}")
@@ -92,7 +93,10 @@ def measure(sets: Path, task: str, name: str, method: str, most: int, pictures: 
     rows = []
     for case, image in zip(cases, restored, strict=True):
         before, after = (
-            {**score(found, case.clean, PROTOCOLS), "lpips": distance(_reduced(found), _reduced(case.clean))}
+            {
+                **score(found, case.clean, PROTOCOLS),
+                "lpips": distance(fitted(found, LONGEST), fitted(case.clean, LONGEST)),
+            }
             for found in (case.baseline, image)
         )
         rows.append({"key": case.key, "scene": case.scene, "before": before, "after": after})
@@ -102,13 +106,6 @@ def measure(sets: Path, task: str, name: str, method: str, most: int, pictures: 
     named = {"task": task, "set": name, "method": method, "pictures": pictures.name, "n": len(rows)}
     times = {"seconds": float(np.median(seconds)), "gib": gib}
     return {**named, **times, "scores": _scores(rows), "clean": _clean(harm), "rows": rows}
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    """The image with a longer side of at most LONGEST pixels, since the trunk takes a second for 0.1 megapixels."""
-    scale = min(1.0, LONGEST / max(image.shape[:2]))
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _scores(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.files import write_atomically
+from tests.bench.quality_opponents import OPPONENTS
 
 SHOWN = 3  # pictures of each end
 
@@ -46,7 +47,7 @@ def write_page(target: Path, tables: list[dict[str, Any]]) -> None:
         body.append(_table(chosen))
         if task in PUBLISHED:
             body.append(f"<p>Published, not the same images or protocol: {html.escape(PUBLISHED[task])}.</p>")
-        body += [_pictures(table) for table in chosen if ":" in table["method"] or "/" in table["method"]]
+        body += [_pictures(table) for table in chosen if table["method"] not in OPPONENTS[task]]
     text = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Quality on public pairs</title><style>{STYLE}</style>"
         "<h1>Quality on public pairs</h1><p>Whole images, 8 bits. A gain is over the degraded image, or over holes "

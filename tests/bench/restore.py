@@ -14,7 +14,6 @@ python -m tests.bench.restore data/bench/restore.json MODEL ... [--megapixels 2 
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import numpy as np
 
 from restorekit.files import write_json
 from restorekit.sources.packages import file_of
+from tests.bench.uhd import machine
 
 ASPECT = 4 / 3
 STEPS = 65535  # of the stored results; 257 of them are a step of 8 bits
@@ -55,7 +55,7 @@ def main() -> None:
     for model in given.models:
         for megapixels in given.megapixels:
             rows += _of_size(given, model, megapixels)
-            write_json(given.target, {"machine": _machine(given.threads), "precision": given.precision, "rows": rows})
+            write_json(given.target, {"machine": machine(given.threads), "precision": given.precision, "rows": rows})
     print(f"{len(rows)} rows in {given.target}")
 
 
@@ -147,18 +147,6 @@ def apart(tiled: np.ndarray, whole: np.ndarray) -> dict[str, float]:
         "mean_apart": round(total / whole.size, 5),
         "largest_jump_of_a_line": round(float(max(jumps)), 4),
     }
-
-
-def _machine(threads: int) -> dict[str, Any]:
-    import torch
-
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": threads,
-        "python": platform.python_version(), "torch": torch.__version__.split("+")[0],
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

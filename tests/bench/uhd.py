@@ -52,7 +52,7 @@ def main() -> None:
     for size in given.sizes:
         for precision in given.precisions:
             rows += _rows(size, precision, given.width, given.threads)
-            write_json(given.target, {"machine": _machine(given.threads), "rows": rows})
+            write_json(given.target, {"machine": machine(given.threads), "rows": rows})
     print(f"{len(rows)} rows in {given.target}")
 
 
@@ -126,7 +126,8 @@ def _require(needed: int) -> None:
         raise SystemExit(f"left out: about {needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} are free")
 
 
-def _machine(threads: int) -> dict[str, Any]:
+def machine(threads: int) -> dict[str, Any]:
+    """Processor and versions that times belong to."""
     import torch
 
     path = Path("/proc/cpuinfo")
