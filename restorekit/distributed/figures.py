@@ -1,9 +1,9 @@
 """The figures of a training: the curves file, and an outbox that sends figures without delaying the training.
 
 The curves file has the columns step, name, value, and each step once, however often the training was interrupted. The
-outbox sends figures while the logger answers. Figures that a silent logger missed stay in the curves file and are sent
-when the logger answers again: in the same training, after a restart, or by the driver at the end. Pictures are not
-kept.
+outbox sends figures in a thread, while the logger answers. Figures that a silent logger missed stay in the curves file
+and are sent when the logger answers again: in the same training, after a restart, or by the driver at the end. Pictures
+are not kept.
 """
 
 import csv
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
+from threading import Condition, Thread
 from typing import Protocol
 
 import numpy as np
@@ -143,7 +144,11 @@ class Logger(Protocol):
 
 
 class Outbox:
-    """Unsent figures for one logger; calls `note_event` when the logger falls silent and when it answers again."""
+    """Unsent figures for one logger, sent by a thread, so that no step waits for a logger that is slow or gone.
+
+    Calls `note_event` when the logger falls silent and when it answers again. An error of the logger that is neither a
+    RestorekitError nor an OSError is raised in the training, at its next figures.
+    """
 
     def __init__(
         self,
@@ -155,51 +160,104 @@ class Outbox:
         """`folder` holds the training's curves.csv, cut at the step from which the training continues."""
         self._folder, self._open_logger, self._note_event, self._again_s = folder, open_logger, note_event, again_s
         self._logger: Logger | None = None
+        self._changed = Condition()  # holds all that follows
         self._waiting = _unsent(folder)
+        self._picture: tuple[str, np.ndarray, int] | None = None  # the newest that was not sent
         self._next_try = 0.0
         self._silent = False
+        self._sending = False
+        self._unforeseen: Exception | None = None
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        self._waiting.append((step, dict(values)))
-        self.flush()
+        with self._changed:
+            self._waiting.append((step, dict(values)))
+            self._start()
 
     def log_picture(self, name: str, image: np.ndarray, step: int) -> None:
-        if not self._waiting and self._logger is not None:
-            try:
-                self._logger.log_picture(name, image, step)
-            except (RestorekitError, OSError) as error:
-                self._failed(error)
+        with self._changed:
+            if not self._silent:
+                self._picture = name, image, step
+                self._start()
 
     def flush(self, now: bool = False) -> bool:
-        """Sends the waiting figures, unless the last attempt has just failed; returns whether none is left."""
-        if not now and time.monotonic() < self._next_try:
+        """Waits for the attempt that runs, or may run now; returns whether no figure is left.
+
+        With `now` there is an attempt even if the last one has just failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._sending)
+            if now:
+                self._next_try = 0.0
+            self._start()
+            self._changed.wait_for(lambda: not self._sending)
+            if self._unforeseen is not None:
+                raise self._unforeseen
             return not self._waiting
-        try:
-            self._logger = self._logger or self._open_logger()
-            while self._waiting:
-                step, values = self._waiting[0]
-                self._logger.log_metrics(values, step)
-                del self._waiting[0]
-        except (RestorekitError, OSError) as error:
-            self._failed(error)
-            return False
-        if self._silent:
-            self._silent = False
-            self._note_event("the tracking server answers again and has all figures")
-        return True
 
     def save(self, step: int) -> None:
         """Records the step up to which the logger has all figures, for a training with a state at `step`."""
-        known = min((waiting - 1 for waiting, _ in self._waiting), default=step)
+        with self._changed:
+            known = min((waiting - 1 for waiting, _ in self._waiting), default=step)
         write_json(self._folder / NOTE, {"step": known})
         push_file(self._folder / NOTE)
 
-    def _failed(self, error: Exception) -> None:
-        self._next_try = time.monotonic() + self._again_s
-        if not self._silent:
-            self._silent = True
-            reason = str(error).strip().splitlines()[0]
-            self._note_event(f"warning: figures are kept in curves.csv and sent later, the training goes on ({reason})")
+    def _start(self) -> None:
+        """Begins to send, unless that goes on already, nothing waits, or the last attempt has just failed."""
+        if self._unforeseen is not None:
+            raise self._unforeseen
+        if self._sending or not (self._waiting or self._picture) or time.monotonic() < self._next_try:
+            return
+        self._sending = True
+        Thread(target=self._send, name="figures", daemon=True).start()  # a daemon: no exit waits for a server
+
+    def _send(self) -> None:
+        """Sends what waits, in order and a picture last, until nothing is left or an attempt fails."""
+        try:
+            self._logger = self._logger or self._open_logger()
+            while self._send_next(self._logger):
+                pass
+        except (RestorekitError, OSError) as error:
+            self._end(error)
+        except Exception as error:  # nobody foresaw it: the training is told at its next figures
+            with self._changed:
+                self._unforeseen = error
+                self._sending = False
+                self._changed.notify_all()
+
+    def _send_next(self, logger: Logger) -> bool:
+        with self._changed:
+            if not self._waiting and self._picture is None:
+                self._end(None)
+                return False
+            first = self._waiting[0] if self._waiting else None
+            picture = None
+            if first is None:
+                picture, self._picture = self._picture, None
+        if first is not None:
+            logger.log_metrics(first[1], first[0])
+            with self._changed:
+                del self._waiting[0]
+        elif picture is not None:
+            logger.log_picture(*picture)
+        return True
+
+    def _end(self, error: Exception | None) -> None:
+        with self._changed:
+            if error is not None:
+                self._next_try = time.monotonic() + self._again_s
+                self._picture = None
+            if self._silent != (error is not None):
+                self._silent = error is not None
+                self._note_event(_in_words(error))
+            self._sending = False
+            self._changed.notify_all()
+
+
+def _in_words(error: Exception | None) -> str:
+    if error is None:
+        return "the tracking server answers again and has all figures"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"warning: figures are kept in curves.csv and sent later, the training goes on ({reason})"
 
 
 def send_unsent(folder: Path, logger: Logger) -> None:

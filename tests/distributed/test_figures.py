@@ -26,6 +26,7 @@ from restorekit.distributed.figures import (
 )
 from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
+from restorekit.files import read_json
 from restorekit.training.state import StateStore
 from tests.distributed.conftest import wait_for
 from tests.training.conftest import MakeJob
@@ -106,6 +107,7 @@ def test_figures_wait_for_a_server_that_is_gone(tmp_path: Path) -> None:
         server.answers = not 3 <= step < 7
         outbox.log_metrics(figures(step), step)
         outbox.log_picture("validation", np.zeros((2, 2, 3), np.uint8), step)
+        outbox.flush()
     assert server.received == [(step, figures(step)) for step in range(1, 10)]
     assert len(events) == 2
     assert "the training goes on (MLflow could not log the metrics: it is gone)" in events[0]
@@ -124,9 +126,36 @@ def test_a_server_that_is_gone_is_not_asked_at_every_step(tmp_path: Path) -> Non
     outbox = Outbox(tmp_path, opened, lambda _: None, again_s=3600.0)
     for step in range(1, 10):
         outbox.log_metrics(figures(step), step)
+        outbox.flush()
     assert len(asked) == 1
     assert not outbox.flush(now=True)
     assert len(asked) == 2
+
+
+def test_no_step_waits_for_a_server_that_is_slow(tmp_path: Path) -> None:
+    """The server takes the first figures and answers when the training has made all of its steps."""
+    answer, server = threading.Event(), Server()
+
+    class Slow(Server):
+        def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+            assert answer.wait(60)
+            server.log_metrics(values, step)
+
+        def log_picture(self, name: str, image: np.ndarray, step: int) -> None:
+            pictures.append(step)
+
+    pictures: list[int] = []
+    outbox = Outbox(tmp_path, Slow, lambda _: None)
+    for step in range(1, 10):
+        outbox.log_metrics(figures(step), step)
+        outbox.log_picture("validation", np.zeros((2, 2, 3), np.uint8), step)
+    outbox.save(9)
+    assert read_json(tmp_path / "logged.json", "note", "") == {"step": 0}  # a kill here loses nothing
+    assert server.received == []
+    answer.set()
+    assert outbox.flush()
+    assert server.received == [(step, figures(step)) for step in range(1, 10)]
+    assert pictures == [9]
 
 
 @pytest.mark.parametrize("by", ["restart", "driver"])
@@ -138,6 +167,7 @@ def test_figures_that_a_killed_training_did_not_send_are_sent_later(tmp_path: Pa
         server.answers = step < 4
         curves.append(step, figures(step))
         outbox.log_metrics(figures(step), step)
+        outbox.flush()
         if step == 6:
             outbox.save(step)
     server.answers = True
@@ -145,6 +175,7 @@ def test_figures_that_a_killed_training_did_not_send_are_sent_later(tmp_path: Pa
         CurveWriter(tmp_path / "curves.csv", 6)
         again = Outbox(tmp_path, lambda: server, lambda _: None, again_s=0.0)
         again.log_metrics(figures(7), 7)
+        assert again.flush()
         assert server.received == [(step, figures(step)) for step in range(1, 8)]
     else:
         send_unsent(tmp_path, server)

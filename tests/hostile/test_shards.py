@@ -113,6 +113,18 @@ def test_a_header_that_was_altered_is_refused(tmp_path: Path, place: int, put: b
         read(tar[:place] + put + tar[place + len(put) :], index, tmp_path)
 
 
+def test_a_reordered_tar_is_the_same_sample_or_refused(tmp_path: Path) -> None:
+    """With its own index the order of members means nothing; the index of the tar before fits no header."""
+    tar, index = packed(members())
+    reordered, own_index = packed(members()[::-1])
+    (before,) = read_tar(tar, index, tmp_path)
+    (after,) = read_tar(reordered, own_index, tmp_path)
+    assert np.array_equal(before.degraded, after.degraded)
+    assert np.array_equal(before.clean, after.clean)
+    with pytest.raises(RestorekitError, match=r"no right tar header for its member"):
+        read(reordered, index, tmp_path)
+
+
 def white(height: int, width: int) -> bytes:
     return encode_rgb(np.full((height, width, 3), 255, np.uint8), "png")
 
