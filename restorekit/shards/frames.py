@@ -7,11 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from cachetools import LRUCache, cached
 
 from restorekit.degradations.scene import Scene
 from restorekit.image import resize_short_side, to_float
 from restorekit.sources.photo_index import LoadedPhotograph, Photograph, load_photograph
 
+# A shard takes one frame of every photograph before it takes the second of any, and to decode a photograph of twelve
+# megapixels takes longer than all else that is done for a frame of it.
+CACHE_BYTES = 2**29  # of decoded photographs in each process that makes shards
 CLOSER = 1.5  # largest scale of a photograph, in multiples of the least scale that covers a frame
 
 
@@ -87,6 +91,10 @@ def whole_frame(photos: Path, photograph: Photograph, short_side: int) -> Scene:
     return Scene(image, cv2.resize(loaded.disparity, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-@lru_cache(maxsize=2)  # one photograph of 100 megapixels is 300 MB
+def _size(loaded: LoadedPhotograph) -> int:
+    return loaded.pixels.nbytes + (0 if loaded.disparity is None else loaded.disparity.nbytes)
+
+
+@cached(LRUCache(CACHE_BYTES, _size))
 def _loaded(photos: Path, photograph: Photograph) -> LoadedPhotograph:
     return load_photograph(photos, photograph)
