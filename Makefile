@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro repro-all long mixed ablate test lint test-slow test-browser fuzz soak audit photos-uhd \
+.PHONY: help setup repro repro-all long detector mixed ablate test lint test-slow test-browser fuzz soak audit photos-uhd \
   photos-free params-paper lock clean \
   bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-restore
 
@@ -41,6 +41,9 @@ repro-all: repro ## then the seven other runs, and data/more/report/index.html o
 long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long, up to four hours; goes on where it was
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of pipelines/long/params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
+
+detector: setup ## the network that finds out what is wrong with a photo, half an hour: data/long/detector; goes on where it was
+	$(BIN)/dvc repro pipelines/long/dvc.yaml:detect
 
 mixed: setup ## RUN=dakd-rain--weather: writes the stages of runs on several data sets, then makes one of pipelines/mixed/params.yaml
 	@test -n "$(RUN)" || { echo "error: name a run: make mixed RUN=..., one of pipelines/mixed/params.yaml" >&2; exit 1; }

@@ -40,6 +40,10 @@ class Paths:
     def report(self) -> Path:
         return self.root / "data" / self.pipeline / "report"
 
+    @property
+    def detector(self) -> Path:
+        return self.root / "data" / self.pipeline / "detector"
+
     def ablations(self, model: str) -> Path:
         """The table of a model's ablations."""
         return self.root / "data" / "ablations" / "tables" / model

@@ -52,7 +52,7 @@ LEFT_OUT = (
         ("train", "training state"),
         followed=True,
     ),
-    LeftOut("restorekit/tracking", "records what train and evaluate made", ("train", "evaluate")),
+    LeftOut("restorekit/tracking", "records what these stages made", ("train", "evaluate", "detect")),
     LeftOut(
         "restorekit/config", "counts by the values that a run or a data set resolves to", ("training state", "shards")
     ),

@@ -24,6 +24,7 @@ class Task:
     real: bool = True  # whether params.yaml can name photographed pairs of the task
     frames: bool = False  # whether its data sets can be frames of one size, with real pairs among them
     takes_mask: bool = False  # whether a model is given the mask: real sets need one, and files of masks can be used
+    detected: bool = True  # whether the detector looks for it on photographs
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -51,7 +52,8 @@ TASKS = MappingProxyType(
             "motion blur", ("shake", "kernel", "layers", "regions"), models=("glsgn", "dakd"), members=("mask",)
         ),
         "inpainting": Task(
-            "holes", ("strokes", "blobs", "boxes", "borders"), models=("madf",), members=("mask",), takes_mask=True
+            "holes", ("strokes", "blobs", "boxes", "borders"), models=("madf",), members=("mask",), takes_mask=True,
+            detected=False,
         ),
         # Several degradations on every photograph, unknown to the model: degradations/composition.py.
         "mixed": Task(
@@ -60,13 +62,14 @@ TASKS = MappingProxyType(
                 "haze+rain", "rain+raindrop", "rain+motion_blur", "haze+motion_blur", "motion_blur+raindrop",
                 "haze+rain+raindrop",
             ),
-            members=("mask",), real=False,
+            members=("mask",), real=False, detected=False,
         ),
     }
 )  # fmt: skip
 
 MODELS = tuple(sorted({model for task in TASKS.values() for model in task.models}))
 REAL_TASKS = tuple(name for name, task in TASKS.items() if task.real)
+DETECTED = tuple(name for name, task in TASKS.items() if task.detected)
 MEMBERS = frozenset(member for task in TASKS.values() for member in task.members)
 
 
@@ -82,6 +85,12 @@ def tasks_of(model: str) -> tuple[str, ...]:
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
     return tuple(name for name, task in TASKS.items() if model in task.models)
+
+
+def labels_of_task(task: str) -> tuple[str, ...]:
+    """What the detector can learn from samples of `task`, in the table's order; for "mixed" what its mixtures hold."""
+    parts = {part for kind in get_task(task).kinds for part in kind.split("+")} | {task}
+    return tuple(name for name in DETECTED if name in parts)
 
 
 def degradations_in_words() -> str:

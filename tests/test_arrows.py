@@ -15,6 +15,7 @@ ROWS = (
     ("models", "metrics"),
     ("losses", "objectives", "weights"),
     ("training",),
+    ("detection",),
     ("distributed",),
     ("inference",),
     ("evaluation",),

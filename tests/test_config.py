@@ -268,3 +268,32 @@ def test_checking_does_not_change_the_values() -> None:
     before = copy.deepcopy(values)
     check_params(values)
     assert values == before
+
+
+def test_the_detectors_data_sets_are_checked_when_they_are_asked_for() -> None:
+    values = shipped()
+    with pytest.raises(RestorekitError, match=r"name data sets in `detector\.datasets`"):
+        check_params(values).detector_sets()
+    for datasets, crop, message in (
+        ({"rian": 1.0}, 64, "did you mean 'rain'"),
+        ({"inpainting": 1.0}, 64, "'inpainting' shows nothing that a photo is searched for"),
+        ({"haze": 1.0, "rain": 1.0}, 160, r"detector\.crop 160 is larger than the tiles of 'haze' \(144\)"),
+    ):
+        params = check_params({**values, "detector": {"datasets": datasets, "crop": crop}})
+        with pytest.raises(RestorekitError, match=message):
+            params.detector_sets()
+    assert check_params({**values, "detector": {"datasets": {"rain": 2}, "crop": 64}}).detector_sets() == {"rain": 2.0}
+
+
+@pytest.mark.parametrize(
+    "section, message",
+    [
+        ({"stpes": 3}, r"detector\.stpes: .*did you mean 'steps'"),
+        ({"faint": [0.3, 0.1]}, r"detector: faint \[0\.3, 0\.1\] must be \[low, high\]"),
+        ({"crop": 100}, r"detector\.crop: .*multiple of 16"),
+        ({"false_alarms": 0.0}, r"detector\.false_alarms: .*found 0"),
+    ],
+)
+def test_a_mistake_in_the_detectors_section_is_named(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(RestorekitError, match=message):
+        check_params({**shipped(), "detector": section})

@@ -14,6 +14,7 @@ from restorekit.config.data import (
     SynthesizeConfig,
     TrainShards,
 )
+from restorekit.config.detector import DetectorConfig
 from restorekit.config.dmgn import DmgnObjective, DmgnRun
 from restorekit.config.glsgn import GlsgnObjective, GlsgnRun
 from restorekit.config.layers import load_params
@@ -29,6 +30,7 @@ __all__ = [
     "AnyDataset",
     "DakdObjective",
     "DakdRun",
+    "DetectorConfig",
     "DmgnObjective",
     "DmgnRun",
     "FrameConfig",

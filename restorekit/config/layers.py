@@ -1,7 +1,7 @@
 """Reads params.yaml and a second file layered over it: more data sets, runs and ablations, next to their dvc.yaml.
 
-A second file has the sections `datasets`, `runs` and `ablations`; `promote`, whose values win over those of params.yaml
-where a run of the file is promoted; and `over`: another second file as its base. The outputs of its runs lie in
+A second file has the sections `datasets`, `runs` and `ablations`; `promote` and `detector`, whose values win over those
+of params.yaml; and `over`: another second file as its base. The outputs of its runs lie in
 data/<the file's folder>/. A run whose data set is in no file is left out, because the user has deleted the data set.
 Only a stage that is asked for this run raises an error.
 """
@@ -17,7 +17,7 @@ from restorekit.errors import RestorekitError, unknown_name
 
 Read = Callable[[Path], dict[str, Any]]
 SECTIONS = ("datasets", "runs", "ablations")  # of a second file: mappings of names
-SETTINGS = ("promote",)  # sections of a second file whose values win over those below it
+SETTINGS = ("promote", "detector")  # sections of a second file whose values win over those below it
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from restorekit.config.ablations import Ablations
 from restorekit.config.data import AnyDataset, FrameConfig, MaskData, PhotosConfig, SynthesizeConfig
+from restorekit.config.detector import DetectorConfig
 from restorekit.config.real import RealConfig, RealSet, RealTraining, RealValidation
 from restorekit.config.run import Run, TrainConfig, train_layered
 from restorekit.config.runs import RUNS, AnyRun, EvaluateConfig, ModelSettings, PromoteConfig
 from restorekit.config.strict import Name, Strict
 from restorekit.errors import RestorekitError, unknown_name
+from restorekit.tasks import labels_of_task
 
 SHARED = ("options", "objective", "train")  # sections of a run that `models` can share among all runs of a model
 
@@ -30,6 +32,7 @@ class Params(Strict):
     ablations: dict[str, Ablations] = Field(default_factory=dict)  # by model
     evaluate: EvaluateConfig
     promote: PromoteConfig
+    detector: DetectorConfig = DetectorConfig()
 
     _areas: dict[str, str] = PrivateAttr(default_factory=dict)  # folders of the second file's runs
     _pipeline: str = PrivateAttr(default="")  # the folder of the second file
@@ -93,6 +96,20 @@ class Params(Strict):
         if name not in sets:
             raise unknown_name("data set", name, sets)
         return sets[name]
+
+    def detector_sets(self) -> dict[str, float]:
+        """The data sets that the detector learns from, each with its share; a RestorekitError where one is no use."""
+        if not self.detector.datasets:
+            raise RestorekitError("there is no detector to train: name data sets in `detector.datasets`")
+        for name in self.detector.datasets:
+            dataset = self.dataset(name)
+            if isinstance(dataset, MaskData) or not labels_of_task(dataset.task):
+                raise RestorekitError(f"detector.datasets: '{name}' shows nothing that a photo is searched for")
+            if dataset.train.tile < self.detector.crop:
+                raise RestorekitError(
+                    f"detector.crop {self.detector.crop} is larger than the tiles of '{name}' ({dataset.train.tile})"
+                )
+        return dict(self.detector.datasets)
 
     def task_of(self, run: Run) -> str:
         """The task of a run: that of its first data set."""
