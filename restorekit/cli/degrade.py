@@ -23,7 +23,8 @@ def degrade(
     import numpy as np
 
     from restorekit.degradations import Scene, get_degradation
-    from restorekit.image import format_of, read_image, to_float, write_image
+    from restorekit.image import read_image, to_float, write_image
+    from restorekit.image.keeping import left_behind
     from restorekit.restoring.selection import identities, refuse_inputs
     from restorekit.rng import rng_for
 
@@ -34,9 +35,8 @@ def degrade(
     target = output or photo.with_name(f"{photo.stem}.{task}{photo.suffix}")
     refuse_inputs(target, identities([photo] if other is None else [photo, other]))
     clean = read_image(photo)
-    for note in clean.notes:
+    for note in (*clean.notes, *left_behind(target, clean)):
         print(f"note: {note}", file=sys.stderr)
-    format_of(target)
     scene = Scene(to_float(clean.pixels), other=None if other is None else to_float(read_image(other).pixels))
     size = (clean.height, clean.width)
     params = degradation.sample(rng_for(seed, "degrade", task), size, severity, kind)

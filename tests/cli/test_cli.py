@@ -190,6 +190,13 @@ def test_degraded_photos_keep_depth_grey_and_alpha(tmp_path, task, type_in):
             np.testing.assert_array_equal(made[..., 3], pixels[..., 3])
 
 
+def test_degrade_says_what_the_result_cannot_keep(tmp_path, type_in):
+    cv2.imwrite(str(tmp_path / "deep.png"), rng_for(1, "deep").integers(0, 65536, (32, 32, 3), dtype=np.uint16))
+    done = type_in("degrade", "deep.png", "--task", "rain", "--output", "out.jpg")
+    assert done.returncode == 0
+    assert "out.jpg: a JPEG cannot keep 16 bits per channel" in done.stderr
+
+
 def test_degrade_refuses_wrong_arguments(tmp_path, type_in):
     photo(tmp_path / "a.png", 120, 140)
     for arguments, sentence in {
