@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,9 +23,24 @@ from restorekit.image import FORMATS
 from restorekit.sources.licences import LICENCES, Licence, debian_licences, licence_of
 from restorekit.sources.packages import EMBEDDED, file_of
 
-# Packages of Debian with photographs under free licences. Not every release has them all.
-DEBIAN = ("lomiri-wallpapers-16.04", "budgie-backgrounds")
-DRAWINGS = frozenset({"umang_by_Abhishek_Mudgal.jpg"})  # free, and no photograph
+
+@dataclass(frozen=True)
+class Package:
+    """A package of Debian with photographs under free licences; patterns of paths say which pictures are wanted."""
+
+    name: str
+    wanted: str = "*"
+    unwanted: tuple[str, ...] = ()
+
+
+# Not every release has them all.
+DEBIAN = (
+    Package("lomiri-wallpapers-16.04", unwanted=("*/umang_by_Abhishek_Mudgal.jpg",)),  # a drawing
+    Package("budgie-backgrounds"),
+    # Landscapes, towns, halls, of 720 x 360 pixels. Names with a dash end in an author, whose pictures are share-alike
+    # even where a later pattern of the package's list covers them by chance. Fog is no clean photograph.
+    Package("endless-sky-data", "*/images/land/*", ("*/land/*-*", "*/fog*", "*/earthrise*", "*/nasa[89]*")),
+)
 HOPPER = Licence(license="public domain", author="James S. Davis, US Navy", source="matplotlib: Grace Hopper")
 
 
@@ -48,7 +64,7 @@ def main() -> None:
     print(f"name the folder in params.yaml: photos: {{packages: false, folders: [{folder}]}}")
 
 
-def gather_free(folder: Path, packages: tuple[str, ...] = DEBIAN) -> Gathered:
+def gather_free(folder: Path, packages: tuple[Package, ...] = DEBIAN) -> Gathered:
     """Writes the free photographs of `packages` and of the installed Python packages into `folder`, replacing it.
 
     Uses `apt-get download` and `dpkg-deb -x`, and installs nothing. Where a package cannot be had it is left out.
@@ -66,10 +82,10 @@ def gather_free(folder: Path, packages: tuple[str, ...] = DEBIAN) -> Gathered:
             try:
                 found = dict(_of_debian(package, partial))
             except RestorekitError as error:
-                left_out.append(f"{package}: {error}")
+                left_out.append(f"{package.name}: {error}")
                 continue
             stated |= found
-            counts[package] = len(found)
+            counts[package.name] = len(found)
         write_json(partial / LICENCES, {name: licence.model_dump() for name, licence in sorted(stated.items())})
     return Gathered(counts, tuple(left_out))
 
@@ -84,10 +100,10 @@ def _installed() -> Iterator[tuple[str, Path, Licence]]:
     yield "hopper.jpg", file_of("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"), HOPPER
 
 
-def _of_debian(package: str, folder: Path) -> Iterator[tuple[str, Licence]]:
+def _of_debian(package: Package, folder: Path) -> Iterator[tuple[str, Licence]]:
     """Copies the free photographs of one package into `folder`; name and licence of each."""
     with TemporaryDirectory() as scratch:
-        _run("apt-get", "download", "-qq", package, cwd=scratch)
+        _run("apt-get", "download", "-qq", package.name, cwd=scratch)
         archive = next(Path(scratch).glob("*.deb"), None)
         if archive is None:
             raise RestorekitError("apt-get downloaded nothing")
@@ -96,19 +112,29 @@ def _of_debian(package: str, folder: Path) -> Iterator[tuple[str, Licence]]:
         yield from copy_free(content, package, folder)
 
 
-def copy_free(content: Path, package: str, folder: Path) -> Iterator[tuple[str, Licence]]:
-    """Copies the free photographs of an unpacked package into `folder`; name and licence of each."""
-    stated = content / "usr/share/doc" / package / "copyright"
+def copy_free(content: Path, package: Package, folder: Path) -> Iterator[tuple[str, Licence]]:
+    """Copies the wanted free photographs of an unpacked package into `folder`; name and licence of each."""
+    stated = content / "usr/share/doc" / package.name / "copyright"
     if not stated.is_file():
         raise RestorekitError("the package states no licences")
     licences = debian_licences(stated.read_text(encoding="utf-8"))
     for file in sorted(content.rglob("*")):
-        if file.is_symlink() or file.suffix.lower() not in FORMATS or file.name in DRAWINGS or not file.is_file():
+        path = file.relative_to(content).as_posix()
+        if (
+            file.is_symlink()
+            or file.suffix.lower() not in FORMATS
+            or not file.is_file()
+            or not _is_wanted(path, package)
+        ):
             continue
-        licence = licence_of(file.relative_to(content).as_posix(), licences)
+        licence = licence_of(path, licences)
         if licence is not None and licence.is_free:
             shutil.copyfile(file, folder / file.name)
-            yield file.name, licence.model_copy(update={"source": f"Debian package {package}"})
+            yield file.name, licence.model_copy(update={"source": f"Debian package {package.name}"})
+
+
+def _is_wanted(path: str, package: Package) -> bool:
+    return fnmatchcase(path, package.wanted) and not any(fnmatchcase(path, one) for one in package.unwanted)
 
 
 def _run(*command: str, cwd: str) -> None:

@@ -69,10 +69,16 @@ def debian_licences(copyright_text: str) -> list[tuple[str, Licence]]:
 def licence_of(path: str, licences: list[tuple[str, Licence]]) -> Licence | None:
     """The licence of a file by the last pattern that names it, whatever folder the package has moved it to.
 
-    The patterns are of paths in the package's sources: one without wildcards also names a file of that name elsewhere.
+    The patterns are of paths in the package's sources. So a pattern may name the last parts of the path alone, and one
+    without wildcards also names a file of that name elsewhere.
     """
-    name = Path(path).name
-    found = [licence for pattern, licence in licences if fnmatchcase(path, pattern) or Path(pattern).name == name]
+    parts = Path(path).parts
+    ends = ["/".join(parts[first:]) for first in range(len(parts))]
+    found = [
+        licence
+        for pattern, licence in licences
+        if Path(pattern).name == parts[-1] or any(fnmatchcase(end, pattern) for end in ends)
+    ]
     return found[-1] if found else None
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from restorekit.config import PhotosConfig
 from restorekit.errors import RestorekitError
 from restorekit.sources import collect_photographs
-from restorekit.sources.free import copy_free, gather_free
+from restorekit.sources.free import Package, copy_free, gather_free
 from restorekit.sources.licences import LICENCES, Licence, debian_licences, licence_of, read_licences
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -69,16 +69,30 @@ def test_only_free_photographs_of_a_package_are_copied(tmp_path: Path) -> None:
     stated.parent.mkdir(parents=True)
     stated.write_text(COPYRIGHT)
     folder.mkdir()
-    found = dict(copy_free(content, "pictures", folder))
+    found = dict(copy_free(content, Package("pictures"), folder))
     assert sorted(found) == sorted(file.name for file in folder.iterdir()) == ["bowl.png", "ridge.jpg"]
     assert found["bowl.png"].credit == "Ada L, Grace, Debian package pictures"
     stated.unlink()
     with pytest.raises(RestorekitError, match="states no licences"):
-        dict(copy_free(content, "pictures", folder))
+        dict(copy_free(content, Package("pictures"), folder))
+
+
+def test_a_folder_of_the_sources_is_found_below_another_and_the_unwanted_left_out(tmp_path: Path) -> None:
+    """The package installs land/ and ui/ below a folder of its own; fog and names with an author are not wanted."""
+    content, folder = tmp_path / "content", tmp_path / "free"
+    for seed, name in enumerate(("land/city1.jpg", "land/fog1.jpg", "land/city10-ada.jpg", "ui/button.png")):
+        save(content / "usr/share/games/the-sky/images" / name, seed)
+    stated = content / "usr/share/doc/sky/copyright"
+    stated.parent.mkdir(parents=True)
+    stated.write_text("Files: images/*\nLicense: CC0-1.0\nCopyright: 2018, Ada L.\n")
+    folder.mkdir()
+    package = Package("sky", "*/images/land/*", ("*/land/*-*", "*/fog*"))
+    found = dict(copy_free(content, package, folder))
+    assert found == {"city1.jpg": Licence(license="CC0-1.0", author="Ada L", source="Debian package sky")}
 
 
 def test_without_debian_the_installed_packages_give_theirs(tmp_path: Path) -> None:
-    gathered = gather_free(tmp_path / "free", ("no-such-package-here",))
+    gathered = gather_free(tmp_path / "free", (Package("no-such-package-here"),))
     stated = read_licences(tmp_path / "free")
     assert len(gathered.left_out) == 1
     assert gathered.counts == {"Python packages": len(stated)}
