@@ -6,6 +6,7 @@ A command imports torch and mlflow only where it needs them, so that help and er
 import typer
 
 from restorekit.cli.degrade import degrade
+from restorekit.cli.detect import detect
 from restorekit.cli.export import export
 from restorekit.cli.registry import import_weights, models
 from restorekit.cli.restore import restore
@@ -13,7 +14,7 @@ from restorekit.cli.ui import ui
 from restorekit.entry import run_entry
 from restorekit.tasks import degradations_in_words
 
-COMMANDS = (restore, ui, degrade, models, import_weights, export)
+COMMANDS = (restore, detect, ui, degrade, models, import_weights, export)
 
 app = typer.Typer(
     help=f"Restores photographs degraded by {degradations_in_words()}, with models you have trained.",

@@ -35,6 +35,14 @@ class BatchDisplay:
     def note(self, text: str) -> None:
         tqdm.write(_line(f"note: {text}"), file=sys.stderr)
 
+    def say(self, text: str) -> None:
+        tqdm.write(_line(text), file=sys.stdout)
+
+    def left(self, text: str) -> None:
+        """A photo that is done without being restored."""
+        self.say(text)
+        self._photos.update()
+
     def tile(self, job: int, errand: Errand, done: int, total: int) -> None:
         bar = self._tiles[job]
         if bar.disable or total < 2:
@@ -45,7 +53,7 @@ class BatchDisplay:
 
     def restored(self, job: int, errand: Errand, text: str) -> None:
         self.done += 1
-        tqdm.write(_line(text), file=sys.stdout)
+        self.say(text)
         self._next(job)
 
     def failed(self, job: int, errand: Errand, text: str) -> None:

@@ -1,7 +1,8 @@
 """The command `restore`: restores photos, folders of photos and patterns with a registered, shipped or own model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,8 +13,10 @@ from restorekit.errors import RestorekitError
 from restorekit.tasks import REAL_TASKS
 
 if TYPE_CHECKING:
-    from restorekit.inference import Restorer
+    from restorekit.cli.display import BatchDisplay
+    from restorekit.detection.detector import Detector
     from restorekit.restoring.masks import MaskSource
+    from restorekit.restoring.opening import Settings
     from restorekit.restoring.selection import Errand
 
 
@@ -26,7 +29,11 @@ def restore(
         str | None, typer.Option(help="A registered or shipped model (`restorekit models`), or a model's folder.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help=f"What is wrong with the photos: {', '.join(REAL_TASKS)}; picks the model.")
+        str | None,
+        typer.Option(
+            help=f"What is wrong with the photos: {', '.join(REAL_TASKS)}; picks the model. Without --task and --model "
+            f"each photo is looked at."
+        ),
     ] = None,
     alias: Annotated[str, typer.Option(help="The registered version to use.")] = "champion",
     strength: Annotated[
@@ -86,7 +93,8 @@ def restore(
 ) -> None:
     """Restores photos of any size. Keeps metadata, depth and transparency; with a mask, every pixel outside.
 
-    A photo that cannot be restored does not stop the others; all of them are named at the end, with exit status 1.
+    Without --task and --model each photo gets the model for what is found, and a clean photo is left alone. A photo
+    that cannot be restored does not stop the others; all of them are named at the end, with exit status 1.
     """
     from restorekit.restoring.photo_file import Wishes
     from restorekit.restoring.selection import find_photos
@@ -99,16 +107,15 @@ def restore(
     if skip_existing:
         errands = _without_existing(errands)
     if errands:
-        from restorekit.restoring.choice import load_chosen
-        from restorekit.restoring.opening import Settings, check_mask, open_restorers
+        from restorekit.restoring.opening import Settings
 
-        chosen = load_chosen(model, task, alias)
-        check_mask(chosen, masks is not None)
-        if task is not None:
-            print(f"{task}: using {chosen.name}")
+        wishes = Wishes(strength, compare, keep_time, masks)
         settings = Settings(device, precision, memory, tile, self_ensemble)
-        restorers = open_restorers(chosen, settings, min(jobs, len(errands)))
-        problems += _restore_all(errands, restorers, Wishes(strength, compare, keep_time, masks))
+        detector = _detector(masks is not None) if model is None and task is None else None
+        if detector is None:
+            problems += _with_one_model(errands, (model, task, alias), settings, jobs, wishes)
+        else:
+            problems += _with_what_is_found(errands, detector, settings, jobs, wishes)
     if problems:
         heading = f"{len(problems)} of {count} photos were not restored:\n  " if count > 1 else ""
         raise RestorekitError(heading + "\n  ".join(problems))
@@ -143,14 +150,82 @@ def _without_existing(errands: list["Errand"]) -> list["Errand"]:
     return left
 
 
-def _restore_all(errands: Sequence["Errand"], restorers: Sequence["Restorer"], wishes: Any) -> list[str]:
-    from restorekit.cli.display import BatchDisplay
-    from restorekit.restoring.batch import restore_all
+def _detector(has_mask: bool) -> "Detector | None":
+    from restorekit.restoring.finding import shipped_detector
 
-    with BatchDisplay(len(errands), len(restorers)) as display:
+    detector = shipped_detector()
+    if detector is not None and has_mask:
+        raise RestorekitError("a mask says where something is missing: add --task inpainting, or a --model")
+    return detector
+
+
+def _with_one_model(
+    errands: Sequence["Errand"],
+    asked: tuple[str | None, str | None, str],
+    settings: "Settings",
+    jobs: int,
+    wishes: Any,
+) -> list[str]:
+    """Restores all photos with the model that was `asked` for by its name, or by the task, and an alias."""
+    from restorekit.restoring.batch import restore_all
+    from restorekit.restoring.choice import load_chosen
+    from restorekit.restoring.opening import check_mask, open_restorers
+
+    chosen = load_chosen(*asked)
+    check_mask(chosen, wishes.masks is not None)
+    if asked[1] is not None:
+        print(f"{asked[1]}: using {chosen.name}")
+    restorers = open_restorers(chosen, settings, min(jobs, len(errands)))
+    with _shown(len(errands), len(restorers)) as display:
+        return restore_all(errands, restorers, wishes, display)
+
+
+def _with_what_is_found(
+    errands: Sequence["Errand"], detector: "Detector", settings: "Settings", jobs: int, wishes: Any
+) -> list[str]:
+    """Looks at all photos, then restores those with something wrong: one model after the other, each loaded once."""
+    import torch
+
+    from restorekit.restoring.batch import restore_all
+    from restorekit.restoring.finding import Finding, by_need, look_at, model_for, without_model
+    from restorekit.restoring.opening import open_restorers
+
+    problems: list[str] = []
+    threads = torch.get_num_threads()
+    with _shown(len(errands), jobs) as display:
+        findings: list[Finding] = []
+        for found in look_at(errands, detector):
+            if isinstance(found, str):
+                problems.append(found)
+            elif found.need is None:
+                display.left(found.left)
+            else:
+                findings.append(found)
+        for need, ones in by_need(findings).items():
+            try:
+                chosen = model_for(need)
+            except RestorekitError as error:
+                problems += without_model(ones, str(error))
+                continue
+            for one in ones:
+                display.say(one.using(chosen.name))
+            torch.set_num_threads(threads)  # several jobs have divided them
+            restorers = open_restorers(chosen, settings, min(jobs, len(ones)))
+            problems += restore_all([one.errand for one in ones], restorers, wishes, display)
+            del chosen, restorers  # before the next model is loaded
+    return problems
+
+
+@contextmanager
+def _shown(photos: int, jobs: int) -> Iterator["BatchDisplay"]:
+    """A display of the batch; Ctrl-C inside is told in one line."""
+    from restorekit.cli.display import BatchDisplay
+
+    with BatchDisplay(photos, jobs) as display:
         try:
-            return restore_all(errands, restorers, wishes, display)
+            yield display
+            return
         except KeyboardInterrupt:
             done = display.done
-    again = "the same command with --skip-existing goes on from there" if len(errands) > 1 else "nothing was written"
-    raise Interrupted(f"{done} of {len(errands)} photos are restored; {again}")
+    again = "the same command with --skip-existing goes on from there" if photos > 1 else "nothing was written"
+    raise Interrupted(f"{done} of {photos} photos are restored; {again}")

@@ -26,6 +26,7 @@ BALANCE = 0.06  # standard deviation of the logarithm of each channel's factor
 GAIN = 0.12  # the same of a factor on all channels
 CONTRAST = 0.12  # the same of a factor on the distance from the mean
 GREY = 0.08  # share without colour
+SWAPPED = 0.3  # share with red, green and blue in another order, for more variety from few photographs
 SOFT, SOFTEST = 0.3, 1.0  # share that is blurred alike in all directions, and pixels of its standard deviation
 NOISY, NOISIEST = 0.5, 0.04
 JPEG, QUALITY = 0.7, (35, 97)
@@ -117,6 +118,7 @@ class Change:
     gains: tuple[float, float, float]
     contrast: float
     grey: bool
+    order: tuple[int, int, int]  # of the channels
     blur: float  # pixels; 0: none
     noise: float  # standard deviation; 0: none
     seed: int
@@ -128,18 +130,19 @@ class Change:
         gains = tuple(float(np.exp(gain + rng.normal(0.0, BALANCE))) for _ in range(3))
         blur, noise = float(rng.uniform(0.2, SOFTEST)), float(NOISIEST * rng.random() ** 2)
         quality = int(rng.integers(QUALITY[0], QUALITY[1] + 1))
-        soft, noisy, jpeg, grey = (bool(one) for one in rng.random(4) < (SOFT, NOISY, JPEG, GREY))
+        soft, noisy, jpeg, grey, swapped = (bool(one) for one in rng.random(5) < (SOFT, NOISY, JPEG, GREY, SWAPPED))
+        first, second, third = (int(one) for one in rng.permutation(3))
         return cls(
             float(np.exp(rng.normal(0.0, GAMMA))), (gains[0], gains[1], gains[2]),
-            float(np.exp(rng.normal(0.0, CONTRAST))), grey, blur if soft else 0.0, noise if noisy else 0.0,
-            int(rng.integers(2**32)), quality if jpeg else None,
+            float(np.exp(rng.normal(0.0, CONTRAST))), grey, (first, second, third) if swapped else (0, 1, 2),
+            blur if soft else 0.0, noise if noisy else 0.0, int(rng.integers(2**32)), quality if jpeg else None,
         )  # fmt: skip
 
     def applied(self, image: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) of uint8 (H, W, 3)."""
         levels = (np.arange(256, dtype=np.float32) / 255) ** np.float32(self.gamma)
         table = np.stack([levels * np.float32(gain) for gain in self.gains], axis=1)[:, None]
-        made = cv2.LUT(image, table.astype(np.float32))
+        made = cv2.LUT(np.ascontiguousarray(image[..., self.order]), table.astype(np.float32))
         if self.grey:
             made = np.repeat(cv2.cvtColor(made, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         made = cv2.addWeighted(made, self.contrast, made, 0.0, float(made.mean()) * (1 - self.contrast))

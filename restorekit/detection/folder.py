@@ -17,7 +17,7 @@ from restorekit.models.checkpoint import WEIGHTS, fill
 from restorekit.tasks import DETECTED
 
 FORMAT = 1
-RECORD = "detector.json"  # not a model's name: no photo is restored with it
+RECORD = "detector.json"  # not that of a model: no photo is restored with it
 REMEDY = "train it again (`make detector`) or restore the folder"
 _SIGNED = ("labels", "width", "temperatures", "thresholds")  # what the digest covers besides the weights
 _MAX_WIDTH = 64

@@ -1,7 +1,7 @@
 """The models that come with restorekit: a folder for each, with weights of 16 bits, its record and its card.
 
 A folder here is a model's folder like any other (`restorekit.models.checkpoint`). Its name is the model's name, most
-often the task's.
+often the task's. The folder `detector` is another kind (`restorekit.detection.folder`): it restores no photo.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ from restorekit.models.checkpoint import RECORD, load_model, read_record
 
 PREFIX = "shipped:"
 FOLDER = Path(__file__).resolve().parent
+DETECTOR = "detector"
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -39,3 +40,9 @@ def load_shipped(name: str) -> tuple[nn.Module, dict[str, Any]]:
 def shipped_records() -> dict[str, dict[str, Any]]:
     """The record of each shipped model, by name."""
     return {name: read_record(FOLDER / name) for name in shipped_names()}
+
+
+def detector_folder() -> Path | None:
+    """The folder of the detector that this installation carries, or None."""
+    folder = FOLDER / DETECTOR
+    return folder if folder.is_dir() else None

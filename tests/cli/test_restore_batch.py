@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from restorekit import weights
 from restorekit.cli import main
 from restorekit.image import read_image
 from tests.cli.conftest import photo
@@ -83,7 +84,8 @@ def test_a_terminal_without_the_letter_gets_an_escape(album, model, monkeypatch)
     assert written.getvalue().startswith(b"\\xfc.png -> \\xfc.restored.png")
 
 
-def test_without_a_model_or_a_task_the_message_says_what_there_is(album, type_in):
+def test_without_a_model_or_a_task_the_message_says_what_there_is(album, type_in, monkeypatch):
+    monkeypatch.setattr(weights, "FOLDER", album)  # an installation without a detector
     done = type_in("restore", "album")
     assert done.returncode == 1
     assert done.stderr.startswith("error: --task or --model is required")
