@@ -46,21 +46,23 @@ def load_chosen(model: str | None, task: str | None, alias: str = "champion") ->
 
 
 def choose_model(task: str) -> Chosen:
-    """The champion of a task, of several the one with the largest gain in its tests; else the shipped model.
+    """The model for a task: the shipped one, or else the champion with the largest gain in its tests.
+
+    Shipped models have trained for longer than a champion of `make repro`; `--model` names a better one of the user's.
 
     Raises a RestorekitError with the models that there are, where the task is unknown or has none.
     """
+    from restorekit.weights import PREFIX, load_shipped, shipped_names
+
     get_task(task)
+    if task in shipped_names():
+        return Chosen(f"{PREFIX}{task}", *load_shipped(task))
     champions = champions_by_task(_registered()).get(task, [])
     if champions:
         from restorekit.tracking.registry import load_version
 
         best = best_of(champions)
         return Chosen(f"{best.name} version {best.version}", *load_version(best, working_root().root))
-    from restorekit.weights import PREFIX, load_shipped, shipped_names
-
-    if task in shipped_names():
-        return Chosen(f"{PREFIX}{task}", *load_shipped(task))
     raise RestorekitError(f"there is no model for {task} yet: {models_in_words()}")
 
 

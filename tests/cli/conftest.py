@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from restorekit import weights
 from restorekit.cli import main
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
@@ -28,8 +29,12 @@ TypeIn = Callable[..., Ended]
 
 @pytest.fixture
 def type_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TypeIn:
-    """A function that runs a command line in this process, in `tmp_path`, which is also the root of all outputs."""
+    """A function that runs a command line in this process, in `tmp_path`, which is also the root of all outputs.
+
+    Models are shipped in `tmp_path`/shipped: at first none is.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "shipped")
     monkeypatch.setenv("RESTOREKIT_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 

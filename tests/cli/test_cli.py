@@ -1,5 +1,6 @@
 """The command line's results, files and errors."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +237,6 @@ def test_registered_models_are_listed_and_restore_by_name(tmp_path, model, type_
     assert done.stdout.startswith("rain: using dmgn-rain version 1\n"), done.stderr
     assert (tmp_path / "by-task.png").read_bytes() == (tmp_path / "a.restored.png").read_bytes()
     assert "there are models for rain: dmgn-rain (" in type_in("restore", "a.png", "--task", "haze").stderr
+    shutil.copytree(model, tmp_path / "shipped/rain")
+    done = type_in("restore", "a.png", "--task", "rain", "--output", "by-shipped.png")
+    assert done.stdout.startswith("rain: using shipped:rain\n"), done.stderr
