@@ -13,7 +13,8 @@ from restorekit.errors import RestorekitError
 
 def ui(
     model: Annotated[
-        str | None, typer.Option(help="A model for all photos; default: the page asks what is wrong, and picks one.")
+        str | None,
+        typer.Option(help="A model for all photos; default: the page finds out or asks what is wrong, and picks one."),
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 7860, or the next free one.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, or cuda:1; default: cuda if there is a GPU.")] = None,
@@ -25,6 +26,7 @@ def ui(
 
     if find_spec("gradio") is None:
         raise RestorekitError("the page needs gradio, which is not installed: pip install '.[ui]'")
+    from restorekit.restoring.finding import shipped_detector
     from restorekit.restoring.opening import Settings
     from restorekit.ui.desk import Desk, own_folder
 
@@ -35,5 +37,6 @@ def ui(
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes then, too
         where = f"http://{HOST}:{port or '7860 or the next free port'}"
         print(f"the page is at {where}; Ctrl-C ends it", flush=True)
-        desk = Desk(Path(folder, "results"), model, Settings(device=device, memory=memory))
+        detector = shipped_detector() if model is None else None
+        desk = Desk(Path(folder, "results"), model, Settings(device=device, memory=memory), detector)
         launch(desk, port, browser)

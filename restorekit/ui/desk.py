@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,11 +23,27 @@ from restorekit.restoring.photo_file import Wishes, fitted, restore_file
 from restorekit.restoring.selection import SUFFIXES, Errand, is_photo, result_name
 from restorekit.tasks import get_task
 
+if TYPE_CHECKING:
+    from restorekit.detection.detector import Detector
+
 MAX_UPLOAD_MB = 300
 MAX_PIXELS = 100_000_000  # the slider holds two pictures at full resolution
 PAINTED_SIDE = 1280  # pixels of the longer side of the picture on which a mask is painted
 
+CHOOSE = "Nothing here finds out by itself what is wrong with the photo: choose the task."
+CLEAN = "Nothing was found that is wrong: {}. If you see something, choose the task."
+FOUND = "Found: {}. Choose another task if that is wrong."
+
 OnTile = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the page tells of a photo: sentences, uint8 (h, w, 3) to paint a mask on, and the task that was found."""
+
+    text: str
+    shown: np.ndarray
+    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,10 +63,11 @@ class Desk:
     folder: Path
     model: str | None = None  # None: by task
     settings: Settings = field(default_factory=Settings)
+    detector: "Detector | None" = None
     _open: dict[str, tuple[Chosen, Restorer]] = field(default_factory=dict)
 
-    def look(self, photo: Path) -> tuple[str, np.ndarray]:
-        """A sentence on a photo, and uint8 (h, w, 3) to paint a mask on; a RestorekitError where it is too large."""
+    def look(self, photo: Path) -> Look:
+        """What a photo is, and what is wrong with it; a RestorekitError where it is too large."""
         found = _read(photo)
         kind = f"{found.format.upper()}, {found.width} x {found.height} pixels, {found.bits} bits per channel"
         parts = {
@@ -57,7 +75,14 @@ class Desk:
         }  # fmt: skip
         kept = [name for name, content in parts.items() if content is not None]
         sentences = [f"{kind}, with {', '.join(kept)}." if kept else f"{kind}.", *found.notes]
-        return "\n\n".join(sentences), fitted(to_uint8(found.pixels), PAINTED_SIDE)
+        task = None
+        if self.model is None and self.detector is None:
+            sentences.append(CHOOSE)
+        elif self.model is None and self.detector is not None:
+            detection = self.detector.detect(found.pixels)
+            task = detection.found[0] if detection.found else None
+            sentences.append((FOUND if task else CLEAN).format(detection.in_words()))
+        return Look("\n\n".join(sentences), fitted(to_uint8(found.pixels), PAINTED_SIDE), task)
 
     def needs_mask(self, task: str) -> bool:
         """Whether the user has to paint: by the model's own word, or the task's where the model is not loaded yet."""

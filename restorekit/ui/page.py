@@ -23,7 +23,6 @@ POLICY = (
 )
 FONTS = ["system-ui", "sans-serif"]
 PROGRESS = gr.Progress()
-CHOOSE = "Nothing here finds out by itself what is wrong with the photo: choose the task."
 
 
 class LockedIn:
@@ -46,12 +45,12 @@ def build(desk: Desk) -> gr.Blocks:
 
     def looked(path: str | None) -> tuple[Any, ...]:
         if path is None:
-            return "", None, None, None
+            return "", None, None, None, gr.update()
         try:
-            text, shown = desk.look(Path(path))
+            look = desk.look(Path(path))
         except RestorekitError as error:
             raise gr.Error(_for_page(error, path), print_exception=False) from error
-        return f"{text}\n\n{CHOOSE if desk.model is None else ''}", shown, None, None
+        return look.text, look.shown, None, None, gr.update() if look.task is None else gr.update(value=look.task)
 
     def painting(task: str) -> Any:
         return gr.update(visible=desk.needs_mask(task))
@@ -94,7 +93,7 @@ def build(desk: Desk) -> gr.Blocks:
                     label="Before and after", elem_id="slider", type="filepath", interactive=False, max_height=900,
                     buttons=["fullscreen"],
                 )  # fmt: skip
-        photo.change(looked, photo, [found, canvas, slider, notes])
+        photo.change(looked, photo, [found, canvas, slider, notes, task])
         task.change(painting, task, canvas)
         go.click(restored, [photo, task, strength, canvas], [slider, download, notes], concurrency_limit=1)
     return page

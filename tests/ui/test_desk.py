@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restorekit.detection.detector import Detector
 from restorekit.errors import RestorekitError
 from restorekit.image import read_image
 from restorekit.inference import Restorer
@@ -14,6 +15,7 @@ from restorekit.restoring.photo_file import Wishes, restore_file
 from restorekit.restoring.selection import Errand
 from restorekit.ui import desk as desks
 from restorekit.ui.desk import PAINTED_SIDE, Desk
+from tests.detection.taught import save_taught
 from tests.restoring.conftest import Brighter, Log, photo
 
 
@@ -23,9 +25,25 @@ def desk_with(folder: Path, network: Brighter) -> Desk:
 
 
 def test_a_look_says_what_the_file_is_and_shrinks_what_is_painted_on(tmp_path: Path) -> None:
-    text, shown = desk_with(tmp_path, Brighter()).look(photo(tmp_path / "a.png", 40, 3000))
-    assert text == "PNG, 3000 x 40 pixels, 8 bits per channel."
-    assert shown.shape == (17, PAINTED_SIDE, 3)
+    look = desk_with(tmp_path, Brighter()).look(photo(tmp_path / "a.png", 40, 3000))
+    assert (look.text, look.task) == ("PNG, 3000 x 40 pixels, 8 bits per channel.", None)
+    assert look.shown.shape == (17, PAINTED_SIDE, 3)
+
+
+def test_a_look_says_what_is_wrong_and_names_the_task(tmp_path: Path) -> None:
+    wet, clean = photo(tmp_path / "wet.png"), photo(tmp_path / "clean.png")
+    answers = [(read_image(wet).pixels, {"rain": 0.93, "haze": 0.6}), (read_image(clean).pixels, {"haze": 0.2})]
+    save_taught(tmp_path / "detector", answers)
+    desk = Desk(tmp_path / "results", detector=Detector.load(tmp_path / "detector"))
+    look = desk.look(wet)
+    assert look.task == "rain"
+    assert "Found: rain 0.93, haze 0.60. " in look.text
+    look = desk.look(clean)
+    assert look.task is None
+    assert "Nothing was found that is wrong: clean (haze 0.20, " in look.text
+    look = Desk(tmp_path / "results").look(wet)
+    assert look.task is None
+    assert look.text.endswith("choose the task.")
 
 
 def test_the_result_is_the_commands_and_the_slider_shows_all_pixels(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit.detection.detector import Detector
 from restorekit.image import read_image
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
+from restorekit.ui.desk import Desk
+from tests.detection.taught import save_taught
 from tests.restoring.conftest import photo
 
 pytestmark = pytest.mark.browser
@@ -130,6 +133,34 @@ def test_a_photo_goes_through_the_page(page: Served, tmp_path: Path, screen: str
     page.close()
     assert list(page.scratch.glob("restorekit-ui-*")) == []
     assert list(page.scratch.glob("gradio*")) == []
+
+
+def test_what_is_wrong_is_told_and_its_task_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio", reason="pip install '.[ui]'")
+    pytest.importorskip("playwright", reason="pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    from playwright.sync_api import sync_playwright
+
+    from restorekit.ui.page import launch
+
+    wet = photo(tmp_path / "wet.png", 60, 80)
+    save_taught(tmp_path / "detector", [(read_image(wet).pixels, {"raindrop": 0.87})])
+    desk = Desk(tmp_path / "results", detector=Detector.load(tmp_path / "detector"))
+    address = launch(desk, None, browser=False, block=False)
+    shots = Path(os.environ.get("RESTOREKIT_SCREENSHOTS", str(tmp_path)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1400, "height": 900})
+        tab.set_default_timeout(120_000)
+        tab.goto(address)
+        assert tab.locator("#task input").input_value() == "reflection"
+        tab.set_input_files("#photo input[type=file]", str(wet))
+        tab.get_by_text("Found: raindrop 0.87.").wait_for()
+        tab.screenshot(path=shots / "page-found.png", full_page=True)
+        assert tab.locator("#task input").input_value() == "raindrop"
+        browser.close()
 
 
 def status_for(host: str, address: str) -> int:
