@@ -68,6 +68,7 @@ SETTINGS = {
     "bf16": {"precision": "bf16", "optimizer": "muon", "channels_last": True},
     "fp32": {"precision": "fp32", "optimizer": "adamw"},
 }
+FILLS = ("zeros", "zeros_like")
 # Terms and parts that one of the precisions has. They take most of the time.
 WITHOUT: dict[str, Spec] = {
     "dmgn": {"options": {"use_ndm": False}, "objective": {"perceptual": 0.0}},
@@ -98,6 +99,14 @@ def seen(watch: Watch) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def edges_of_step(learner: Learner, watch: Watch) -> list[int]:
+    """A list that receives the launches before and after a step of the optimiser, but not those that fill its state."""
+    edges = list[int]()
+    for register in (learner.optimizer.register_step_pre_hook, learner.optimizer.register_step_post_hook):
+        register(lambda *_: edges.append(watch.num_launches - sum(watch.launches[one] for one in FILLS)))
+    return edges
+
+
 def steps(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What was watched in a step of each phase; then the state is taken to the host, and restored from there."""
     job, found = job_of(name, Path("none"), **settings), []
@@ -109,15 +118,15 @@ def steps(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         )
         for phase in range(len(learner.objective.phases)):
             learner.enter(phase)
+            edges = edges_of_step(learner, watch)
             watch.clear()
             losses = loop._update(learner, batch, 1e-3, phase)
             check.expect(phase, batch.keys, losses, learner.finite)
             learner.ema.update(learner.model, 1)
             record = {"phase": learner.phase.name} | seen(watch)
             lacking = [key for key, one in learner.model.named_parameters() if one.requires_grad and one.grad is None]
-            watch.clear()
-            learner.optimizer.step()
-            found.append(record | {"optimizer": watch.num_launches, "lacking": lacking})
+            before, after = edges
+            found.append(record | {"optimizer": after - before, "lacking": lacking})
         state = {key: value.cpu() for key, value in learner.tensors().items()}
         learner.restore(state, phase)
         tensors = [value for state in learner.optimizer.state.values() for value in state.values()]

@@ -8,6 +8,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,22 @@ def params() -> Params:
 @pytest.fixture
 def write_model(paths: Paths) -> Callable[..., None]:
     """A function that writes data/models/<run>/ with a network that adds `levels` to every value."""
+    return partial(write_brightening, paths)
 
-    def write(levels: float, run: str = RUN, **more: Any) -> None:
-        torch.manual_seed(0)  # so that equal levels give equal weights and one digest
-        model = create_model("dmgn", variant="rain", width=4, trunk="none", zero_last=True)
-        with torch.no_grad():
-            model.refiner.last.bias.fill_(2.0 * levels / 255.0)  # type: ignore[union-attr, operator]
-        record = {
-            "run": run, "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",
-            "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None, **more,
-        }  # fmt: skip
-        save_model(paths.model(run), model, record)
-        with (paths.model(run) / "curves.csv").open("w", newline="") as file:
-            rows = [(step, name, 1.0 / step) for step in range(1, 11) for name in ("loss", "loss/background", "lr")]
-            csv.writer(file).writerows([("step", "name", "value"), *rows, (10, "val/psnr_rgb", 25.0)])
 
-    return write
+def write_brightening(paths: Paths, levels: float, run: str = RUN, **more: Any) -> None:
+    torch.manual_seed(0)  # so that equal levels give equal weights and one digest
+    model = create_model("dmgn", variant="rain", width=4, trunk="none", zero_last=True)
+    with torch.no_grad():
+        model.refiner.last.bias.fill_(2.0 * levels / 255.0)  # type: ignore[union-attr, operator]
+    record = {
+        "run": run, "task": "rain", "dataset": "rain", "seed": 3, "steps": 10, "git_revision": "abc",
+        "shards_digest": "def", "sources_digest": "012", "mlflow_run_id": None, **more,
+    }  # fmt: skip
+    save_model(paths.model(run), model, record)
+    with (paths.model(run) / "curves.csv").open("w", newline="") as file:
+        rows = [(step, name, 1.0 / step) for step in range(1, 11) for name in ("loss", "loss/background", "lr")]
+        csv.writer(file).writerows([("step", "name", "value"), *rows, (10, "val/psnr_rgb", 25.0)])
 
 
 def write_photos(folder: Path) -> None:
@@ -134,8 +135,34 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Paths:
     """A fresh root with photographs, test shards and a store, and no model yet."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path)
+    monkeypatch.setattr("restorekit.report.sheets.SHORT_SIDE", 64)  # pixels: all kinds at 240 take seconds
+    return write_inputs(tmp_path, empty_store)
+
+
+def write_inputs(root: Path, empty_store: Path) -> Paths:
+    """Writes photographs and test shards below `root`, and a store without runs."""
+    paths = Paths(root)
     shutil.copyfile(empty_store, paths.mlflow)
     write_photos(paths.photos)
     write_test_shards(paths.shards("rain") / "test")
+    return paths
+
+
+@pytest.fixture(scope="session")
+def evaluated_once(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A root whose model undoes the darkening by DARKER levels and is evaluated; for copying."""
+    from pipelines.evaluate import evaluate
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = write_inputs(tmp_path_factory.mktemp("evaluated"), empty_store)
+        write_brightening(paths, DARKER)
+        evaluate(RUN, check_params(VALUES), paths)
+    return paths.root
+
+
+@pytest.fixture
+def evaluated(paths: Paths, evaluated_once: Path) -> Paths:
+    """A root with a model that undoes the darkening, and its evaluation."""
+    shutil.copytree(evaluated_once, paths.root, dirs_exist_ok=True)
     return paths

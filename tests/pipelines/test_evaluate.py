@@ -118,20 +118,16 @@ def test_without_pictures_there_is_none_of_a_clean_photograph(
     assert not [name for name in contents(paths.evaluation(RUN)) if name.startswith("samples/")]
 
 
-def test_a_second_evaluation_gives_the_same_bytes_and_no_second_version(
-    params: Params, paths: Paths, write_model: WriteModel
-) -> None:
-    write_model(10.0)
-    evaluate(RUN, params, paths)
+def test_a_second_evaluation_gives_the_same_bytes_and_no_second_version(params: Params, evaluated: Paths) -> None:
+    paths = evaluated
     first = contents(paths.evaluation(RUN))
     evaluate(RUN, params, paths)
     assert contents(paths.evaluation(RUN)) == first
     assert len(list_registered(paths.root)) == 1
 
 
-def test_bf16_scores_nearly_the_same(params: Params, paths: Paths, write_model: WriteModel) -> None:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
+def test_bf16_scores_nearly_the_same(params: Params, evaluated: Paths) -> None:
+    paths = evaluated
     gain = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]["psnr_rgb"]["gain"]
     values = params.model_dump(mode="json")
     values["evaluate"]["precision"] = "bf16"
@@ -140,11 +136,8 @@ def test_bf16_scores_nearly_the_same(params: Params, paths: Paths, write_model: 
     assert half == pytest.approx(gain, rel=0.2)
 
 
-def test_the_mean_of_views_is_scored_too(
-    params: Params, paths: Paths, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
+def test_the_mean_of_views_is_scored_too(params: Params, evaluated: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evaluated
     once = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]
     assert "self_ensemble" not in once
     values = params.model_dump(mode="json")

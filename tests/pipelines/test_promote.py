@@ -109,11 +109,8 @@ def with_floor(params: Params, floor: float | None) -> Params:
     return check_params(values)
 
 
-def test_a_model_that_harms_clean_photographs_is_not_promoted(
-    params: Params, paths: Paths, write_model: WriteModel
-) -> None:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
+def test_a_model_that_harms_clean_photographs_is_not_promoted(params: Params, evaluated: Paths) -> None:
+    paths = evaluated
     figure = json.loads((paths.evaluation(RUN) / "metrics.json").read_text())["synthetic-test"]["clean_psnr"]["mean"]
     promote(with_floor(params, figure + 0.01), paths)
     refused = current(paths)
@@ -128,11 +125,8 @@ def test_a_model_that_harms_clean_photographs_is_not_promoted(
     assert [one["decision"] for one in log(paths)["history"]] == ["rejected", "promoted"]
 
 
-def test_without_a_floor_clean_photographs_decide_nothing(
-    params: Params, paths: Paths, write_model: WriteModel
-) -> None:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
+def test_without_a_floor_clean_photographs_decide_nothing(params: Params, evaluated: Paths) -> None:
+    paths = evaluated
     promote(with_floor(params, None), paths)
     decision = current(paths)
     assert (decision["decision"], decision["clean_floor"]) == ("promoted", None)
@@ -140,9 +134,8 @@ def test_without_a_floor_clean_photographs_decide_nothing(
     assert not any("clean" in reason for reason in decision["reasons"])
 
 
-def test_an_evaluation_of_another_format_has_the_remedy(params: Params, paths: Paths, write_model: WriteModel) -> None:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
+def test_an_evaluation_of_another_format_has_the_remedy(params: Params, evaluated: Paths) -> None:
+    paths = evaluated
     evaluation = paths.evaluation(RUN) / "evaluation.json"
     values = json.loads(evaluation.read_text())
     del values["clean"]
@@ -266,19 +259,15 @@ def test_a_contradiction_in_one_run_changes_no_alias_of_another(
     ]  # fmt: skip
 
 
-def test_nothing_is_promoted_where_the_parameters_changed_meanwhile(
-    params: Params, paths: Paths, write_model: WriteModel
-) -> None:
+def test_nothing_is_promoted_where_the_parameters_changed_meanwhile(params: Params, evaluated: Paths) -> None:
     def check() -> None:
         raise RestorekitError("its parameters changed while promote ran")
 
-    write_model(12.0)
-    evaluate(RUN, params, paths)
     with pytest.raises(RestorekitError, match="changed while"):
-        promote(params, paths, check=check)
-    assert champion(paths) is None
-    promote(params, paths)
-    assert champion(paths) == 1
+        promote(params, evaluated, check=check)
+    assert champion(evaluated) is None
+    promote(params, evaluated)
+    assert champion(evaluated) == 1
 
 
 def test_a_run_of_its_own_is_one_of_a_second_file(params: Params, paths: Paths) -> None:

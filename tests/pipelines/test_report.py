@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,9 +17,9 @@ from restorekit.errors import RestorekitError
 from restorekit.metrics.clean_metrics import CLEAN_METRICS
 from restorekit.metrics.protocols import METRICS
 from restorekit.paths import Paths
+from tests.pipelines.conftest import RUN, VALUES
 
 WriteModel = Callable[..., None]
-RUN = "dmgn-rain"
 
 ROW = {
     "run": str, "model": str, "task": str, "version": int, "alias": str, "dataset": str, "slice": str, "n": int,
@@ -37,12 +38,22 @@ class Addresses(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
 
 
+@pytest.fixture(scope="module")
+def reported_once(tmp_path_factory: pytest.TempPathFactory, evaluated_once: Path) -> Path:
+    """A root with the report of the evaluated model; for copying."""
+    params, root = check_params(VALUES), tmp_path_factory.mktemp("reported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr("restorekit.report.sheets.SHORT_SIDE", 64)
+        shutil.copytree(evaluated_once, root, dirs_exist_ok=True)
+        promote(params, Paths(root))
+        report(params, Paths(root))
+    return root
+
+
 @pytest.fixture
-def reported(params: Params, paths: Paths, write_model: WriteModel) -> Path:
-    write_model(24.0)
-    evaluate(RUN, params, paths)
-    promote(params, paths)
-    report(params, paths)
+def reported(paths: Paths, reported_once: Path) -> Path:
+    shutil.copytree(reported_once, paths.root, dirs_exist_ok=True)
     return paths.report
 
 

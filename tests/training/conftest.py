@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +24,36 @@ NUM_SAMPLES = 22  # of the train split; at 4 a step an epoch has six steps, the 
 MakeJob = Callable[..., Job]
 
 
+def tiny_job(
+    shards: Path,
+    folder: Path,
+    state: str = "state",
+    objective: dict[str, Any] | None = None,
+    width: int = 2,
+    spec: Run | None = None,
+    **changes: Any,
+) -> Job:
+    """A job of DMGN, or of `spec`, in the folder `state`; the other arguments change the loop's settings."""
+    settings = {
+        "steps": 8, "batch_size": 4, "crop": 24, "lr": 0.01, "precision": "fp32", "threads_per_worker": 1,
+        "checkpoint_every": 3, "log_every": 1, "validate_every": 8, "grad_clip": 50.0,
+    }  # fmt: skip
+    spec = spec or DmgnRun.model_validate(
+        {
+            "model": "dmgn",
+            "dataset": "rain",
+            "options": {"variant": "rain", "width": width, "trunk": "none", "init": "he", "zero_last": True},
+            "objective": {"pixel": "huber"} | (objective or {}),
+        }
+    )
+    config = TrainConfig.model_validate(train_layered(settings, changes))
+    return Job(f"{spec.model}-{spec.dataset}", "rain", 5, spec, config, shards, folder / state)
+
+
 @pytest.fixture
 def make_job(tiny_shards: Path, tmp_path: Path) -> MakeJob:
-    """Makes a job of DMGN, or of `spec`, in the folder `state`; the other arguments change the loop's settings."""
-
-    def make(
-        state: str = "state",
-        objective: dict[str, Any] | None = None,
-        width: int = 2,
-        spec: Run | None = None,
-        **changes: Any,
-    ) -> Job:
-        settings = {
-            "steps": 8, "batch_size": 4, "crop": 24, "lr": 0.01, "precision": "fp32", "threads_per_worker": 1,
-            "checkpoint_every": 3, "log_every": 1, "validate_every": 8, "grad_clip": 50.0,
-        }  # fmt: skip
-        spec = spec or DmgnRun.model_validate(
-            {
-                "model": "dmgn",
-                "dataset": "rain",
-                "options": {"variant": "rain", "width": width, "trunk": "none", "init": "he", "zero_last": True},
-                "objective": {"pixel": "huber"} | (objective or {}),
-            }
-        )
-        config = TrainConfig.model_validate(train_layered(settings, changes))
-        return Job(f"{spec.model}-{spec.dataset}", "rain", 5, spec, config, tiny_shards, tmp_path / state)
-
-    return make
+    """Makes jobs as `tiny_job` does, in folders of the test's own."""
+    return partial(tiny_job, tiny_shards, tmp_path)
 
 
 @pytest.fixture

@@ -1,20 +1,25 @@
-"""A program for tests: trains with one or more ranks and kills them where a task says so, or computes one gradient.
+"""Ranks of trainings in processes of their own, which are killed where a task says so; or one gradient.
 
-It imports torch once and forks each rank. python ranks.py TASKS.json runs the list of tasks one after the other.
+They are forked from a server that has imported torch, once a session: imports take longer than a tiny training.
 """
 
 import json
 import os
 import signal
-import sys
 import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 from safetensors.torch import save_file
 
+from restorekit.distributed.worker import work
 from restorekit.shards.plan import batch_at, begin_epoch
 from restorekit.training.batches import to_unit, train_batches
 from restorekit.training.job import Job
@@ -23,36 +28,78 @@ from restorekit.training.loop import train
 from restorekit.training.world import World
 
 IMAGES = ("degraded", "clean")
+FORKED = get_context("forkserver")
+FORKED.set_forkserver_preload(["pytest", "restorekit.distributed.worker", "torch._dynamo"])
 
 
-def main():
+def do(folder: Path, *tasks: dict[str, Any]) -> None:
+    """Runs tasks one after the other, each with its ranks at once.
+
+    A task has a job and the number of ranks, `world`. With `gradient` they compute one, with `carried` they train as
+    the workers of a fit do, with curves and events; else they train and may be killed.
+    """
+    for task in tasks:
+        meeting = folder / f"meeting-{uuid.uuid4().hex}"
+        ended = at_once(folder, take_part, ((task, rank, meeting) for rank in range(task["world"])))
+        assert set(ended) <= {0, -signal.SIGKILL}, task
+
+
+def learning(job: Job, world: int = 1, **task: Any) -> dict[str, Any]:
+    return {"job": job.to_json(), "world": world, "losses": str(job.state) + ".losses", **task}
+
+
+def carrying(job: Job, world: int = 1) -> dict[str, Any]:
+    """A training with curves and events, as the workers of a fit leave them."""
+    return {"job": job.to_json(), "world": world, "carried": True}
+
+
+def losses(job: Job) -> dict[int, float]:
+    """The last reported loss of each step."""
+    lines = Path(str(job.state) + ".losses").read_text().splitlines()
+    return dict(map(json.loads, lines))
+
+
+def at_once(folder: Path, function: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> list[int]:
+    """Calls `function` with each of the arguments, all at once, in processes of their own; their exit statuses.
+
+    They have this process's environment. An error of theirs is raised here.
+    """
+    errors = folder / f"errors-{uuid.uuid4().hex}"
+    processes = [FORKED.Process(target=called, args=(errors, dict(os.environ), function, call)) for call in calls]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if errors.exists():
+        raise AssertionError(errors.read_text())
+    return [int(process.exitcode or 0) for process in processes]
+
+
+def called(errors: Path, environment: dict[str, str], function: Callable[..., None], call: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    set_start_method("fork", force=True)  # of further processes; the server has set its own
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    for number, task in enumerate(json.loads(Path(sys.argv[1]).read_text())):
-        ranks = [fork(task, rank, Path(f"{sys.argv[1]}.{number}")) for rank in range(task["world"])]
-        for rank in ranks:
-            _, status = os.waitpid(rank, 0)
-            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-            if not killed and status:
-                raise SystemExit(f"task {number} failed")
-
-
-def fork(task, rank, meeting):
-    process = os.fork()
-    if process:
-        return process
     try:
-        world = World(rank, task["world"], torch.device("cpu"))
-        if world.size > 1:
-            torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=world.size)
-        job = Job.from_json(task["job"])
+        function(*call)
+    except BaseException:
+        with errors.open("a") as file:
+            file.write(traceback.format_exc())
+
+
+def take_part(task, rank, meeting):
+    """One rank of a task; the ranks find each other by the file `meeting`."""
+    world = World(rank, task["world"], torch.device("cpu"))
+    if world.size > 1:
+        torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=world.size)
+    job = Job.from_json(task["job"])
+    if "carried" in task:
+        work(job, world, None, "localhost")
+    else:
         (gradient if "gradient" in task else learn)(job, world, task)
-        if world.size > 1:
-            torch.distributed.destroy_process_group()
-        os._exit(0)
-    except BaseException as error:
-        print(f"rank {rank}: {error!r}", file=sys.stderr)
-        os._exit(1)
+    if world.size > 1:
+        torch.distributed.destroy_process_group()
 
 
 def learn(job, world, task):
@@ -107,7 +154,3 @@ def made(count, side, world):
     whole["mask"] = torch.zeros(count, 1, side, side)
     whole["mask"][..., side // 4 : side // 2, side // 4 : side // 2] = 1.0
     return {name: images[list(part.positions)] for name, images in whole.items()}, part.weight
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ from restorekit.errors import RestorekitError
 from restorekit.training.learner import Learner
 from restorekit.training.world import World
 from tests.training.conftest import MakeJob
-from tests.training.test_kill import do
+from tests.training.ranks import do
 
 SPEC: dict[str, Any] = {
     "model": "madf",

@@ -7,10 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from restorekit.cluster import ray_cluster
 from restorekit.config import DakdRun
 from restorekit.distributed.progress_bar import EVENTS
-from restorekit.distributed.ray_train import fit
 from restorekit.models.dakd.blocks import resized
 from restorekit.objectives.dakd import DakdLosses
 from restorekit.training.job import Job
@@ -18,6 +16,7 @@ from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
 from restorekit.training.world import compiled
 from tests.training.conftest import ALONE, MakeJob, learnt
+from tests.training.ranks import carrying, do
 
 
 def losses_of_both_phases(job: Job) -> list[dict[str, torch.Tensor]]:
@@ -82,12 +81,10 @@ def test_a_compiled_training_in_two_phases_has_the_losses_of_a_plain_one(make_jo
 def test_without_a_compiler_a_training_warns_and_goes_on(
     make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     job = make_job(compile=True, steps=2)
-    with ray_cluster(1):
-        fit(job)
+    do(tmp_path, carrying(job))  # in a process that has not found a compiler yet
     assert StateStore(job.state).latest_step() == 2
     events = (job.state / EVENTS).read_text()
     assert "warning: compile: true has no effect" in events

@@ -1,8 +1,5 @@
 """A training that is killed with SIGKILL, at any moment, ends with the weights of one that was not."""
 
-import json
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -16,29 +13,9 @@ from safetensors.torch import load_file
 from restorekit.rng import rng_for
 from restorekit.shards.plan import Cursor, begin_epoch, continue_with
 from restorekit.training.batches import train_batches
-from restorekit.training.job import Job
 from restorekit.training.state import StateStore
 from tests.training.conftest import NUM_SAMPLES, MakeJob, assert_equal, final
-
-
-def do(folder: Path, *tasks: dict[str, Any]) -> None:
-    """Runs tasks of ranks.py."""
-    file = folder / f"tasks-{len(list(folder.glob('tasks-*.json')))}.json"
-    file.write_text(json.dumps(tasks))
-    script = Path(__file__).with_name("ranks.py")
-    done = subprocess.run([sys.executable, str(script), str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def learning(job: Job, world: int = 1, **task: Any) -> dict[str, Any]:
-    return {"job": job.to_json(), "world": world, "losses": str(job.state) + ".losses", **task}
-
-
-def losses(job: Job) -> dict[int, float]:
-    """The last reported loss of each step."""
-    lines = Path(str(job.state) + ".losses").read_text().splitlines()
-    return dict(map(json.loads, lines))
-
+from tests.training.ranks import do, learning, losses
 
 # States of steps 3, 6 and 8 are written while the training goes on; "saving" comes just before. The epoch ends at
 # step 6, the training at step 8.

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from restorekit.config.dakd import DakdObjective, DakdOptions
 from restorekit.distributed.figures import read_curves
-from restorekit.distributed.ray_train import fit
-from restorekit.distributed.worker import fit_here
 from restorekit.models.checkpoint import load_model
 from restorekit.objectives import Phase
 from restorekit.shards.manifest import ShardManifest
@@ -23,6 +21,7 @@ from restorekit.training.learner import Learner
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, unpack
 from tests.training.conftest import ALONE, MakeJob, assert_equal, final, run, run_twice
+from tests.training.ranks import carrying, do
 
 LOCALISING = 3  # steps of the first phase, in the trainings that share it
 
@@ -107,13 +106,12 @@ def test_a_standstill_of_f1_ends_the_first_phase(make_dakd_job: MakeJob) -> None
     assert phases == {step: float(step > 4) for step in range(1, 10)}
 
 
-@pytest.mark.usefixtures("two_cpus")
-def test_two_workers_learn_what_one_does(make_dakd_job: MakeJob) -> None:
+def test_two_workers_learn_what_one_does(make_dakd_job: MakeJob, tmp_path: Path) -> None:
     """With all 22 samples in a step, both see the same batch, in any order; the second step is the student's."""
     settings = {"batch_size": 22, "steps": 2, "crop": 32, "objective": {"localise_steps": 1}, "validate_every": 1}
     one, two = make_dakd_job("one", **settings), make_dakd_job("two", num_workers=2, **settings)
     reports = run(one)
-    fit(two)
+    do(tmp_path, carrying(two, 2))
     rows = {(step, name): value for step, name, value in read_curves(two.state / "curves.csv")}
     for report in reports:
         for name, value in report.metrics.items():
@@ -214,11 +212,9 @@ def test_a_training_of_one_phase_keeps_none(make_job: MakeJob, tmp_path: Path) -
     assert not (tmp_path / "phases").exists()
 
 
-@pytest.mark.usefixtures("two_cpus")
-def test_workers_of_ray_take_a_phase_with_its_curves(sharing_job: MakeJob) -> None:
+def test_two_workers_take_a_phase_with_its_curves(sharing_job: MakeJob, tmp_path: Path) -> None:
     one, two = sharing_job("one"), sharing_job("two", {"attentive": False}, num_workers=2)
-    fit_here(one)
-    fit(two)
+    do(tmp_path, carrying(one), carrying(two, 2))
     curves = {job.state.name: read_curves(job.state / "curves.csv") for job in (one, two)}
     localising = {name: [row for row in rows if row[1] == "loss/cross_entropy"] for name, rows in curves.items()}
     assert [step for step, _, _ in localising["one"]] == [1, 2, 3]

@@ -8,13 +8,13 @@ import torch
 
 from restorekit.config import Precision
 from restorekit.distributed.progress_bar import EVENTS
-from restorekit.distributed.ray_train import fit
 from restorekit.distributed.worker import fit_here
 from restorekit.models.precision import resolved
 from restorekit.training.export import export_model
 from restorekit.training.state import StateStore
 from restorekit.training.world import World, agreed, precision_warning
 from tests.training.conftest import MakeJob, assert_equal, learnt
+from tests.training.ranks import at_once, carrying, do
 
 CPU = torch.device("cpu")
 
@@ -62,21 +62,20 @@ def agree(rank: int, folder: Path) -> None:
 
 
 def test_ranks_with_unlike_processors_agree(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(agree, (tmp_path,), nprocs=2)
+    assert at_once(tmp_path, agree, ((rank, tmp_path) for rank in range(2))) == [0, 0]
     found = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
     assert found == [{"auto": "fp32", "bf16": "bf16", "fp32": "fp32"}] * 2
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_training_reports_and_keeps_the_precision_that_auto_means(
-    make_job: MakeJob, tmp_path: Path, request: pytest.FixtureRequest, num_workers: int
+    make_job: MakeJob, tmp_path: Path, num_workers: int
 ) -> None:
     job = make_job(precision="auto", steps=2, num_workers=num_workers)
     if num_workers == 1:
         fit_here(job)
     else:
-        request.getfixturevalue("two_cpus")
-        fit(job)
+        do(tmp_path, carrying(job, num_workers))
     wanted = resolved("auto", CPU)
     assert f"with 2 steps to go, in {wanted}" in (job.state / EVENTS).read_text()
     assert export_model(job, StateStore(job.state), tmp_path / "model", {})["precision"] == wanted

@@ -20,7 +20,7 @@ from restorekit.training.job import Job, job_digest
 from restorekit.training.phases import first_phase_folder
 from tests.conftest import samples
 from tests.training.conftest import NUM_SAMPLES, MakeJob, assert_equal, final, run, run_twice
-from tests.training.test_kill import do, learning, losses
+from tests.training.ranks import do, learning, losses
 
 SHARES = {"rain": 0.7, "rain-own": 0.3}
 NUM_OTHERS = 9  # samples of rain-own; an epoch reads 22 of rain and 9 of rain-own

@@ -20,7 +20,7 @@ from restorekit.training.validation import quality, shared_samples
 from restorekit.training.world import World
 from tests.conftest import pair
 from tests.training.conftest import MakeJob, assert_equal, final, run, run_twice
-from tests.training.test_kill import do, learning
+from tests.training.ranks import do, learning
 
 SETTINGS = {"width": 8, "steps": 12, "lr": 0.02, "validate_every": 2, "export": "best"}
 
