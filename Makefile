@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help setup repro repro-all long detector mixed ablate test lint test-slow test-browser fuzz soak audit photos-uhd \
   photos-free params-paper lock clean \
-  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-restore
+  bench bench-degradations bench-loader bench-madf bench-training bench-uhd bench-gpu bench-quality bench-detector bench-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -117,6 +117,10 @@ bench-gpu: setup ## a GPU's gradients against float64, its speed and memory; wit
 bench-quality: setup ## SETS=DIR: shipped models, and MODELS="a b", on the public pairs in DIR/<task>/<set>; data/bench/quality.html
 	@test -n "$(SETS)" || { echo "error: name a folder of sets: make bench-quality SETS=DIR, with DIR/<task>/<set>/input and target" >&2; exit 1; }
 	$(BIN)/python -m tests.bench.quality data/bench/quality.json --sets $(SETS) $(if $(MODELS),--models $(MODELS))
+
+bench-detector: setup ## SETS=DIR: what the shipped detector, or DETECTOR=DIR, says of public sets; data/bench/detector.json
+	@test -n "$(SETS)" || { echo "error: name a folder of sets: make bench-detector SETS=DIR, with DIR/<task>/<set>/input" >&2; exit 1; }
+	$(BIN)/python -m tests.bench.detector data/bench/detector.json --sets $(SETS) $(if $(DETECTOR),--detector $(DETECTOR))
 
 bench-restore: setup ## MODELS="shipped:rain ./folder": seconds and memory of photos of 2 to 48 megapixels, tiled and whole; hours
 	@test -n "$(MODELS)" || { echo "error: name models: make bench-restore MODELS='shipped:rain glsgn-haze@champion ./folder'" >&2; exit 1; }

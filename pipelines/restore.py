@@ -1,8 +1,12 @@
 """photos -> restored photos, by the thousand: a folder or an address into another, one model in each worker.
 
+python -m pipelines.restore --input photos --output restored
 python -m pipelines.restore --input photos --output restored --task rain
 python -m pipelines.restore --input s3://mine/photos --output s3://mine/restored --model glsgn-rain
 ray job submit --working-dir . -- python -m pipelines.restore --input ... --output ... --model ...
+
+Without --model and --task the workers first look at all photos. Each then gets the model for what is found, and clean
+photos have no result.
 
 Photos that have a result are left out, so that the same command goes on after a stop. Photos that cannot be restored
 are listed in failures.json in the output, and tried again by the next run. No stage of `dvc repro`.
@@ -10,18 +14,32 @@ are listed in failures.json in the output, and tried again by the next run. No s
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from restorekit.cluster import ray_cluster, room_for
+from restorekit.detection.detector import Detector
 from restorekit.entry import printable, run_entry
 from restorekit.errors import RestorekitError
 from restorekit.files import write_json
-from restorekit.restoring.choice import load_chosen
+from restorekit.restoring.choice import Chosen, load_chosen
+from restorekit.restoring.finding import by_need, model_for, shipped_detector, without_model
 from restorekit.restoring.opening import Settings, check_mask
 from restorekit.restoring.photo_file import Wishes
-from restorekit.restoring.thousands import FAILURES, Move, Place, on_gpus, restore_everywhere, waiting_photos
+from restorekit.restoring.thousands import (
+    FAILURES,
+    Move,
+    Place,
+    look_everywhere,
+    on_gpus,
+    restore_everywhere,
+    waiting_photos,
+)
+
+R = TypeVar("R")
 
 
 def main() -> None:
@@ -42,21 +60,58 @@ def main() -> None:
         raise RestorekitError("--input and --output are one place: name another for the results")
     move = Move(source, output, {}, Settings(tile=found.tile), Wishes(found.strength))
     names = waiting_photos(move)
-    failures = {}
+    failures: dict[str, str] = {}
+    restored = 0
     if names:
-        chosen = load_chosen(found.model, found.task, found.alias)
-        check_mask(chosen, has_mask=False)
-        move = replace(move, record=chosen.record)
+        detector = shipped_detector() if found.model is None and found.task is None else None
+        groups: Iterable[tuple[Chosen, list[str]]]
+        if detector is None:
+            groups = [(load_chosen(found.model, found.task, found.alias), names)]
+            check_mask(groups[0][0], has_mask=False)
+        else:
+            groups = by_model(move, detector, names, failures)
         with ray_cluster(found.workers):
-            outcomes = restore_everywhere(on_gpus(move, room_for(0.0, 1.0) > 0), chosen.network, names)
-            for name, problem in tqdm(outcomes, total=len(names), unit="photo", mininterval=1.0, file=sys.stderr):
-                if problem:
-                    failures[name] = problem
+            move = on_gpus(move, room_for(0.0, 1.0) > 0)
+            for one, waiting in groups:
+                outcomes = restore_everywhere(replace(move, record=one.record), one.network, waiting)
+                for name, problem in shown(outcomes, len(waiting), one.name):
+                    if problem:
+                        failures[name] = problem
+                    else:
+                        restored += 1
     with output.writing(FAILURES) as file:
         write_json(file, failures)
-    print(f"{len(names) - len(failures)} photos restored to {output.address}, {len(failures)} not")
+    clean = len(names) - restored - len(failures)
+    left = f", {clean} clean ones left as they are" if clean else ""
+    print(f"{restored} photos restored to {output.address}, {len(failures)} not{left}")
     for name, problem in failures.items():
         print(printable(f"  {name}: {problem}"))
+
+
+def by_model(
+    move: Move, detector: Detector, names: list[str], failures: dict[str, str]
+) -> Iterator[tuple[Chosen, list[str]]]:
+    """Looks at all photos, then gives each model with the photos that need it; `failures` gets those without one."""
+    findings = []
+    for name, found in zip(names, shown(look_everywhere(move, detector, names), len(names), "looking"), strict=True):
+        if isinstance(found, str):
+            failures[name] = found
+        else:
+            findings.append(found)
+    for need, ones in by_need(findings).items():
+        waiting = [str(one.errand.photo) for one in ones]
+        try:
+            chosen = model_for(need)
+        except RestorekitError as error:
+            failures |= dict(zip(waiting, without_model(ones, str(error)), strict=True))
+            continue
+        print(f"{need}: using {chosen.name} for {len(ones)} photos", flush=True)
+        yield chosen, waiting
+
+
+def shown(outcomes: Iterable[R], count: int, name: str) -> Iterator[R]:
+    """The outcomes, with a bar over them."""
+    yield from tqdm(outcomes, desc=name, total=count, unit="photo", mininterval=1.0, file=sys.stderr)
 
 
 if __name__ == "__main__":

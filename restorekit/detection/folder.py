@@ -95,7 +95,7 @@ def _numbers(values: Any, file: Path, name: str) -> dict[str, float]:
 
 
 def _width_of(network: DetectorNetwork) -> int:
-    return cast(nn.Conv2d, cast(nn.Module, network.stages[0]).reduce).out_channels
+    return cast(nn.Conv2d, network.stages[0].reduce).out_channels
 
 
 def _digest(weights: Path, record: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ class DetectorNetwork(nn.Module):
         super().__init__()
         channels = [3, *(width * factor for factor, _ in STAGES)]
         self.stages = nn.ModuleList(
-            _Stage(*sides, blocks) for *sides, (_, blocks) in zip(channels, channels[1:], STAGES, strict=False)
+            _Stage(channels[place], channels[place + 1], blocks) for place, (_, blocks) in enumerate(STAGES)
         )
         features = 3 * sum(channels[1:])
         self.norm = nn.LayerNorm(features)

@@ -87,7 +87,8 @@ def train_detector(
     """
     reader = MixedReader(shards, seed, members=frozenset())
     torch.manual_seed(seed_for(seed, "init"))
-    network = DetectorNetwork(len(DETECTED), config.width, config.dropout).to(memory_format=torch.channels_last)
+    network = DetectorNetwork(len(DETECTED), config.width, config.dropout)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = AdamW(network.parameters(), config.lr, BETAS, weight_decay=config.weight_decay)
     ema = Ema(network, config.ema_decay)
     losses: list[float] = []

@@ -1,4 +1,4 @@
-"""Restores all photos of a folder or a storage's address into another, with one network in each worker of a cluster."""
+"""Looks at all photos of a folder or a storage's address, and restores them into another; each worker has a network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +10,15 @@ from typing import Any
 
 from torch import nn
 
+from restorekit.detection.calibration import Calibration
+from restorekit.detection.detector import Detector
 from restorekit.errors import RestorekitError
+from restorekit.image import read_image
 from restorekit.inference import Restorer
 from restorekit.inference.batch import on_every_node
 from restorekit.models.memory import default_budget
 from restorekit.restoring.choice import Chosen
+from restorekit.restoring.finding import Finding
 from restorekit.restoring.opening import Settings, open_restorers
 from restorekit.restoring.photo_file import Wishes, restore_file
 from restorekit.restoring.selection import Errand, find_photos, is_photo, result_name
@@ -97,6 +101,29 @@ def waiting_photos(move: Move) -> list[str]:
     """The photos of the source without a result in the output, so that a killed run goes on where it was."""
     done = set(move.output.files())
     return [name for name in move.source.photos() if result_name(name) not in done]
+
+
+def look_everywhere(move: Move, detector: Detector, names: list[str]) -> Iterator[Finding | str]:
+    """What is wrong with each photo, or a sentence on why it cannot be read, from a connected Ray cluster, in order."""
+    work = partial(look_at_part, move.source, detector.calibration, names)
+    yield from on_every_node(detector.network, work, len(names))
+
+
+def look_at_part(
+    source: Place, calibration: Calibration, names: list[str], network: nn.Module, start: int, stop: int
+) -> Iterator[Finding | str]:
+    """Looks at `names[start:stop]` in this process; the findings have the photos' paths below the source."""
+    detector = Detector(network, calibration)  # type: ignore[arg-type]
+    for name in names[start:stop]:
+        copy = ""
+        try:
+            with source.reading(name) as photo:
+                copy = str(photo)
+                detection = detector.detect(read_image(photo).pixels)
+        except RestorekitError as error:
+            yield str(error).replace(copy, f"{source.address}/{name}") if copy else str(error)
+        else:
+            yield Finding(Errand(Path(name), Path(result_name(name))), detection)
 
 
 def restore_everywhere(move: Move, network: nn.Module, names: list[str]) -> Iterator[tuple[str, str]]:

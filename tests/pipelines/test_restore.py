@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipelines import restore
+from restorekit import weights
 from restorekit.errors import RestorekitError
 from restorekit.image import read_image
 from restorekit.models import create_model
@@ -15,6 +16,7 @@ from restorekit.restoring.opening import Settings
 from restorekit.restoring.photo_file import Wishes
 from restorekit.restoring.thousands import Move, Place, restore_part, waiting_photos
 from restorekit.storage import Remote
+from tests.detection.taught import save_taught
 from tests.restoring.conftest import Brighter, photo
 
 
@@ -44,6 +46,32 @@ def test_a_folder_goes_into_another_and_a_second_run_goes_on(
     monkeypatch.setattr("sys.argv", [*command[:-3], "no/such/model"])  # nothing is left, so nothing is loaded
     restore.main()
     assert json.loads((tmp_path / "out/failures.json").read_text()) == {}
+
+
+def test_each_photo_gets_the_model_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"deep/wet.png": {"rain": 0.9}, "clean.png": {}, "misty.png": {"haze": 0.8}}
+    answers = [(read_image(photo(tmp_path / "in" / name)).pixels, says) for name, says in said.items()]
+    (tmp_path / "in/bad.jpg").write_bytes(b"no photo")
+    save_taught(tmp_path / "weights" / "detector", answers)
+    torch.manual_seed(0)
+    record = {"run": "made", "task": "rain", "dataset": "rain", "seed": 0, "steps": 0}
+    save_model(tmp_path / "weights" / "rain", create_model("dmgn", variant="rain", width=2, trunk="none"), record)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["restore", "--input", "in", "--output", "out", "--workers", "1"])
+    restore.main()
+    told = capsys.readouterr().out
+    assert "rain: using shipped:rain for 1 photos\n" in told
+    assert "1 photos restored to" in told
+    assert ", 2 not, 1 clean ones left as they are\n" in told
+    failures = json.loads((tmp_path / "out/failures.json").read_text())
+    assert sorted(failures) == ["bad.jpg", "misty.png"]
+    assert failures["misty.png"].startswith("misty.png: haze 0.80, but there is no model for haze yet")
+    results = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert results == {"deep/wet.restored.png"}
 
 
 def test_a_bucket_goes_into_another(bucket: str, tmp_path: Path) -> None:
