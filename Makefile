@@ -71,7 +71,7 @@ test-slow: setup ## the tests that take minutes
 test-browser: setup ## the page in the system's chromium; needs pip install '.[ui]' playwright
 	$(BIN)/python -m pytest -q -m browser
 
-FUZZ := params manifest shard weights record state state_tensors released pixels photo
+FUZZ := params manifest shard weights record detector detector_weights state state_tensors released pixels photo
 FUZZ_S ?= 60
 
 fuzz: setup .venv-fuzz/installed ## FUZZ_S=60: seconds for each reader of outside files; findings go to tests/hostile/corpus

@@ -21,12 +21,11 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from restorekit.cluster import ray_cluster, room_for
-from restorekit.detection.detector import Detector
 from restorekit.entry import printable, run_entry
 from restorekit.errors import RestorekitError
 from restorekit.files import write_json
 from restorekit.restoring.choice import Chosen, load_chosen
-from restorekit.restoring.finding import by_need, model_for, shipped_detector, without_model
+from restorekit.restoring.finding import Finding, by_need, model_for, shipped_detector, without_model
 from restorekit.restoring.opening import Settings, check_mask
 from restorekit.restoring.photo_file import Wishes
 from restorekit.restoring.thousands import (
@@ -69,7 +68,7 @@ def main() -> None:
             groups = [(load_chosen(found.model, found.task, found.alias), names)]
             check_mask(groups[0][0], has_mask=False)
         else:
-            groups = by_model(move, detector, names, failures)
+            groups = by_model(names, look_everywhere(move, detector, names), failures)
         with ray_cluster(found.workers):
             move = on_gpus(move, room_for(0.0, 1.0) > 0)
             for one, waiting in groups:
@@ -89,11 +88,11 @@ def main() -> None:
 
 
 def by_model(
-    move: Move, detector: Detector, names: list[str], failures: dict[str, str]
+    names: list[str], outcomes: Iterable[Finding | str], failures: dict[str, str]
 ) -> Iterator[tuple[Chosen, list[str]]]:
-    """Looks at all photos, then gives each model with the photos that need it; `failures` gets those without one."""
+    """Each model with the photos that need it, once all photos were looked at; `failures` gets those without one."""
     findings = []
-    for name, found in zip(names, shown(look_everywhere(move, detector, names), len(names), "looking"), strict=True):
+    for name, found in zip(names, shown(outcomes, len(names), "looking"), strict=True):
         if isinstance(found, str):
             failures[name] = found
         else:

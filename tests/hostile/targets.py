@@ -20,6 +20,9 @@ from safetensors.torch import save
 
 from restorekit.config import check_params
 from restorekit.config.document import read_document
+from restorekit.detection.calibration import Calibration
+from restorekit.detection.folder import load_detector, save_detector
+from restorekit.detection.network import DetectorNetwork
 from restorekit.errors import RestorekitError
 from restorekit.files import canonical_json, digest_of, sha256_file
 from restorekit.image import encode_grey, encode_rgb, read_image
@@ -29,6 +32,7 @@ from restorekit.models.authors import read_authors
 from restorekit.models.checkpoint import load_model, save_model
 from restorekit.shards.manifest import ShardManifest, _digest_in, write_shard
 from restorekit.shards.reader import ShardReader
+from restorekit.tasks import DETECTED
 from restorekit.training.state import StateStore
 from tests.shipped import ROOT
 
@@ -144,6 +148,39 @@ def read_record(data: bytes, folder: Path) -> Any:
     return load_model(folder)
 
 
+@cache
+def detector_files() -> dict[str, bytes]:
+    """The files of a detector's folder."""
+    torch.manual_seed(0)
+    even = Calibration(dict.fromkeys(DETECTED, 1.0), dict.fromkeys(DETECTED, 0.5))
+    with TemporaryDirectory() as folder:
+        save_detector(Path(folder), DetectorNetwork(len(DETECTED), 2), even, {"steps": 1})
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def read_detector(data: bytes, folder: Path) -> Any:
+    """The bytes are a detector's record; a digest in it is made to fit."""
+    (folder / "weights.safetensors").write_bytes(detector_files()["weights.safetensors"])
+    return _detector(data, folder)
+
+
+def read_detector_weights(data: bytes, folder: Path) -> Any:
+    (folder / "weights.safetensors").write_bytes(data)
+    return _detector(detector_files()["detector.json"], folder)
+
+
+def _detector(data: bytes, folder: Path) -> Any:
+    try:
+        record = json.loads(data)
+        signed = {name: record[name] for name in ("labels", "width", "temperatures", "thresholds")}
+        weights = sha256_file(folder / "weights.safetensors")
+        data = json.dumps({**record, "digest": digest_of({"weights": weights, **signed})}).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass  # not a record, and not to be signed
+    (folder / "detector.json").write_bytes(data)
+    return load_detector(folder)
+
+
 STATE = {
     "format": 4, "step": 3, "cursor": {"epoch": 0, "ranges": [[0, 8]], "batch_size": 4, "step": 1},
     "progress": {}, "precision": "fp32",
@@ -213,6 +250,8 @@ TARGETS = {
     "shard": Target(read_shard, sound_shard),
     "weights": Target(read_weights, lambda: model_files()["weights.safetensors"]),
     "record": Target(read_record, lambda: model_files()["model.json"]),
+    "detector": Target(read_detector, lambda: detector_files()["detector.json"]),
+    "detector_weights": Target(read_detector_weights, lambda: detector_files()["weights.safetensors"]),
     "state": Target(read_state, sound_state),
     "state_tensors": Target(read_state_tensors, lambda: save({"model.a": torch.zeros(2)})),
     "released": Target(read_released, released),

@@ -8,13 +8,14 @@ import torch
 
 from pipelines import restore
 from restorekit import weights
+from restorekit.detection.detector import Detector
 from restorekit.errors import RestorekitError
 from restorekit.image import read_image
 from restorekit.models import create_model
 from restorekit.models.checkpoint import save_model
 from restorekit.restoring.opening import Settings
 from restorekit.restoring.photo_file import Wishes
-from restorekit.restoring.thousands import Move, Place, restore_part, waiting_photos
+from restorekit.restoring.thousands import Move, Place, look_at_part, restore_part, waiting_photos
 from restorekit.storage import Remote
 from tests.detection.taught import save_taught
 from tests.restoring.conftest import Brighter, photo
@@ -48,9 +49,9 @@ def test_a_folder_goes_into_another_and_a_second_run_goes_on(
     assert json.loads((tmp_path / "out/failures.json").read_text()) == {}
 
 
-def test_each_photo_gets_the_model_that_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos that need rain's model, haze's and none, one broken; rain's model and a detector are shipped."""
     said = {"deep/wet.png": {"rain": 0.9}, "clean.png": {}, "misty.png": {"haze": 0.8}}
     answers = [(read_image(photo(tmp_path / "in" / name)).pixels, says) for name, says in said.items()]
     (tmp_path / "in/bad.jpg").write_bytes(b"no photo")
@@ -61,16 +62,32 @@ def test_each_photo_gets_the_model_that_it_needs(
     monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_each_photo_gets_the_model_that_it_needs(several: Path) -> None:
+    place, detector = Place.named("in"), Detector.load(several / "weights" / "detector")
+    names = place.photos()
+    looked = list(look_at_part(place, detector.calibration, names, detector.network, 0, len(names)))
+    failures: dict[str, str] = {}
+    ((chosen, waiting),) = restore.by_model(names, looked, failures)
+    assert (chosen.name, waiting) == ("shipped:rain", ["deep/wet.png"])
+    assert sorted(failures) == ["bad.jpg", "misty.png"]
+    assert failures["misty.png"].startswith("misty.png: haze 0.80, but there is no model for haze yet")
+
+
+@pytest.mark.slow
+def test_a_cluster_looks_first_and_restores_then(
+    several: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["restore", "--input", "in", "--output", "out", "--workers", "1"])
     restore.main()
     told = capsys.readouterr().out
     assert "rain: using shipped:rain for 1 photos\n" in told
     assert "1 photos restored to" in told
     assert ", 2 not, 1 clean ones left as they are\n" in told
-    failures = json.loads((tmp_path / "out/failures.json").read_text())
-    assert sorted(failures) == ["bad.jpg", "misty.png"]
-    assert failures["misty.png"].startswith("misty.png: haze 0.80, but there is no model for haze yet")
-    results = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert sorted(json.loads((several / "out/failures.json").read_text())) == ["bad.jpg", "misty.png"]
+    results = {path.relative_to(several / "out").as_posix() for path in (several / "out").rglob("*.png")}
     assert results == {"deep/wet.restored.png"}
 
 
