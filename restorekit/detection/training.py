@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from restorekit.config import DetectorConfig
 from restorekit.detection.examples import Example, twins
@@ -27,7 +27,7 @@ from restorekit.rng import rng_for, seed_for
 from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.mixture import MixedReader
 from restorekit.tasks import DETECTED
-from restorekit.training.optimizer import Ema
+from restorekit.training.optimizer import Ema, MuonAdamW
 
 # Of ten examples one has a given label. So weighted, a probability is that of a photo that has it as likely as not.
 POSITIVE = 5.0
@@ -89,7 +89,8 @@ def train_detector(
     torch.manual_seed(seed_for(seed, "init"))
     network = DetectorNetwork(len(DETECTED), config.width, config.dropout)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = AdamW(network.parameters(), config.lr, BETAS, weight_decay=config.weight_decay)
+    kind = MuonAdamW if config.optimizer == "muon" else AdamW
+    optimizer = kind(list(network.parameters()), config.lr, BETAS, weight_decay=config.weight_decay)
     ema = Ema(network, config.ema_decay)
     losses: list[float] = []
     with _held(folder):
@@ -129,16 +130,16 @@ def _held(folder: Path) -> Iterator[None]:
         raise RestorekitError(f"another process trains in {folder}: wait for it, or end it") from None
 
 
-def _save(file: Path, step: int, network: DetectorNetwork, optimizer: AdamW, ema: Ema) -> None:
+def _save(file: Path, step: int, network: DetectorNetwork, optimizer: Optimizer, ema: Ema) -> None:
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in ema.weights.items()}
     for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{name}": value for name, value in values.items()}
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
     with asking_for_room(f"the state {file}"), write_atomically(file) as partial:
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)})
 
 
-def _load(file: Path, network: DetectorNetwork, optimizer: AdamW, ema: Ema) -> int:
+def _load(file: Path, network: DetectorNetwork, optimizer: Optimizer, ema: Ema) -> int:
     """Fills all three from a state; the number of its steps, 0 where there is none."""
     if not file.exists():
         return 0
@@ -149,18 +150,18 @@ def _load(file: Path, network: DetectorNetwork, optimizer: AdamW, ema: Ema) -> i
         tensors = load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RestorekitError(f"the state {file} cannot be read ({error}): {remedy}") from error
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "adam": {}}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = value
-    if parts["average"].keys() != ema.weights.keys() or not parts["adam"]:
+    if parts["average"].keys() != ema.weights.keys() or not parts["optimizer"]:
         raise RestorekitError(f"the state {file} is of another network: {remedy}")
-    adam: dict[int, dict[str, Tensor]] = {number: {} for number, _ in enumerate(network.parameters())}
+    moments: dict[int, dict[str, Tensor]] = {number: {} for number, _ in enumerate(network.parameters())}
     try:
-        for name, value in parts["adam"].items():
+        for name, value in parts["optimizer"].items():
             number, _, kind = name.partition(".")
-            adam[int(number)][kind] = value
-        optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
+            moments[int(number)][kind] = value
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         network.load_state_dict(parts["network"])  # in place: the optimiser holds these parameters
     except (KeyError, ValueError, RuntimeError) as error:
         raise RestorekitError(f"the state {file} is of another network ({error}): {remedy}") from error

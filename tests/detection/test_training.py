@@ -29,7 +29,10 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
 
 
-def test_a_broken_training_ends_with_the_bits_of_an_unbroken_one(two_sets: dict[Path, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_broken_training_ends_with_the_bits_of_an_unbroken_one(
+    two_sets: dict[Path, float], tmp_path: Path, optimizer: str
+) -> None:
     def stop_at(last: int) -> training.Report:
         def report(step: int, values: dict[str, float]) -> None:
             if step == last:
@@ -37,14 +40,14 @@ def test_a_broken_training_ends_with_the_bits_of_an_unbroken_one(two_sets: dict[
 
         return report
 
-    shards = parts(two_sets, "train")
-    whole = train_detector(settings(), 3, shards, tmp_path / "whole", silent)
+    shards, config = parts(two_sets, "train"), settings(optimizer=optimizer)
+    whole = train_detector(config, 3, shards, tmp_path / "whole", silent)
     for last in (4, 6):
         with pytest.raises(StopError):
-            train_detector(settings(), 3, shards, tmp_path / "broken", stop_at(last))
-    resumed = train_detector(settings(), 3, shards, tmp_path / "broken", silent)
+            train_detector(config, 3, shards, tmp_path / "broken", stop_at(last))
+    resumed = train_detector(config, 3, shards, tmp_path / "broken", silent)
     assert same(whole, resumed)
-    assert not same(whole, train_detector(settings(), 4, shards, tmp_path / "other", silent))
+    assert not same(whole, train_detector(config, 4, shards, tmp_path / "other", silent))
 
 
 def test_a_finished_training_is_not_repeated(two_sets: dict[Path, float], tmp_path: Path) -> None:
