@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.detection.detector import Detection, Detector
+from restorekit.detection.folder import load_detector
 from restorekit.files import write_json
 from restorekit.image import read_image
 from restorekit.restoring.selection import is_photo
@@ -38,7 +39,7 @@ def main() -> None:
     folder = given.detector or detector_folder()
     if folder is None:
         sys.exit("error: no detector is shipped: name one by --detector")
-    detector = Detector.load(folder)
+    detector, record = Detector.load(folder), load_detector(folder)[2]
     rows = [
         judged(detector, task, place, given.positions, given.most)
         for task in (*DETECTED, "clean")
@@ -48,7 +49,8 @@ def main() -> None:
         sys.exit(f"error: no <task>/<set> is below {given.sets}")
     for row in rows:
         print(in_words(row))
-    write_json(given.target, {"detector": str(folder), "positions": given.positions, "rows": rows} | summary(rows))
+    told = {"digest": record["digest"], "positions": given.positions, "most": given.most, "rows": rows}
+    write_json(given.target, told | summary(rows))
     print(", ".join(f"{name} {value:.3f}" for name, value in summary(rows).items()))
 
 
