@@ -53,12 +53,13 @@ mixed: setup ## RUN=dakd-rain--weather: writes the stages of runs on several dat
 ablate: setup ## MODEL=dakd, or without it all: trains and evaluates the ablations, hours; data/ablations/tables/<model>/index.html
 	$(BIN)/dvc repro pipelines/ablations/dvc.yaml$(if $(MODEL),:table@$(MODEL))
 
-# Types are checked beside the tests, which often wait for Ray's processes to start.
+# Types are checked beside the tests, which often wait for Ray's processes to start. A process takes a module at a time:
+# fixtures of modules take longer than most tests.
 test: setup ## lint, types and the tests, two to four at once; TESTS=--random-order-seed=7 shuffles the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal $(TESTS); \
-	  tests=$$?; wait $$types && exit $$tests
+	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder $(TESTS); tests=$$?; wait $$types && exit $$tests
 
 lint: setup
 	$(BIN)/ruff check .

@@ -8,6 +8,9 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# One thread in every process: a second one slows tiny networks and images, and OpenCV's threads spin while they wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray reads this once a process; a token on this machine must not matter
 
 import cv2
@@ -17,6 +20,14 @@ import pytest
 from restorekit.image import encode_rgb, to_uint8
 from restorekit.rng import rng_for, seed_for
 from restorekit.shards.manifest import ShardManifest, write_shard
+
+# Fixtures that take longest. A process runs whole modules, and one that begins with them leaves none idle at the end.
+LONG = {"watched", "two_cpus", "nodes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    long = {item.path for item in items if LONG & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +47,7 @@ def _ctrl_c_is_heard() -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_one_seed() -> None:
-    """One thread, because a second one slows tiny networks, badly so under another load; does not import torch."""
+    """One thread for torch, as some tests leave several, and the same seed; does not import torch."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)

@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 from tests.faults.conftest import small_disk
-from tests.training.conftest import make_dakd_job, make_job
+from tests.training.conftest import make_dakd_job, make_job, undisturbed
 
-__all__ = ["make_dakd_job", "make_job", "small_disk"]
+__all__ = ["make_dakd_job", "make_job", "small_disk", "undisturbed"]
 
 
 def wait_for(path: Path) -> None:

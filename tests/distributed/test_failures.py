@@ -14,12 +14,14 @@ from restorekit.errors import RestorekitError
 from restorekit.training.loop import Report, train
 from restorekit.training.state import StateStore
 from tests.distributed.conftest import wait_for
-from tests.training.conftest import ALONE, MakeJob, assert_equal, final, run
+from tests.training.conftest import ALONE, MakeJob, Undisturbed, assert_equal, final, run
 
 
-def test_a_full_disk_is_reported_and_the_state_before_it_kept(make_job: MakeJob, small_disk: Path) -> None:
-    whole, job = make_job("whole"), replace(make_job(), state=small_disk / "state")
-    run(whole)
+def test_a_full_disk_is_reported_and_the_state_before_it_kept(
+    make_job: MakeJob, undisturbed: Undisturbed, small_disk: Path
+) -> None:
+    job = replace(make_job(), state=small_disk / "state")
+    whole, _ = undisturbed()
     filler = small_disk / "filler"
 
     def fill_after_3(report: Report) -> None:

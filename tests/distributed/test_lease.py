@@ -20,7 +20,7 @@ from restorekit.storage import Remote, local_path, push_file, remote_of
 from restorekit.training.job import Job
 from restorekit.training.phases import Progress
 from restorekit.training.state import StateStore, TrainingState
-from tests.training.conftest import KilledError, MakeJob, assert_equal, run
+from tests.training.conftest import KilledError, MakeJob, Undisturbed, assert_equal, run
 
 
 def state_of(step: int, value: float = 0.0) -> TrainingState:
@@ -46,9 +46,8 @@ def machine(number: int, tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def test_another_machine_goes_on_to_the_same_weights(make_job: MakeJob, stored_job: Job, tmp_path: Path) -> None:
-    whole = make_job("whole")
-    run(whole)
+def test_another_machine_goes_on_to_the_same_weights(undisturbed: Undisturbed, stored_job: Job, tmp_path: Path) -> None:
+    whole, _ = undisturbed()
     expected = StateStore(whole.state).load_latest()
     travelling = stored_job.to_json()
     assert travelling["shards"].startswith("s3://")

@@ -14,7 +14,7 @@ from restorekit.distributed.ray_train import fits_here
 from restorekit.distributed.worker import fit_here
 from restorekit.errors import RestorekitError
 from restorekit.training.state import StateStore
-from tests.training.conftest import MakeJob, assert_equal, final, run
+from tests.training.conftest import MakeJob, Undisturbed, assert_equal, final
 
 
 class Failing:
@@ -32,9 +32,11 @@ class Failing:
         return
 
 
-def test_a_training_ends_with_the_weights_of_the_loop_and_a_second_call_with_the_same(make_job: MakeJob) -> None:
-    whole, here = make_job("whole"), make_job("here")
-    run(whole)
+def test_a_training_ends_with_the_weights_of_the_loop_and_a_second_call_with_the_same(
+    make_job: MakeJob, undisturbed: Undisturbed
+) -> None:
+    here = make_job("here")
+    whole, _ = undisturbed()
     for _ in range(2):
         fit_here(here)
         assert_equal(final(here), final(whole))
@@ -42,9 +44,11 @@ def test_a_training_ends_with_the_weights_of_the_loop_and_a_second_call_with_the
     assert steps == list(range(1, 9))
 
 
-def test_an_unforeseen_error_costs_the_steps_since_the_last_state(make_job: MakeJob, tmp_path: Path) -> None:
-    whole, failing = make_job("whole"), make_job("failing")
-    run(whole)
+def test_an_unforeseen_error_costs_the_steps_since_the_last_state(
+    make_job: MakeJob, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    failing = make_job("failing")
+    whole, _ = undisturbed()
     fit_here(failing, partial(Failing, tmp_path, 5, always=False))
     assert_equal(final(failing), final(whole))
     steps = [step for step, name, _ in read_curves(failing.state / "curves.csv") if name == "loss"]

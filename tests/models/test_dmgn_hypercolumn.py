@@ -59,7 +59,7 @@ def test_gradients_treat_the_trunks_maps_as_constants(trunk: Trunk, group: int) 
 
 
 def test_slices_take_a_third_of_the_memory_at_full_width(trunk: Trunk, peak_bytes: Callable[..., int]) -> None:
-    head, image = Hypercolumn(64, trunk), torch.rand(1, 3, 256, 256) * 2 - 1
+    head, image = Hypercolumn(64, trunk), torch.rand(1, 3, 128, 128) * 2 - 1
     known = [image, *head.state_dict().values()]
     with torch.no_grad():
         sliced = peak_bytes(lambda: head(image), known)

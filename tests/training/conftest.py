@@ -56,31 +56,56 @@ def make_job(tiny_shards: Path, tmp_path: Path) -> MakeJob:
     return partial(tiny_job, tiny_shards, tmp_path)
 
 
+def tiny_dakd_job(
+    shards: Path,
+    folder: Path,
+    state: str = "state",
+    options: dict[str, Any] | None = None,
+    objective: dict[str, Any] | None = None,
+    starts_as: dict[str, Any] | None = None,
+    shared: bool = False,
+    **changes: Any,
+) -> Job:
+    """A job of DAKD, which learns in two phases; with `shared`, the first one is kept for other trainings."""
+    spec = DakdRun.model_validate(
+        {
+            "model": "dakd",
+            "dataset": "rain",
+            "options": {"width": 2, "init": "he", "zero_last": True} | (options or {}),
+            "objective": {"localise_steps": 4, "patience": 9} | (objective or {}),
+            "starts_as": starts_as,
+        }
+    )
+    settings = {"steps": 9, "validate_every": 2, "grad_clip": 1.0} | changes
+    job = tiny_job(shards, folder, state, spec=spec, **settings)
+    return replace(job, phases=folder / "phases") if shared else job
+
+
 @pytest.fixture
-def make_dakd_job(make_job: MakeJob, tmp_path: Path) -> MakeJob:
-    """Makes a job of DAKD, which learns in two phases; with `shared`, the first one is kept for other trainings."""
+def make_dakd_job(tiny_shards: Path, tmp_path: Path) -> MakeJob:
+    """Makes jobs as `tiny_dakd_job` does, in folders of the test's own."""
+    return partial(tiny_dakd_job, tiny_shards, tmp_path)
 
-    def make(
-        state: str,
-        options: dict[str, Any] | None = None,
-        objective: dict[str, Any] | None = None,
-        starts_as: dict[str, Any] | None = None,
-        shared: bool = False,
-        **changes: Any,
-    ) -> Job:
-        spec = DakdRun.model_validate(
-            {
-                "model": "dakd",
-                "dataset": "rain",
-                "options": {"width": 2, "init": "he", "zero_last": True} | (options or {}),
-                "objective": {"localise_steps": 4, "patience": 9} | (objective or {}),
-                "starts_as": starts_as,
-            }
-        )
-        job = make_job(state, spec=spec, **{"steps": 9, "validate_every": 2, "grad_clip": 1.0} | changes)
-        return replace(job, phases=tmp_path / "phases") if shared else job
 
-    return make
+Undisturbed = Callable[..., "tuple[Job, list[Report]]"]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A function that gives a training that nothing broke off, and its reports; do not change its files.
+
+    Each is trained once. The function takes the settings of `tiny_job`, or with `make` of another.
+    """
+    found: dict[str, tuple[Job, list[Report]]] = {}
+
+    def trained(make: MakeJob = tiny_job, **settings: Any) -> tuple[Job, list[Report]]:
+        named = f"{make} {sorted(settings.items())}"
+        if named not in found:
+            job = make(tiny_shards, tmp_path_factory.mktemp("undisturbed"), **settings)
+            found[named] = job, run(job)
+        return found[named]
+
+    return trained
 
 
 class KilledError(Exception):

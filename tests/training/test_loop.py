@@ -14,17 +14,17 @@ from restorekit.models.dmgn import DMGN
 from restorekit.training.export import export_model
 from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
-from tests.training.conftest import ALONE, KilledError, MakeJob, assert_equal, final, run, run_twice
+from tests.training.conftest import ALONE, KilledError, MakeJob, Undisturbed, assert_equal, final, run, run_twice
 
 
 # An epoch has 6 steps: step 3 is inside it, step 6 at its end.
 @pytest.mark.parametrize("kill_after, resumes_at", [(1, None), (4, 3), (6, 3), (7, 6), (8, 6)])
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"optimizer": "muon"}], ids=["fp32", "bf16", "muon"])
 def test_a_killed_training_ends_with_the_same_weights(
-    make_job: MakeJob, kill_after: int, resumes_at: int | None, changes: dict[str, str]
+    make_job: MakeJob, undisturbed: Undisturbed, kill_after: int, resumes_at: int | None, changes: dict[str, str]
 ) -> None:
-    whole, killed = make_job("whole", **changes), make_job("killed", **changes)
-    reports = run(whole)
+    killed = make_job("killed", **changes)
+    whole, reports = undisturbed(**changes)
     again = run_twice(killed, kill_after)
     assert [report.step for report in again if report.resumed] == ([] if resumes_at is None else [resumes_at])
     assert_equal(final(killed), final(whole))

@@ -20,10 +20,11 @@ from restorekit.training.job import Job
 from restorekit.training.learner import Learner
 from restorekit.training.phases import Progress, first_phase_folder, phase_steps
 from restorekit.training.state import StateStore, unpack
-from tests.training.conftest import ALONE, MakeJob, assert_equal, final, run, run_twice
+from tests.training.conftest import ALONE, MakeJob, Undisturbed, assert_equal, final, run, run_twice, tiny_dakd_job
 from tests.training.ranks import carrying, do
 
 LOCALISING = 3  # steps of the first phase, in the trainings that share it
+SHARING = {"steps": 6, "checkpoint_every": 6}
 
 # Another value of every setting that is not the default of the trainings below.
 OTHER_OPTIONS: dict[str, Any] = {
@@ -63,11 +64,11 @@ def test_a_phase_ends_with_its_steps_or_when_its_watched_figure_stands_still() -
 @pytest.mark.parametrize("kill_after", [2, 4, 7])
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_training_killed_in_either_phase_ends_with_the_same_weights(
-    make_dakd_job: MakeJob, kill_after: int, warm: bool
+    make_dakd_job: MakeJob, undisturbed: Undisturbed, kill_after: int, warm: bool
 ) -> None:
     """Steps 1 to 4 are the first phase; states are saved at steps 3, 6 and 9."""
-    whole, killed = (make_dakd_job(name, objective={"warm_start": warm}) for name in ("whole", "killed"))
-    run(whole)
+    killed = make_dakd_job("killed", objective={"warm_start": warm})
+    whole, _ = undisturbed(tiny_dakd_job, objective={"warm_start": warm})
     run_twice(killed, kill_after)
     assert_equal(final(killed), final(whole))
 
@@ -139,7 +140,7 @@ def sharing_job(make_dakd_job: MakeJob) -> MakeJob:
             objective={"localise_steps": LOCALISING} | objective,
             starts_as={name: unchanged[name] for name in options if name not in OF_THE_TEACHER},
             shared=shared,
-            **{"steps": 6, "checkpoint_every": 6} | changes,
+            **SHARING | changes,
         )
 
     return make
@@ -167,14 +168,17 @@ def test_a_training_that_takes_the_phase_ends_as_if_it_had_learnt_it(sharing_job
 
 
 @pytest.mark.parametrize("setting", [*OTHER_OPTIONS, *OTHER_OBJECTIVES])
-def test_a_phase_is_shared_just_where_a_setting_does_not_matter_to_it(sharing_job: MakeJob, setting: str) -> None:
+def test_a_phase_is_shared_just_where_a_setting_does_not_matter_to_it(
+    sharing_job: MakeJob, undisturbed: Undisturbed, setting: str
+) -> None:
     changed = {setting: {**OTHER_OPTIONS, **OTHER_OBJECTIVES}[setting]}
     one, other = sharing_job("one"), sharing_job("other", changed)
     assert (first_phase(one) != first_phase(other)) is (setting in OF_THE_TEACHER)
     if setting not in OF_THE_TEACHER:
-        run(one)
         run(replace(other, phases=None))
-        assert_equal(teacher(other), teacher(one))
+        whole, _ = undisturbed(tiny_dakd_job, objective={"localise_steps": LOCALISING}, starts_as={}, **SHARING)
+        assert whole.spec == one.spec
+        assert_equal(teacher(other), teacher(whole))
 
 
 def test_other_data_seeds_and_rates_have_phases_of_their_own(

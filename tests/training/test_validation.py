@@ -15,11 +15,12 @@ from restorekit.shards.manifest import ShardManifest, write_shard
 from restorekit.training import validation
 from restorekit.training.export import export_model
 from restorekit.training.job import Job, job_digest
+from restorekit.training.loop import Report
 from restorekit.training.state import StateStore
 from restorekit.training.validation import quality, shared_samples
 from restorekit.training.world import World
 from tests.conftest import pair
-from tests.training.conftest import MakeJob, assert_equal, final, run, run_twice
+from tests.training.conftest import MakeJob, assert_equal, final, run, run_twice, tiny_job
 from tests.training.ranks import do, learning
 
 SETTINGS = {"width": 8, "steps": 12, "lr": 0.02, "validate_every": 2, "export": "best"}
@@ -44,16 +45,26 @@ def write_set(folder: Path, count: int = 3, darker: int = 0) -> Path:
     return folder
 
 
-@pytest.fixture
-def sets(tmp_path: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two real sets of the task: clean images, and dark ones."""
-    return {"clean": write_set(tmp_path / "clean"), "dark": write_set(tmp_path / "dark", 2, darker=9)}
+    folder = tmp_path_factory.mktemp("sets")
+    return {"clean": write_set(folder / "clean"), "dark": write_set(folder / "dark", 2, darker=9)}
 
 
-def figures(job: Job) -> dict[str, dict[int, float]]:
+@pytest.fixture(scope="module")
+def whole(
+    sets: dict[str, Path], tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Job, list[Report]]:
+    """A training that was not killed, whose best state both sets choose."""
+    job = replace(tiny_job(tiny_shards, tmp_path_factory.mktemp("whole"), **SETTINGS), choosing=sets)
+    return job, run(job)
+
+
+def figures(reports: list[Report]) -> dict[str, dict[int, float]]:
     """The validation figures of a training by name and step."""
     found: dict[str, dict[int, float]] = {}
-    for report in run(job):
+    for report in reports:
         for name, value in report.metrics.items():
             if name.startswith("val/"):
                 found.setdefault(name, {})[report.step] = value
@@ -69,7 +80,7 @@ def test_real_pairs_choose_another_state_than_synthetic_images(
 ) -> None:
     """Taking streaks away improves for all steps; clean images are harmed least where least was learnt."""
     job = replace(make_job(**SETTINGS), choosing={"clean": sets["clean"]})
-    found = figures(job)
+    found = figures(run(job))
     assert {"val/psnr_rgb", "val/gain", "val/clean/psnr_rgb", "val/clean/gain"} <= found.keys()
     chosen = best(found["val/clean/gain"])
     assert chosen != best(found["val/psnr_rgb"])
@@ -81,9 +92,9 @@ def test_real_pairs_choose_another_state_than_synthetic_images(
     assert (record["steps"], record["chosen_by"]) == (chosen, ["clean"])
 
 
-def test_the_mean_over_sets_chooses(make_job: MakeJob, sets: dict[str, Path]) -> None:
-    job = replace(make_job(**SETTINGS), choosing=sets)
-    found = figures(job)
+def test_the_mean_over_sets_chooses(whole: tuple[Job, list[Report]]) -> None:
+    job, reports = whole
+    found = figures(reports)
     means = {step: (found["val/clean/gain"][step] + found["val/dark/gain"][step]) / 2 for step in found["val/gain"]}
     kept = StateStore(job.state).load_best()
     assert kept is not None
@@ -93,24 +104,22 @@ def test_the_mean_over_sets_chooses(make_job: MakeJob, sets: dict[str, Path]) ->
 
 
 def test_a_training_killed_between_validations_ends_with_the_same_states(
-    make_job: MakeJob, sets: dict[str, Path]
+    make_job: MakeJob, sets: dict[str, Path], whole: tuple[Job, list[Report]]
 ) -> None:
-    whole, killed = (replace(make_job(name, **SETTINGS), choosing=sets) for name in ("whole", "killed"))
-    run(whole)
+    killed = replace(make_job(**SETTINGS), choosing=sets)
     run_twice(killed, 8)
-    assert_equal(final(killed), final(whole))
-    states = [StateStore(job.state).load_best() for job in (whole, killed)]
+    assert_equal(final(killed), final(whole[0]))
+    states = [StateStore(job.state).load_best() for job in (whole[0], killed)]
     assert states[0] is not None
     assert states[1] is not None
     assert (states[1].step, states[1].progress) == (states[0].step, states[0].progress)
     assert_equal(states[1].tensors, states[0].tensors)
 
 
-def test_real_pairs_change_no_weights(make_job: MakeJob, sets: dict[str, Path]) -> None:
-    with_sets, without = make_job("with", **SETTINGS), make_job("without", **SETTINGS)
-    run(replace(with_sets, choosing=sets))
+def test_real_pairs_change_no_weights(make_job: MakeJob, whole: tuple[Job, list[Report]]) -> None:
+    without = make_job(**SETTINGS)
     run(without)
-    assert_equal(final(with_sets), final(without))
+    assert_equal(final(whole[0]), final(without))
 
 
 def test_two_workers_find_the_same_gains(make_job: MakeJob, sets: dict[str, Path], tmp_path: Path) -> None:
