@@ -35,6 +35,8 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         if address and address != "local":
             ray.init(address=address, **quiet)
         else:
+            # It watches for nodes that a cloud takes back, in a process that takes seconds to start.
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises a bare Exception where its processes take too long to start
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

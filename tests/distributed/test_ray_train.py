@@ -18,24 +18,12 @@ import pytest
 from restorekit.distributed.figures import read_curves
 from restorekit.distributed.ray_train import fit
 from restorekit.errors import RestorekitError
+from restorekit.training.job import Job
 from restorekit.training.state import StateStore
-from tests.training.conftest import MakeJob, assert_equal, final, run
+from tests.training.conftest import MakeJob, assert_equal, final, run, tiny_job
+from tests.training.ranks import do, learning
 
-
-@pytest.mark.usefixtures("two_cpus")
-def test_two_workers_learn_what_one_does(make_job: MakeJob) -> None:
-    """With all 22 samples in a step, both see the same batch, in any order."""
-    settings = {"batch_size": 22, "steps": 2, "crop": 32}
-    one, two = make_job("one", **settings), make_job("two", num_workers=2, **settings)
-    figures = {report.step: report.metrics for report in run(one) if "loss" in report.metrics}
-    fit(two)
-    rows = {(step, name): value for step, name, value in read_curves(two.state / "curves.csv")}
-    for step in (1, 2):
-        assert rows[step, "loss"] == pytest.approx(figures[step]["loss"], rel=1e-4)
-        assert rows[step, "grad_norm"] == pytest.approx(figures[step]["grad_norm"], rel=1e-2)
-    state = StateStore(two.state).load_latest()
-    assert state is not None
-    assert (state.step, state.cursor.epoch, state.cursor.batch_size) == (2, 1, 22)
+SETTINGS = {"batch_size": 22, "crop": 32}
 
 
 class KillOnce:
@@ -53,16 +41,45 @@ class KillOnce:
         return
 
 
-@pytest.mark.usefixtures("two_cpus")
-def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(make_job: MakeJob, tmp_path: Path) -> None:
-    whole, killed = make_job("whole"), make_job("killed")
-    run(whole)
-    fit(killed, partial(KillOnce, tmp_path, 5))
-    assert (tmp_path / "mark").exists()
+@pytest.fixture(scope="module")
+def killed(two_cpus: None, tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A training of two workers, of which the first is killed at step 5; with all 22 samples in each step."""
+    folder = tmp_path_factory.mktemp("killed")
+    job = tiny_job(tiny_shards, folder, "killed", **SETTINGS, num_workers=2)
+    fit(job, partial(KillOnce, folder, 5))
+    assert (folder / "mark").exists()
+    return job
+
+
+def test_two_workers_learn_what_one_does(make_job: MakeJob, killed: Job) -> None:
+    """Both see the same batch in each step, in any order."""
+    figures = {report.step: report.metrics for report in run(make_job("one", **SETTINGS)) if "loss" in report.metrics}
+    rows = {(step, name): value for step, name, value in read_curves(killed.state / "curves.csv")}
+    for step in (1, 2):
+        assert rows[step, "loss"] == pytest.approx(figures[step]["loss"], rel=1e-4)
+        assert rows[step, "grad_norm"] == pytest.approx(figures[step]["grad_norm"], rel=1e-2)
+    state = StateStore(killed.state).load_latest()
+    assert state is not None
+    assert (state.step, state.cursor.epoch, state.cursor.batch_size) == (8, 7, 22)
+
+
+def test_a_killed_worker_is_replaced_and_ends_with_the_same_weights(
+    make_job: MakeJob, killed: Job, tmp_path: Path
+) -> None:
+    whole = make_job("whole", **SETTINGS, num_workers=2)
+    do(tmp_path, learning(whole, 2))
     assert_equal(final(killed), final(whole))
     steps = Counter(step for step, name, _ in read_curves(killed.state / "curves.csv") if name == "loss")
     assert steps == Counter(range(1, 9))
     assert "resumed at step 3 of 8" in (killed.state / "events.log").read_text()
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_the_error_of_a_too_small_cluster_has_the_arithmetic(make_job: MakeJob) -> None:
+    job = make_job(num_workers=2, threads_per_worker=3)
+    with pytest.raises(RestorekitError, match=r"2 workers x 3 CPU = 6 CPUs, the cluster has 2"):
+        fit(job)
+    assert StateStore(job.state).latest_step() is None
 
 
 @pytest.mark.usefixtures("two_cpus")

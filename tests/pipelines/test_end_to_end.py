@@ -22,7 +22,6 @@ from restorekit.shards.manifest import ShardManifest
 from restorekit.shards.reader import iter_samples
 from restorekit.sources import PhotoManifest, collect_photographs
 from restorekit.tracking.registry import load_registered
-from restorekit.training.state import StateStore
 from tests.shipped import shipped_values
 
 RUN = "dmgn-haze"
@@ -65,6 +64,7 @@ def test_from_photographs_to_a_restored_photo(
     train_run(RUN, params, paths)
     evaluate(RUN, params, paths)
     promote(params, paths)
+    monkeypatch.setattr("restorekit.report.sheets.SHORT_SIDE", 64)  # pixels: all kinds at 240 take seconds
     report(params, paths)
 
     rows = json.loads((paths.report / "leaderboard.json").read_text())["rows"]
@@ -127,20 +127,6 @@ def test_one_process_and_two_and_a_cluster_write_the_same_bytes(
     with pytest.raises(RestorekitError, match="is not the one of the manifest"):
         synthesize("haze", tiny_params(seed=9), paths)
     assert ShardManifest.load(paths.shards("haze") / "train").num_samples == 40
-
-
-@pytest.mark.usefixtures("local_only")
-def test_the_error_of_a_too_small_cluster_has_the_arithmetic(tmp_path: Path) -> None:
-    from restorekit.cluster import ray_cluster
-    from restorekit.distributed.ray_train import fit
-
-    paths, params = Paths(tmp_path), tiny_params(num_workers=2, threads_per_worker=3)
-    collect_photographs(params.photos, tmp_path, paths.photos)
-    synthesize("haze", params, paths)
-    job, _ = make_job(RUN, params, paths)
-    with ray_cluster(2), pytest.raises(RestorekitError, match=r"2 workers x 3 CPU = 6 CPUs, the cluster has 2"):
-        fit(job)
-    assert StateStore(job.state).latest_step() is None
 
 
 def test_the_error_of_training_before_synthesis_has_the_command(tmp_path: Path) -> None:
