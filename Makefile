@@ -42,7 +42,7 @@ long: setup ## RUN=madf-inpainting: trains, evaluates and promotes <run>--long, 
 	@test -n "$(RUN)" || { echo "error: name a run: make long RUN=..., one of pipelines/long/params.yaml without --long" >&2; exit 1; }
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:promote@$(RUN)--long
 
-detector: setup ## the network that finds out what is wrong with a photo, a quarter of an hour: data/long/detector; goes on where it was
+detector: setup ## the network that finds out what is wrong with a photo, an hour: data/long/detector; goes on where it was
 	$(BIN)/dvc repro pipelines/long/dvc.yaml:detect
 
 mixed: setup ## RUN=dakd-rain--weather: writes the stages of runs on several data sets, then makes one of pipelines/mixed/params.yaml
