@@ -1,7 +1,6 @@
 """Scoring on a cluster gives the same rows and pictures, in the same order, as scoring in one process."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.cluster import ray_cluster
 from restorekit.config import check_params
 from restorekit.errors import RestorekitError
 from restorekit.evaluation.folder import Subject, write_evaluation
 from restorekit.evaluation.scoring import Restored, scoring
 from restorekit.evaluation.test_sets import PairPart, PairSet, synthetic_test
 from restorekit.image import encode_rgb
-from restorekit.inference.batch import on_every_node
 from restorekit.models import create_model
 from restorekit.rng import rng_for
 from restorekit.shards.manifest import ShardManifest, write_shard
@@ -57,8 +54,8 @@ def test_a_part_of_a_set_equals_the_slice_of_the_whole(pairs: PairSet, start: in
     assert [pair.facts.key for pair in pairs.part.open(start, stop)] == keys[start:stop]
 
 
-def test_cluster_scores_equal_those_of_one_process(pairs: PairSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+@pytest.mark.usefixtures("two_cpus")
+def test_cluster_scores_equal_those_of_one_process(pairs: PairSet) -> None:
     torch.manual_seed(1)
     model = create_model("dmgn", variant="rain", width=2, trunk="none", init="he").eval()
     here = list(scoring(model, "fp32", spread=False)(pairs))
@@ -70,23 +67,22 @@ def test_cluster_scores_equal_those_of_one_process(pairs: PairSet, monkeypatch: 
         raise RestorekitError("shard 1.tar is missing")
 
     lost = replace(pairs, part=PairPart(9, broken))  # type: ignore[arg-type]
-    with ray_cluster(2):
-        spread = scoring(model, "fp32", spread=True)
-        there = list(spread(pairs))
-        with pytest.raises(RestorekitError, match=r"^'0-0' is twice in synthetic-test"):
-            list(spread(doubled))
-        with pytest.raises(RestorekitError, match=r"^shard 1\.tar is missing$"):
-            list(spread(lost))
+    spread = scoring(model, "fp32", spread=True)
+    there = list(spread(pairs))
+    with pytest.raises(RestorekitError, match=r"^'0-0' is twice in synthetic-test"):
+        list(spread(doubled))
+    with pytest.raises(RestorekitError, match=r"^shard 1\.tar is missing$"):
+        list(spread(lost))
     assert len(there) == 9
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
 
 
+@pytest.mark.usefixtures("two_cpus")
 @pytest.mark.parametrize("model", ["dakd", "glsgn"])
 def test_the_second_passes_of_a_network_take_place_on_the_nodes_and_change_no_file(
-    model: str, pairs: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, pairs: PairSet, tmp_path: Path
 ) -> None:
     """Masks, paths and clean photographs: the network of this process is not even asked."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     torch.manual_seed(1)
     network = create_model(model, **({"width": 4, "init": "he"} if model == "dakd" else {"width": 4})).eval()
     record = {"model": model, "task": "rain", "dataset": "rain", "digest": "d", "steps": 1, "flips": []}
@@ -98,8 +94,7 @@ def test_the_second_passes_of_a_network_take_place_on_the_nodes_and_change_no_fi
     asked: list[object] = []
     for module in network.modules():
         module.register_forward_pre_hook(lambda _, args: asked.append(args))
-    with ray_cluster(2):
-        write_evaluation(tmp_path / "there", subject, [pairs], [], params, spread=True)
+    write_evaluation(tmp_path / "there", subject, [pairs], [], params, spread=True)
     files = {
         folder: {file.relative_to(tmp_path / folder): file.read_bytes() for file in (tmp_path / folder).rglob("*.*")}
         for folder in ("here", "there")
@@ -109,18 +104,3 @@ def test_the_second_passes_of_a_network_take_place_on_the_nodes_and_change_no_fi
     found = json.loads((tmp_path / "here" / "evaluation.json").read_text())
     assert found["masks" if model == "dakd" else "patches"]
     assert found["clean"]
-
-
-def test_an_unfinished_iteration_ends_before_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with ray_cluster(2):
-        held = on_every_node(torch.nn.Identity(), lambda model, start, stop: range(start, stop), 200)
-        assert next(held) == 0
-        assert executors()
-    assert not executors()
-    assert list(held) == []
-
-
-def executors() -> list[threading.Thread]:
-    """The threads of Ray Data's iterations; a thread that outlives its cluster can end the process."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]
