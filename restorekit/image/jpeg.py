@@ -73,10 +73,8 @@ def _coded_data(data: bytes, place: int, runs: list[tuple[int, int]]) -> int:
 def complete(data: bytes, layout: Layout) -> bytes | None:
     """The file with an end marker where only that is missing; None where coded data are missing too."""
     ended = data.removesuffix(b"\xff") + b"\xff\xd9"
-    try:
-        if _scans_are_missing(layout) or _data_ran_out(ended, layout_of(ended), _checksum_of(ended)):
-            return None
-    except OSError:  # not even a part of the picture can be decoded
+    seen = _checksum_of(ended)
+    if seen is None or _scans_are_missing(layout) or _data_ran_out(ended, layout_of(ended), seen):
         return None
     return ended
 
@@ -126,9 +124,13 @@ def _data_are_left(data: bytes, layout: Layout, seen: int) -> bool:
     return _checksum_of(data[: end - len(_JUNK)] + _JUNK + data[end : layout.end]) == seen
 
 
-def _checksum_of(data: bytes) -> int:
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-        return zlib.crc32(picture.tobytes())
+def _checksum_of(data: bytes) -> int | None:
+    """The checksum of the pixels; None, which equals that of no picture, where the decoder stops at an error."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            return zlib.crc32(picture.tobytes())
+    except OSError:
+        return None
 
 
 def extras_of_jpeg(layout: Layout, width: int, height: int) -> Extras:

@@ -42,6 +42,19 @@ def test_a_whole_file_is_not_called_damaged(picture, kind):
         assert not is_damaged(data, layout, opened)
 
 
+@pytest.mark.parametrize("seed", [7, 65, 237, 341, 389])  # found among 400
+def test_a_whole_file_is_read_where_a_decoder_would_stop_at_other_data(tmp_path, seed):
+    """The test for data that are left puts other data in; a decoder that stops at them says that they were needed."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(rng.integers(16, 120)) for _ in range(2))
+    coarse = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    noisy = (smooth + rng.integers(-20, 21, smooth.shape)).clip(0, 255).astype(np.uint8)
+    data = jpeg_of(noisy, quality=int(rng.integers(50, 98)), subsampling=int(rng.integers(0, 3)))
+    (tmp_path / "whole.jpg").write_bytes(data)
+    assert read_image(tmp_path / "whole.jpg").notes == ()
+
+
 def test_a_cmyk_file_is_not_called_damaged():
     buffer = io.BytesIO()
     Image.fromarray(photograph()).convert("CMYK").save(buffer, "JPEG")
