@@ -125,6 +125,7 @@ def steps(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
             learner.ema.update(learner.model, 1)
             record = {"phase": learner.phase.name} | seen(watch)
             lacking = [key for key, one in learner.model.named_parameters() if one.requires_grad and one.grad is None]
+            watch.clear()  # what comes now has counters of its own
             before, after = edges
             found.append(record | {"optimizer": after - before, "lacking": lacking})
         state = {key: value.cpu() for key, value in learner.tensors().items()}
