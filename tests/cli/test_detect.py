@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from restorekit import weights
 from restorekit.image import read_image
 from restorekit.models.checkpoint import load_model, save_model
 from tests.cli.conftest import photo
@@ -22,16 +21,15 @@ SAYS = {
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shipped(tmp_path: Path, model: Path) -> Path:
     """An installation with a model for rain and a detector of the photos of `SAYS`, which lie in `album`."""
     (tmp_path / "album").mkdir()
     answers: list[tuple[object, Mapping[str, float]]] = []
     for name, says in SAYS.items():
         answers.append((read_image(photo(tmp_path / "album" / name, 33, 40)).pixels, says))
-    folder = tmp_path / "weights"
+    folder = tmp_path / "shipped"  # as `type_in` has it
     shutil.copytree(model, folder / "rain")
     save_taught(folder / "detector", answers)
-    monkeypatch.setattr(weights, "FOLDER", folder)
     return folder
 
 
@@ -121,7 +119,6 @@ def test_a_damaged_detector_is_named(shipped, type_in):
 
 
 def test_without_a_detector_detect_says_so(tmp_path, type_in, monkeypatch):
-    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     done = type_in("detect", "a.png")
     assert done.returncode == 1
     assert "carries no detector" in done.stderr
