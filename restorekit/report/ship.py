@@ -83,7 +83,7 @@ def ship(
         _check_size(partial / WEIGHTS, name, folder)
         halved, full = Restorer(load_model(partial)[0]), Restorer(load_model(source)[0])
         _check_parity(halved, full, samples[:3])
-        pictures = _pictures(halved, samples, partial / "pictures")
+        pictures = _pictures(halved, samples, partial / "pictures", photos)
         card = environment().get_template("card.md").render(
             name=name, record=written, parameters=sum(value.numel() for value in model.parameters()),
             megabytes=(partial / WEIGHTS).stat().st_size / 1e6, tables=tables, pictures=pictures,
@@ -146,9 +146,12 @@ def _harm(restorer: Restorer, samples: Sequence[ShardSample]) -> dict[str, float
     return {name: float(np.mean([row[name] for row in rows if row[name] is not None])) for name in rows[0]}
 
 
-def _pictures(restorer: Restorer, samples: Sequence[ShardSample], folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Writes the test images that gain most and least; their files and gains, by "works" and "fails"."""
+def _pictures(
+    restorer: Restorer, samples: Sequence[ShardSample], folder: Path, photos: PhotoManifest
+) -> dict[str, list[dict[str, Any]]]:
+    """Writes the test images that gain most and least; their files, gains and credits, by "works" and "fails"."""
     folder.mkdir()
+    credits = {one.name: f"{one.source}, {one.license}" for one in photos.photographs}
     gains = []
     for sample in samples:
         restored = _restored(restorer, sample.degraded, sample.mask)
@@ -162,7 +165,8 @@ def _pictures(restorer: Restorer, samples: Sequence[ShardSample], folder: Path) 
             file = folder / f"{end}-{number}.jpg"
             joined = np.concatenate([sample.degraded, restored, sample.clean], axis=1)
             file.write_bytes(encode_rgb(fitted(joined, WIDTH), "jpeg", 85))
-            found[end].append({"file": f"pictures/{file.name}", "gain": gain})
+            credit = credits.get(json.loads(sample.record_json)["photograph"], "")
+            found[end].append({"file": f"pictures/{file.name}", "gain": gain, "credit": credit})
     return found
 
 

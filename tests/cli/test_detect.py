@@ -118,7 +118,7 @@ def test_a_damaged_detector_is_named(shipped, type_in):
         assert "the digest differs" in done.stderr
 
 
-def test_without_a_detector_detect_says_so(tmp_path, type_in, monkeypatch):
+def test_without_a_detector_detect_says_so(type_in):
     done = type_in("detect", "a.png")
     assert done.returncode == 1
     assert "carries no detector" in done.stderr
