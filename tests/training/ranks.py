@@ -32,7 +32,10 @@ FORKED = get_context("forkserver")
 FORKED.set_forkserver_preload(["pytest", "restorekit.distributed.worker", "torch._dynamo"])
 
 
-def do(folder: Path, *tasks: dict[str, Any]) -> None:
+SPAWNED = get_context("spawn")  # for torch.compile, whose own processes do not work in a fork of such a server
+
+
+def do(folder: Path, *tasks: dict[str, Any], start: Any = FORKED) -> None:
     """Runs tasks one after the other, each with its ranks at once.
 
     A task has a job and the number of ranks, `world`. With `gradient` they compute one, with `carried` they train as
@@ -40,7 +43,7 @@ def do(folder: Path, *tasks: dict[str, Any]) -> None:
     """
     for task in tasks:
         meeting = folder / f"meeting-{uuid.uuid4().hex}"
-        ended = at_once(folder, take_part, ((task, rank, meeting) for rank in range(task["world"])))
+        ended = at_once(folder, take_part, ((task, rank, meeting) for rank in range(task["world"])), start)
         assert set(ended) <= {0, -signal.SIGKILL}, task
 
 
@@ -59,13 +62,15 @@ def losses(job: Job) -> dict[int, float]:
     return dict(map(json.loads, lines))
 
 
-def at_once(folder: Path, function: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> list[int]:
+def at_once(
+    folder: Path, function: Callable[..., None], calls: Iterable[tuple[Any, ...]], start: Any = FORKED
+) -> list[int]:
     """Calls `function` with each of the arguments, all at once, in processes of their own; their exit statuses.
 
-    They have this process's environment. An error of theirs is raised here.
+    They have this process's environment, and are started as `start` says. An error of theirs is raised here.
     """
     errors = folder / f"errors-{uuid.uuid4().hex}"
-    processes = [FORKED.Process(target=called, args=(errors, dict(os.environ), function, call)) for call in calls]
+    processes = [start.Process(target=called, args=(errors, dict(os.environ), function, call)) for call in calls]
     for process in processes:
         process.start()
     for process in processes:

@@ -16,7 +16,7 @@ from restorekit.training.learner import Learner
 from restorekit.training.state import StateStore
 from restorekit.training.world import compiled
 from tests.training.conftest import ALONE, MakeJob, learnt
-from tests.training.ranks import carrying, do
+from tests.training.ranks import SPAWNED, carrying, do
 
 
 def losses_of_both_phases(job: Job) -> list[dict[str, torch.Tensor]]:
@@ -84,7 +84,7 @@ def test_without_a_compiler_a_training_warns_and_goes_on(
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     job = make_job(compile=True, steps=2)
-    do(tmp_path, carrying(job))  # in a process that has not found a compiler yet
+    do(tmp_path, carrying(job), start=SPAWNED)  # in a process that has not found a compiler yet
     assert StateStore(job.state).latest_step() == 2
     events = (job.state / EVENTS).read_text()
     assert "warning: compile: true has no effect" in events
